@@ -1,0 +1,50 @@
+"""The exception tree of `model/`.
+
+Every message names the offending value and the remedy. `model.server` turns these into
+HTTP answers and `lsp.cli` into exit codes; nothing in between does.
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Base of everything this package raises on bad input or a bad environment."""
+
+
+class ConfigError(ModelError):
+    """A config.json that is missing, malformed or of another architecture."""
+
+
+class CheckpointError(ModelError):
+    """Weights that are missing, truncated, pickled or do not fit their configuration."""
+
+
+class TokenizerError(ModelError):
+    """A tokenizer.json that is missing, malformed or lacks a required special token."""
+
+
+class HubError(ModelError):
+    """A model name that cannot be resolved to files on this machine."""
+
+
+class RequestError(ModelError):
+    """A completion request that cannot be served as asked.
+
+    `field` is the request's field at fault, in the wire's own spelling, or None.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ContextLengthError(RequestError):
+    """The prompt and the tokens asked for do not fit the model's context."""
+
+
+class NumericalError(ModelError):
+    """The model produced NaN or infinite logits for a sequence."""
+
+
+class EngineUnavailableError(ModelError):
+    """The engine process or URL cannot be reached, died, or speaks another version."""
