@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. The rest is for working on the code.
+.DEFAULT_GOAL := help
+PYTEST_ARGS ?=
+export PYTHON
+
+.PHONY: help demo test lint format check bench constraints clean install-run install-dev
+
+help: ## This list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install-run:
+	@.ci/install run
+
+install-dev:
+	@.ci/install dev
+
+demo: install-run ## Completions in the terminal, from the real server and the real model.
+	@.venv/bin/python -I -m lsp.demo
+
+test: install-dev ## The tests, warnings as errors. PYTEST_ARGS="-k fim" chooses some.
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: install-dev ## Formatting, ruff, mypy --strict and the import order.
+	@.venv/bin/ruff format --check --quiet . || { echo 'not formatted; run: make format'; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+format: install-dev ## Format and mend what ruff can mend.
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+check: lint test ## All of it; what continuous integration runs.
+
+bench: install-dev ## A keystroke here and in transformers, same weights, interleaved.
+	@.venv/bin/python -m benchmarks.keystroke
+
+constraints: install-dev ## Pin what pyproject.toml asks for anew.
+	@.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --strip-extras --no-annotate --quiet \
+		--custom-compile-command 'make constraints' --upgrade pyproject.toml --output-file constraints.txt
+
+clean: ## Remove what make made, the environment included.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist ./*.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +
