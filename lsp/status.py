@@ -1,0 +1,100 @@
+"""What the user is told about the state of completions: `starcoder/status`.
+
+Owns the current status and the rule for when it changes; knows nothing about engines or editors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """States of completions, as editors show them."""
+
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    OFFLINE = "offline"
+    EXCLUDED = "excluded"
+    ERROR = "error"
+
+
+# Shown to the user once, also by editors that do not know our notification.
+TROUBLE = (State.OFFLINE, State.ERROR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """One status; `latency_ms` is the last request's time to its first token."""
+
+    state: State = State.STARTING
+    model: str = ""
+    message: str = ""
+    latency_ms: float | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The parameters of `starcoder/status`."""
+        return {
+            "state": self.state.value,
+            "model": self.model,
+            "message": self.message,
+            "latencyMs": None if self.latency_ms is None else round(self.latency_ms, 1),
+        }
+
+
+class StatusBoard:
+    """The current status; every change of it is told to `tell`, repetitions are not."""
+
+    def __init__(self, tell: Callable[[Status], None]) -> None:
+        self._tell = tell
+        self._at_rest = Status()
+        self._told: Status | None = None
+        self._n_busy = 0
+
+    @property
+    def current(self) -> Status:
+        """What holds now: the engine's state, or busy while a request runs on a ready engine."""
+        if self._n_busy and self._at_rest.state in (State.READY, State.EXCLUDED):
+            return replace(self._at_rest, state=State.BUSY, message="")
+        return self._at_rest
+
+    def set(self, state: State, message: str = "", *, model: str | None = None) -> None:
+        """The engine's (or the document's) state has changed."""
+        self._at_rest = replace(
+            self._at_rest, state=state, message=message, model=self._at_rest.model if model is None else model
+        )
+        self._publish()
+
+    def measured(self, latency_ms: float) -> None:
+        """A request had its first token after `latency_ms`; told with the next change of state."""
+        self._at_rest = replace(self._at_rest, latency_ms=latency_ms)
+
+    def proven(self) -> None:
+        """A request worked, so whatever an earlier one complained of is over."""
+        if self._at_rest.state is not State.READY:
+            self.set(State.READY)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Busy while the block runs."""
+        self._n_busy += 1
+        self._publish()
+        try:
+            yield
+        finally:
+            self._n_busy -= 1
+            self._publish()
+
+    def repeat(self) -> None:
+        """Tell the current status again (a client asked for it)."""
+        self._told = None
+        self._publish()
+
+    def _publish(self) -> None:
+        if self.current != self._told:
+            self._told = self.current
+            self._tell(self.current)
