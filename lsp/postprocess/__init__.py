@@ -1,0 +1,97 @@
+"""What is done to generated text before it is shown: an ordered list of small pure filters.
+
+`FINAL` is the list for a finished text; `STREAMING` the part of it that may look at a text that is
+still growing (`lsp.postprocess.stream` sees to it that nothing shown is taken back). A filter
+acts only on evidence that the text is wrong: the true middle of a real file must come out as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lsp.postprocess.overlap import (
+    cut_closed_brackets,
+    cut_repeated_tail,
+    cut_suffix_overlap,
+    drop_line_above,
+)
+from lsp.postprocess.repetition import cut_repeated_blocks, cut_repeated_characters, is_looping
+from lsp.postprocess.shape import (
+    cut_leaked_tokens,
+    cut_unfinished_last_line,
+    drop_blank,
+    drop_short,
+    fit_first_indent,
+    leave_the_block_uncut,
+    to_document_eol,
+    to_file_indentation,
+    trim_end,
+)
+from lsp.postprocess.suggestion import CursorContext, Ended, Filter, Suggestion, to_lf
+
+__all__ = [
+    "FINAL",
+    "STREAMING",
+    "CursorContext",
+    "Ended",
+    "Filter",
+    "Outcome",
+    "Suggestion",
+    "is_looping",
+    "postprocess",
+]
+
+FINAL: tuple[Filter, ...] = (
+    cut_leaked_tokens,
+    cut_repeated_characters,
+    cut_repeated_blocks,
+    cut_unfinished_last_line,
+    leave_the_block_uncut,
+    fit_first_indent,
+    to_file_indentation,
+    cut_suffix_overlap,
+    cut_repeated_tail,
+    cut_closed_brackets,
+    drop_line_above,
+    trim_end,
+    drop_blank,
+    drop_short,
+    to_document_eol,
+)
+STREAMING: tuple[Filter, ...] = (
+    cut_leaked_tokens,
+    leave_the_block_uncut,
+    fit_first_indent,
+    to_file_indentation,
+    cut_suffix_overlap,
+    cut_closed_brackets,
+    drop_line_above,
+    trim_end,
+    drop_blank,
+    to_document_eol,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a suggestion: None with the filter that dropped it, and those that changed it."""
+
+    suggestion: Suggestion | None
+    dropped_by: str | None = None
+    changed_by: tuple[str, ...] = ()
+
+
+def postprocess(suggestion: Suggestion, context: CursorContext, filters: Sequence[Filter] = FINAL) -> Outcome:
+    """Run the filters in order. The text may have any line ends; it comes out with the document's."""
+    current = suggestion.with_text(to_lf(suggestion.text))
+    changed: list[str] = []
+    for step in filters:
+        result = step(current, context)
+        name = getattr(step, "__name__", repr(step))
+        if result is None:
+            return Outcome(suggestion=None, dropped_by=name, changed_by=tuple(changed))
+        if result != current:
+            changed.append(name)
+        current = result
+    return Outcome(suggestion=current, changed_by=tuple(changed))

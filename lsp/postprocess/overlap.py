@@ -1,0 +1,130 @@
+"""Filters against writing what is there already: above, below and right of the cursor.
+
+Lines are compared exactly, with their indentation: two equal neighbouring lines at the same
+indentation are rare in code, and where the file around the cursor has some, nothing is cut.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from lsp.postprocess.suggestion import CursorContext, Suggestion
+
+_MIN_TAIL_LETTERS = 3
+_NEAR_LINES = 12
+
+
+def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut closing brackets that the suffix already has, and those that close nothing.
+
+    Evidence is the document's own: with the cut text the brackets around the cursor fit, with
+    the whole text they do not.
+    """
+    brackets = context.brackets
+    if brackets is None or not brackets.consistent:
+        return suggestion
+    text = suggestion.text
+    balance = brackets.after(text)
+    if balance.mismatch_char is not None:
+        text = text[: balance.mismatch_char].rstrip()
+        balance = brackets.after(text)
+        if not text.strip():
+            return None
+    if not balance.in_code or brackets.fits(balance.stack):
+        return suggestion.with_text(text)
+    tail = context.line_tail.rstrip()
+    if (
+        context.can_replace
+        and _only_closes(tail)
+        and brackets.fits(balance.stack, skip=brackets.closed_in_tail)
+    ):
+        more = text.rstrip()[_closers_from(text) :]
+        if len(more) > len(tail):
+            return Suggestion(text, suggestion.ended, replace_chars=len(tail))
+    for cut in _cuts(text, [(c.start_char, c.outer) for c in balance.closers]):
+        shorter = brackets.after(text[:cut])
+        if shorter.in_code and brackets.fits(shorter.stack):
+            kept = text[:cut]
+            return suggestion.with_text(kept) if kept.strip() else None
+    return suggestion.with_text(text)
+
+
+def cut_suffix_overlap(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut the suggestion's last lines if they are the document's next ones."""
+    below = context.lines_below
+    if context.line_tail.strip() or not below or _repeats_itself(context):
+        return suggestion
+    lines = context.whole_lines(suggestion.text)
+    kept = overlap_start(lines, below)
+    if kept is None:
+        return suggestion
+    if kept == 0:
+        return None
+    return suggestion.with_text("\n".join(lines[:kept])[len(context.line_before) :].rstrip())
+
+
+def cut_repeated_tail(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut the rest of the cursor's line if the suggestion writes it again at its end."""
+    tail = context.line_tail.rstrip()
+    text = suggestion.text.rstrip()
+    if sum(character.isalnum() for character in tail) < _MIN_TAIL_LETTERS or not text.endswith(tail):
+        return suggestion
+    kept = text[: -len(tail)]
+    if not _would_break(text, tail, context):
+        return suggestion
+    return suggestion.with_text(kept) if kept.strip() else None
+
+
+def drop_line_above(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Drop a suggestion that writes the line or lines above the cursor again."""
+    above = [line.rstrip() for line in context.lines_above[-40:] if line.strip()]
+    lines = [line.rstrip() for line in context.whole_lines(suggestion.text) if line.strip()]
+    if not above or not lines or _repeats_itself(context):
+        return suggestion
+    letters = sum(character.isalnum() for character in lines[0])
+    again = letters >= 2 * _MIN_TAIL_LETTERS and above[-len(lines) :] == lines
+    return None if again else suggestion
+
+
+def overlap_start(lines: list[str], below: list[str]) -> int | None:
+    """The first of the lines at the end of `lines` that are the first of `below`; None without any."""
+    full = [(number, line.rstrip()) for number, line in enumerate(lines) if line.strip()]
+    texts = [line for _, line in full]
+    for count in range(min(len(texts), len(below)), 0, -1):
+        if texts[-count:] == below[:count]:
+            return full[-count][0]
+    return None
+
+
+def _repeats_itself(context: CursorContext) -> bool:
+    """Whether neighbouring lines near the cursor are equal: tables, assembler, a game of `next(it)`."""
+    above = [line for line in context.lines_above[-_NEAR_LINES:] if line.strip()]
+    below = context.lines_below[:_NEAR_LINES]
+    return any(first == second for lines in (above, below) for first, second in pairwise(lines))
+
+
+def _only_closes(tail: str) -> bool:
+    return bool(tail) and not tail.strip(")]}\"'`;,: ")
+
+
+def _closers_from(text: str) -> int:
+    """Where the run of closing brackets and separators at the text's end begins."""
+    return len(text.rstrip().rstrip(")]};, \n\t"))
+
+
+def _cuts(text: str, closers: list[tuple[int, bool]]) -> list[int]:
+    """Where to try to cut: at the closing brackets of the text's end, then at those that close outer ones."""
+    end = _closers_from(text)
+    trailing = [start for start, _ in reversed(closers) if start >= end]
+    return trailing + [start for start, outer in reversed(closers) if outer and start < end]
+
+
+def _would_break(text: str, tail: str, context: CursorContext) -> bool:
+    """Whether keeping the repeated tail glues two words or leaves brackets that do not fit."""
+    if (text[-1].isalnum() or text[-1] == "_") and (tail[0].isalnum() or tail[0] == "_"):
+        return True
+    brackets = context.brackets
+    if brackets is None or not brackets.consistent:
+        return False
+    balance = brackets.after(text)
+    return balance.mismatch_char is not None or not brackets.fits(balance.stack)

@@ -1,0 +1,178 @@
+"""Filters of a suggestion's outer shape: its end, its white space, its indentation.
+
+Whatever ended by itself (`Ended.STOP`) is taken as meant; only a cut text loses its ragged end.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+
+from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
+
+# What OpenAI-compatible servers are known to leak in place of an end.
+_CONTROL_TOKEN = re.compile(
+    r"<\|?(?:endoftext|fim_prefix|fim_middle|fim_suffix|fim_pad|file_sep|file_separator|repo_name|filename"
+    r"|reponame|im_start|im_end|eot_id|end_of_sentence)\|?>|<(?:EOT|PRE|SUF|MID|/s)>|<｜[^｜\n]{1,40}｜>"
+)
+_MIN_CHARS = 2  # not white space: one character is typed sooner than it is read
+_DEFAULT_INDENT = 4
+
+
+def cut_leaked_tokens(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut at a control token that a foreign engine leaked, unless the file itself is about such tokens."""
+    match = _CONTROL_TOKEN.search(suggestion.text)
+    if match is None or _CONTROL_TOKEN.search(context.prefix) or _CONTROL_TOKEN.search(context.suffix):
+        return suggestion
+    return suggestion.with_text(suggestion.text[: match.start()])
+
+
+def cut_unfinished_last_line(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut the last line of several if the token limit cut it."""
+    head, newline, _ = suggestion.text.rpartition("\n")
+    if suggestion.ended is not Ended.LENGTH or not newline or not head.strip():
+        return suggestion
+    return suggestion.with_text(head)
+
+
+def leave_the_block_uncut(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut a runaway where it leaves the block of the cursor (indentation scope)."""
+    if suggestion.ended is Ended.STOP:
+        return suggestion
+    lines = suggestion.text.split("\n")
+    width = _block_indent(lines, context)
+    for number, line in enumerate(lines[1:], start=1):
+        if line.strip() and indent_width(line) < width and not _continues_block(line, width):
+            kept = "\n".join(lines[:number]).rstrip()
+            return suggestion.with_text(kept) if kept.strip() else suggestion
+    return suggestion
+
+
+def trim_end(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Drop blank lines and spaces at the end where the line ends after the cursor anyway."""
+    if context.line_tail.strip():
+        return suggestion
+    return suggestion.with_text(suggestion.text.rstrip())
+
+
+def drop_blank(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Drop what shows nothing."""
+    return suggestion if suggestion.text.strip() else None
+
+
+def drop_short(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Drop a single character, unless the user asked for a suggestion."""
+    visible = sum(not character.isspace() for character in suggestion.text)
+    return suggestion if context.manual or visible >= _MIN_CHARS else None
+
+
+def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut an indentation that the cursor's line already has and the suggestion repeats.
+
+    Only where the sum is deeper than the line above allows and no bracket, string or comment is open.
+    """
+    indent = context.line_before
+    lead = _leading(suggestion.text)
+    if not indent or indent.strip() or lead != indent or len(lead) == len(suggestion.text):
+        return suggestion
+    above = next((line for line in reversed(context.lines_above) if line.strip()), None)
+    brackets = context.brackets
+    if above is None or brackets is None or brackets.stack:
+        return suggestion
+    opens_block = above.rstrip().endswith((":", "{", "(", "[", "\\", ","))
+    allowed = indent_width(above) + (_DEFAULT_INDENT * 2 if opens_block else 0)
+    if indent_width(indent) + indent_width(lead) <= allowed:
+        return suggestion
+    # The whole suggestion was written from the margin, so its other lines stand where they belong.
+    return suggestion.with_text(suggestion.text[len(lead) :])
+
+
+def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Tabs for spaces, or spaces for tabs, where the file around the cursor has only the other kind."""
+    if context.language == "makefile":
+        return suggestion  # a tab is syntax there
+    style = _file_style(context)
+    first, *rest = suggestion.text.split("\n")
+    leads = [_leading(line) for line in rest if line.strip()]
+    if not context.line_before.strip():
+        leads.append(_leading(first))
+    used = {character for lead in leads for character in lead}
+    if style is None or not used or style in used:
+        return suggestion
+    unit = _space_unit(context) if style == " " else _first_unit(rest, context)
+    convert = _to_spaces if style == " " else _to_tabs
+    if not context.line_before.strip():
+        first = convert(first, unit)
+    return suggestion.with_text("\n".join([first, *(convert(line, unit) for line in rest)]))
+
+
+def to_document_eol(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """The document's own line ends."""
+    if context.eol == "\n":
+        return suggestion
+    return suggestion.with_text(suggestion.text.replace("\n", context.eol))
+
+
+def indent_width(line: str) -> int:
+    """The width of a line's indentation, a tab counted as four."""
+    return len(_leading(line).expandtabs(_DEFAULT_INDENT))
+
+
+def _leading(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _block_indent(lines: list[str], context: CursorContext) -> int:
+    """The indentation of the block that the suggestion writes in.
+
+    On a blank line it is the first line's own; at the end of a line that opens a block, the next
+    line's; else that of the cursor's line.
+    """
+    if not context.line_before.strip():
+        first = next((line for line in context.whole_lines("\n".join(lines)) if line.strip()), "")
+        return indent_width(first)
+    width = indent_width(context.line_before)
+    following = next((line for line in lines[1:] if line.strip()), None)
+    return max(width, indent_width(following)) if following is not None else width
+
+
+def _continues_block(line: str, width: int) -> bool:
+    """Whether a line one step out still belongs to the statement: a closing bracket, `else`, `end` …"""
+    word = line.strip()
+    closes = word[0] in ")]}" or re.match(r"(?:else|elif|except|finally|case|catch|end|fi|done|esac)\b", word)
+    return bool(closes) and indent_width(line) + 2 * _DEFAULT_INDENT >= width
+
+
+def _file_style(context: CursorContext) -> str | None:
+    """ " " or tab if every indented line around the cursor begins so, else None."""
+    lines = [*context.lines_above[-200:], context.line_before, *context.lines_below[:100]]
+    # One space alone is the star of a block comment, not an indentation.
+    kinds = {line[0] for line in lines if line[:1] == "\t" or line[:2] == "  "}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _space_unit(context: CursorContext) -> int:
+    """The file's indentation step: its smallest indentation of at least two spaces."""
+    lines = [*context.lines_above[-200:], *context.lines_below[:100]]
+    widths = [len(_leading(line)) for line in lines if line[:2] == "  "]
+    return min(widths, default=_DEFAULT_INDENT) if min(widths, default=8) <= 8 else _DEFAULT_INDENT
+
+
+def _first_unit(lines: list[str], context: CursorContext) -> int:
+    """How many spaces the model takes for one tab, told by its first indented line."""
+    width = next((len(_leading(line)) for line in lines if line.startswith(" ")), _DEFAULT_INDENT)
+    depth = len(list(takewhile(lambda character: character == "\t", context.line_before)))
+    for unit in (4, 2, 8, 3):
+        if width % unit == 0 and width // unit in (depth, depth + 1, 1):
+            return unit
+    return 2 if width % 4 else _DEFAULT_INDENT
+
+
+def _to_tabs(line: str, unit: int) -> str:
+    spaces = len(line) - len(line.lstrip(" "))
+    return "\t" * (spaces // unit) + " " * (spaces % unit) + line[spaces:]
+
+
+def _to_spaces(line: str, unit: int) -> str:
+    tabs = len(line) - len(line.lstrip("\t"))
+    return " " * (unit * tabs) + line[tabs:]
