@@ -1,0 +1,1 @@
+"""Data, training and evaluation: from source packages to a checkpoint that `model/` loads."""

@@ -1,0 +1,116 @@
+"""What a package says its licence is, its licence texts, and the notice that goes with a model.
+
+A manifest pins a licence; the archive's own metadata must agree with it, else the package is
+refused. Recognises SPDX ids and the customary names of permissive licences; knows no network.
+"""
+
+from __future__ import annotations
+
+import email.parser
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from training.corpus.archives import Member
+from training.corpus.errors import IntegrityError
+from training.corpus.manifest import Ecosystem, Package
+
+_LICENCE_FILE = re.compile(r"(?:^|[/._-])(?:licen[cs]es?|copying|notice|unlicen[cs]e)(?:[._-][\w.-]*)?$", re.IGNORECASE)
+# Customary names in metadata -> the SPDX ids they may stand for.
+_NAMES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
+    (re.compile(r"apache", re.IGNORECASE), frozenset({"Apache-2.0"})),
+    (re.compile(r"\bBSD-2|2-clause|simplified bsd", re.IGNORECASE), frozenset({"BSD-2-Clause"})),
+    (re.compile(r"\bBSD-3|3-clause|new bsd|modified bsd", re.IGNORECASE), frozenset({"BSD-3-Clause"})),
+    (re.compile(r"\bBSD\b", re.IGNORECASE), frozenset({"BSD-2-Clause", "BSD-3-Clause"})),
+    (re.compile(r"\bMIT\b", re.IGNORECASE), frozenset({"MIT"})),
+    (re.compile(r"\bISC\b", re.IGNORECASE), frozenset({"ISC"})),
+    (re.compile(r"\b0BSD\b", re.IGNORECASE), frozenset({"0BSD"})),
+    (re.compile(r"python software foundation|\bPSF", re.IGNORECASE), frozenset({"PSF-2.0"})),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenceNote:
+    """What a package contributes to the notice: its identity, licence, and the texts it ships."""
+
+    package: Package
+    texts: tuple[tuple[str, str], ...]  # (path inside the archive, text)
+
+
+def is_licence_file(path: str) -> bool:
+    """Whether a path looks like a licence, copying or notice file."""
+    return _LICENCE_FILE.search(path) is not None and not path.endswith((".py", ".js", ".ts", ".json"))
+
+
+def licence_note(package: Package, members: Iterable[Member]) -> LicenceNote:
+    """Collect a package's licence texts; raises IntegrityError when its metadata contradicts the manifest."""
+    declared: str | None = None
+    texts: list[tuple[str, str]] = []
+    for member in members:
+        if member.data is None:
+            continue
+        if _is_metadata(package, member.path):
+            declared = declared_licence(package.ecosystem, member.data)
+        elif is_licence_file(member.path):
+            texts.append((member.path, member.data.decode("utf-8", errors="replace").strip() + "\n"))
+    if declared is None or not licence_agrees(declared, package.license):
+        raise IntegrityError(
+            f"{package.identity}: its metadata says licence {declared!r}, the manifest says {package.license!r}; "
+            "check the package and correct or remove the entry"
+        )
+    return LicenceNote(package=package, texts=tuple(texts))
+
+
+def declared_licence(ecosystem: Ecosystem, metadata: bytes) -> str:
+    """The licence as a wheel's METADATA or an npm package.json states it ('' when it does not)."""
+    if ecosystem is Ecosystem.NPM:
+        raw = json.loads(metadata).get("license", "")
+        return str(raw.get("type", "") if isinstance(raw, dict) else raw)
+    headers = email.parser.BytesHeaderParser().parsebytes(metadata)
+    if headers["License-Expression"]:
+        return str(headers["License-Expression"])
+    classifiers = [str(value) for value in headers.get_all("Classifier", []) if str(value).startswith("License ::")]
+    # Some projects paste the whole licence into the field; its first line names it.
+    stated = [line.strip() for line in str(headers["License"] or "").strip().splitlines()[:1]]
+    return "; ".join([*stated, *(value.split(" :: ")[-1] for value in classifiers)])
+
+
+def licence_agrees(declared: str, pinned: str) -> bool:
+    """Whether every SPDX id of the pinned expression is one that the declared text can stand for."""
+    named: set[str] = set()
+    for pattern, ids in _NAMES:
+        if pattern.search(declared):
+            named |= ids
+    return bool(named) and all(identifier in named for identifier in re.split(r"\s+(?:AND|OR)\s+", pinned))
+
+
+def notice_markdown(packages: Sequence[Package], *, title: str) -> str:
+    """A Markdown table of packages, versions, licences and splits, sorted by ecosystem and name."""
+    rows = sorted(packages, key=lambda package: (package.ecosystem, package.name))
+    lines = [f"# {title}", "", f"{len(rows)} packages, each under a permissive licence.", ""]
+    lines += ["| package | version | licence | from | repository | use |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {p.name} | {p.version} | {p.license} | {p.ecosystem} | {p.repository} | {p.split} |" for p in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def licence_texts(notes: Sequence[LicenceNote]) -> str:
+    """All licence texts in one document; identical texts stand once, under all their packages."""
+    owners: dict[str, list[str]] = {}
+    for note in notes:
+        for path, text in note.texts:
+            owners.setdefault(text, []).append(f"{note.package.identity} ({PurePosixPath(path).name})")
+    missing = sorted(note.package.identity for note in notes if not note.texts)
+    parts = ["\n".join(names) + "\n\n" + text for text, names in owners.items()]
+    if missing:
+        parts.append("Archives without a licence file (licence as stated in their metadata): " + ", ".join(missing) + "\n")
+    return ("\n" + "=" * 80 + "\n\n").join(parts)
+
+
+def _is_metadata(package: Package, path: str) -> bool:
+    if package.ecosystem is Ecosystem.NPM:
+        return path == "package.json"
+    return path.count("/") == 1 and path.endswith(".dist-info/METADATA")
