@@ -1,0 +1,86 @@
+"""Is the model sure enough to show its suggestion? Judged by the first tokens' log-probabilities.
+
+The threshold is a mean probability (0 … 1), so that it means the same for every length; 0, the
+default, shows everything. `calibrate` finds one from suggestions that are known to be right or wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# The first tokens decide what a suggestion is about; later ones dilute the mean.
+FIRST_TOKENS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """The geometric mean and the minimum of the first tokens' probabilities, over `tokens` of them."""
+
+    mean: float
+    least: float
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operating:
+    """One threshold and what it does: the share shown, and the share of the shown that is right."""
+
+    threshold: float
+    shown: float
+    precision: float
+
+
+def confidence(logprobs: Sequence[float], *, first_tokens: int = FIRST_TOKENS) -> Confidence | None:
+    """The confidence in a text from its tokens' natural log-probabilities; None without any.
+
+    Some servers report -inf or a positive rounding error; both are clamped into what a
+    probability may be. NaN counts as "not sure at all".
+    """
+    used = [_clamped(value) for value in logprobs[:first_tokens]]
+    if not used:
+        return None
+    return Confidence(mean=math.exp(sum(used) / len(used)), least=math.exp(min(used)), tokens=len(used))
+
+
+def is_confident(logprobs: Sequence[float], *, threshold: float, first_tokens: int = FIRST_TOKENS) -> bool:
+    """Whether a suggestion passes the gate. Without log-probabilities (some servers) everything does."""
+    if threshold <= 0.0:
+        return True
+    judged = confidence(logprobs, first_tokens=first_tokens)
+    return judged is None or judged.mean >= threshold
+
+
+def can_decide(logprobs: Sequence[float], *, finished: bool, first_tokens: int = FIRST_TOKENS) -> bool:
+    """Whether enough has come of a stream for `is_confident` never to change its mind."""
+    return finished or len(logprobs) >= first_tokens
+
+
+def calibrate(
+    samples: Iterable[tuple[float, bool]], *, min_shown: float = 0.5, min_gain: float = 0.02
+) -> Operating:
+    """The threshold with the highest precision that still shows `min_shown` of the samples.
+
+    `samples` are (mean confidence, was it right). Where no threshold wins at least `min_gain` of
+    precision over showing everything, the answer is the gate that is off (0.0).
+    """
+    ranked = sorted(samples, reverse=True)
+    if not ranked:
+        return Operating(threshold=0.0, shown=1.0, precision=0.0)
+    right_in_all = sum(right for _, right in ranked) / len(ranked)
+    best = Operating(threshold=0.0, shown=1.0, precision=right_in_all)
+    right = 0
+    for count, (score, is_right) in enumerate(ranked, start=1):
+        right += is_right
+        tied = count < len(ranked) and ranked[count][0] == score
+        shown, precision = count / len(ranked), right / count
+        if tied or shown < min_shown or precision < right_in_all + min_gain:
+            continue
+        if precision > best.precision:
+            best = Operating(threshold=score, shown=shown, precision=precision)
+    return best
+
+
+def _clamped(logprob: float) -> float:
+    return -100.0 if math.isnan(logprob) else min(0.0, max(-100.0, logprob))
