@@ -93,9 +93,7 @@ class _Group:
         self.longest = max(lengths)
         device = segments[0].context_slots.device
         rows = [torch.arange(row, row + self.n_new, device=device) for row, _ in members]
-        consecutive = all(
-            a + self.n_new == b for (a, _), (b, _) in zip(members, members[1:], strict=False)
-        )
+        consecutive = all(a + self.n_new == b for (a, _), (b, _) in zip(members, members[1:], strict=False))
         self.rows = None if consecutive else torch.cat(rows)  # None: a slice does
         self.n_rows = self.n_new * len(segments)
         self.slots, self.start = _slots_of(segments, self.longest)
@@ -130,9 +128,7 @@ class _Group:
             return out.reshape(query.shape)
         q = query.unflatten(0, (self.batch, -1)).transpose(1, 2)  # [B, H, T, C]
         key, value = (t.expand(-1, n_head, -1, -1) for t in (key, value))
-        out = F.scaled_dot_product_attention(
-            q, key, value, attn_mask=self.mask, is_causal=self.is_causal
-        )
+        out = F.scaled_dot_product_attention(q, key, value, attn_mask=self.mask, is_causal=self.is_causal)
         return out.transpose(1, 2).reshape(query.shape)
 
 
@@ -146,9 +142,12 @@ def _slots_of(segments: Sequence[Segment], longest: int) -> tuple[Tensor | None,
         if last - first == longest - 1 and bool((slots[0].diff() == 1).all()):
             return None, first
         return slots[0], None
-    padded = slots[0].new_zeros(len(slots), longest)  # slot 0 pads: any will do, the mask hides it
+    padded = torch.empty(len(slots), longest, dtype=torch.int64, device=slots[0].device)
     for row, of_segment in zip(padded, slots, strict=True):
         row[: len(of_segment)] = of_segment
+        # Hidden by the mask, but 0 · NaN is NaN: pad with the sequence's own slot, so that one
+        # sequence's bad numbers cannot reach another's.
+        row[len(of_segment) :] = of_segment[0]
     return padded.flatten(), None
 
 
@@ -165,9 +164,7 @@ class CachedAttend:
         self._flash = flash_attention_module(cache.device) if cache.dtype != torch.float32 else None
         self._n_head = n_head
         if self._flash is None:
-            self._groups = [
-                _Group(members, n_head, cache.shape[3]) for members in _grouped(segments)
-            ]
+            self._groups = [_Group(members, n_head, cache.shape[3]) for members in _grouped(segments)]
         else:
             self._prepare_flash(segments)
 
@@ -195,7 +192,8 @@ class CachedAttend:
         device = self._cache.device
         zero = torch.zeros(1, dtype=torch.int32, device=device)
         self._new_bounds, self._context_bounds = (
-            torch.cat([zero, torch.tensor(counts, device=device).cumsum(0).int()]) for counts in (new, contexts)
+            torch.cat([zero, torch.tensor(counts, device=device).cumsum(0).int()])
+            for counts in (new, contexts)
         )
         self._context_slots = torch.cat([segment.context_slots for segment in segments])
 

@@ -46,5 +46,9 @@ class NumericalError(ModelError):
     """The model produced NaN or infinite logits for a sequence."""
 
 
+class ListenError(ModelError):
+    """An address that the engine cannot or must not listen on."""
+
+
 class EngineUnavailableError(ModelError):
     """The engine process or URL cannot be reached, died, or speaks another version."""

@@ -115,6 +115,8 @@ class GPTBigCode(nn.Module):
         super().__init__()
         self.config = config
         self.transformer = Body(config)
+        # A quantised twin of the tied embedding, where the loader made one.
+        self.head: nn.Module | None = None
 
     def hidden(self, input_ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         """input_ids [N], positions [N] -> hidden states [N, D]: the engine's prefill and decode."""
@@ -122,6 +124,8 @@ class GPTBigCode(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [N, D] -> logits [N, V], by the tied token embedding."""
+        if self.head is not None:
+            return cast(Tensor, self.head(hidden))
         return F.linear(hidden, self.transformer.wte.weight)
 
     def forward(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
