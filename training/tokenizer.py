@@ -6,7 +6,6 @@ normaliser; the 19 special tokens have the ids 0 to 18 (arXiv 2305.06161, §5.2)
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +32,9 @@ class TokenizerOptions:
     def __post_init__(self) -> None:
         least = len(SPECIAL_TOKENS) + BYTE_ALPHABET_SIZE
         if self.vocab_size < least:
-            raise ValueError(f"vocab_size {self.vocab_size} is below {least}: the special tokens and all bytes")
+            raise ValueError(
+                f"vocab_size {self.vocab_size} is below {least}: the special tokens and all bytes"
+            )
 
 
 def untrained_tokenizer() -> Tokenizer:
@@ -66,7 +67,9 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> Tokenize
     tokenizer.train_from_iterator(_limited(texts, options.max_train_chars), trainer=trainer)
     actual = tokenizer.get_vocab_size()
     if actual != options.vocab_size:
-        raise ValueError(f"the texts give only {actual} tokens, {options.vocab_size} were asked for; use more text")
+        raise ValueError(
+            f"the texts give only {actual} tokens, {options.vocab_size} were asked for; use more text"
+        )
     return tokenizer
 
 
@@ -83,7 +86,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> Path:
     return folder / TOKENIZER_FILE
 
 
-def balanced_sample(documents: Iterable[Document], chars_by_language: Mapping[str, int]) -> Iterator[Document]:
+def balanced_sample(
+    documents: Iterable[Document], chars_by_language: Mapping[str, int]
+) -> Iterator[Document]:
     """Thin each language out evenly to its number of characters, in the stream's order.
 
     `chars_by_language` maps a language to (characters wanted); a language that is not in it is

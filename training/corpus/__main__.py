@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         manifest = Manifest.load(options.manifest)
         if options.command == "notice":
-            print(notice_markdown(manifest.packages, title=f"Packages of the corpus '{manifest.name}'"), end="")
+            print(
+                notice_markdown(manifest.packages, title=f"Packages of the corpus '{manifest.name}'"), end=""
+            )
             return 0
         fetch_manifest(manifest, options.cache, _progress("fetched"))
         if options.command == "build":
@@ -46,7 +48,7 @@ def _build(manifest: Manifest, options: argparse.Namespace) -> None:
         print(f"  dropped {files:>6} files, {report.dropped_bytes[reason] / 1e6:8.1f} MB: {reason}")
 
 
-def _progress(verb: str) -> "_Printer":
+def _progress(verb: str) -> _Printer:
     return _Printer(verb)
 
 
@@ -68,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("manifest", type=Path)
-        command.add_argument("--cache", type=Path, default=default_cache_dir(), help="where fetched files are kept")
+        command.add_argument(
+            "--cache", type=Path, default=default_cache_dir(), help="where fetched files are kept"
+        )
         if name == "build":
             command.add_argument("--into", type=Path, required=True, help="the corpus folder to write")
             command.add_argument(

@@ -32,7 +32,9 @@ def read_members(archive: Path, *, max_member_bytes: int) -> Iterator[Member]:
         else:
             yield from _tar_members(archive, max_member_bytes)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise IntegrityError(f"{archive}: not a readable archive: {error}; delete it and fetch again") from error
+        raise IntegrityError(
+            f"{archive}: not a readable archive: {error}; delete it and fetch again"
+        ) from error
 
 
 def _zip_members(archive: Path, max_member_bytes: int) -> Iterator[Member]:

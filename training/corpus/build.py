@@ -27,7 +27,13 @@ from training.corpus.document import Document, Reason
 from training.corpus.errors import CorpusError
 from training.corpus.fetch import cached_file, verify
 from training.corpus.languages import rule_for
-from training.corpus.licences import LicenceNote, is_licence_file, licence_note, licence_texts, notice_markdown
+from training.corpus.licences import (
+    LicenceNote,
+    is_licence_file,
+    licence_note,
+    licence_texts,
+    notice_markdown,
+)
 from training.corpus.manifest import Manifest, Package, Split
 from training.corpus.pii import redact
 from training.corpus.quality import FILTERS, vendored
@@ -78,9 +84,7 @@ def build_corpus(
                 if progress is not None:
                     progress(package, done, len(ordered))
         build.write_notes(manifest.packages)
-        if out_dir.exists():
-            shutil.rmtree(out_dir)
-        os.replace(scratch, out_dir)
+        _swap(scratch, out_dir)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return build.report
@@ -89,7 +93,9 @@ def build_corpus(
 class CorpusBuild:
     """One run of the pipeline: the open shards, the duplicate indexes and the counters."""
 
-    def __init__(self, name: str, folder: Path, decontaminator: Decontaminator, options: BuildOptions) -> None:
+    def __init__(
+        self, name: str, folder: Path, decontaminator: Decontaminator, options: BuildOptions
+    ) -> None:
         self.report = CorpusReport(name=name)
         self._folder = folder
         self._options = options
@@ -100,13 +106,16 @@ class CorpusBuild:
         self._index: list[str] = []
         self._closing = ExitStack()
         self._shards = {
-            split: self._closing.enter_context(ShardWriter(folder / name)) for split, name in FOLDER_OF_SPLIT.items()
+            split: self._closing.enter_context(ShardWriter(folder / name))
+            for split, name in FOLDER_OF_SPLIT.items()
         }
 
     def __enter__(self) -> CorpusBuild:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._closing.close()
 
     def add_package(self, package: Package, archive: Path) -> None:
@@ -201,6 +210,15 @@ def _archive(package: Package, cache_dir: Path) -> Path:
         raise CorpusError(f"{package.identity}: {path} is not there; fetch the manifest first")
     verify(path, package)
     return path
+
+
+def _swap(scratch: Path, out_dir: Path) -> None:
+    """Put the finished folder in place; the old one is gone only after the new one stands there."""
+    old = scratch.with_name(scratch.name + "-old")
+    if out_dir.exists():
+        os.replace(out_dir, old)
+    os.replace(scratch, out_dir)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_replaceable(out_dir: Path) -> None:

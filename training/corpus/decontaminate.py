@@ -32,13 +32,14 @@ class Decontaminator:
 
     def __init__(self, needles: Sequence[str]) -> None:
         self._whole: list[str] = []
-        self._by_word: dict[str, list[str]] = {}
+        self._by_word: dict[str, list[tuple[frozenset[str], str]]] = {}
         for needle in sorted({_normal(needle) for needle in needles} - {""}):
             # A needle's first and last word can be part of a longer word of the document; the words
             # between stand there whole. The longest of them is the one to look up.
-            inner = _WORD.findall(needle)[1:-1]
+            inner = frozenset(_WORD.findall(needle)[1:-1])
             if inner:
-                self._by_word.setdefault(max(inner, key=len), []).append(needle)
+                rarest = max(sorted(inner), key=len)
+                self._by_word.setdefault(rarest, []).append((inner, needle))
             else:
                 self._whole.append(needle)
 
@@ -53,9 +54,10 @@ class Decontaminator:
     def find(self, text: str) -> str | None:
         """The first needle (lower-cased) that the text contains, or None."""
         lowered = text.lower()
-        for word in sorted(self._by_word.keys() & set(_WORD.findall(lowered))):
-            for needle in self._by_word[word]:
-                if needle in lowered:
+        words = frozenset(_WORD.findall(lowered))
+        for word in sorted(self._by_word.keys() & words):
+            for inner, needle in self._by_word[word]:
+                if inner <= words and needle in lowered:
                     return needle
         return next((needle for needle in self._whole if needle in lowered), None)
 
@@ -67,7 +69,9 @@ def needles_of(record: Mapping[str, Any]) -> list[str]:
     if {"text", "code", "test_list"} <= record.keys():
         found = [record["text"], record["code"], *record["test_list"]]
         return [text.strip() for text in found if len(text.strip()) >= _MIN_NEEDLE_CHARS]
-    raise CorpusError(f"an evaluation record with the keys {sorted(record)} is neither HumanEval's nor MBPP's form")
+    raise CorpusError(
+        f"an evaluation record with the keys {sorted(record)} is neither HumanEval's nor MBPP's form"
+    )
 
 
 def _human_eval_needles(record: Mapping[str, Any]) -> Iterator[str]:

@@ -47,7 +47,9 @@ class NearDuplicates:
 
     def __init__(self) -> None:
         random = np.random.default_rng(_SEED)
-        self._multiply = random.integers(1, 2**63, PERMUTATIONS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        self._multiply = random.integers(1, 2**63, PERMUTATIONS, dtype=np.uint64) * np.uint64(2) + np.uint64(
+            1
+        )
         self._add = random.integers(0, 2**63, PERMUTATIONS, dtype=np.uint64)
         self._signatures: list[Signature] = []
         self._buckets: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
@@ -59,7 +61,9 @@ class NearDuplicates:
             return False
         signature = self._signature(grams)
         keys = [signature[band * ROWS : (band + 1) * ROWS].tobytes() for band in range(BANDS)]
-        candidates = {other for key, bucket in zip(keys, self._buckets, strict=True) for other in bucket.get(key, ())}
+        candidates = {
+            other for key, bucket in zip(keys, self._buckets, strict=True) for other in bucket.get(key, ())
+        }
         for other in sorted(candidates):
             if float(np.mean(signature == self._signatures[other])) >= JACCARD_MIN:
                 return True

@@ -21,6 +21,8 @@ class Reason(StrEnum):
     MINIFIED = "minified"
     COMPILED = "compiler or bundler output"
     GENERATED = "says that it is generated"
+    CHANGE_LOG = "change log"
+    OTHER_LICENCE = "its header names a licence we do not train on"
     LONG_LINE = "longest line over the limit"
     LONG_MEAN_LINE = "mean line over the limit"
     NOT_ALPHANUMERIC = "too few alphanumeric characters"

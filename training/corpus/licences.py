@@ -17,7 +17,9 @@ from training.corpus.archives import Member
 from training.corpus.errors import IntegrityError
 from training.corpus.manifest import Ecosystem, Package
 
-_LICENCE_FILE = re.compile(r"(?:^|[/._-])(?:licen[cs]es?|copying|notice|unlicen[cs]e)(?:[._-][\w.-]*)?$", re.IGNORECASE)
+_LICENCE_FILE = re.compile(
+    r"(?:^|[/._-])(?:licen[cs]es?|copying|notice|unlicen[cs]e)(?:[._-][\w.-]*)?$", re.IGNORECASE
+)
 # Customary names in metadata -> the SPDX ids they may stand for.
 _NAMES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
     (re.compile(r"apache", re.IGNORECASE), frozenset({"Apache-2.0"})),
@@ -71,7 +73,9 @@ def declared_licence(ecosystem: Ecosystem, metadata: bytes) -> str:
     headers = email.parser.BytesHeaderParser().parsebytes(metadata)
     if headers["License-Expression"]:
         return str(headers["License-Expression"])
-    classifiers = [str(value) for value in headers.get_all("Classifier", []) if str(value).startswith("License ::")]
+    classifiers = [
+        str(value) for value in headers.get_all("Classifier", []) if str(value).startswith("License ::")
+    ]
     # Some projects paste the whole licence into the field; its first line names it.
     stated = [line.strip() for line in str(headers["License"] or "").strip().splitlines()[:1]]
     return "; ".join([*stated, *(value.split(" :: ")[-1] for value in classifiers)])
@@ -106,7 +110,11 @@ def licence_texts(notes: Sequence[LicenceNote]) -> str:
     missing = sorted(note.package.identity for note in notes if not note.texts)
     parts = ["\n".join(names) + "\n\n" + text for text, names in owners.items()]
     if missing:
-        parts.append("Archives without a licence file (licence as stated in their metadata): " + ", ".join(missing) + "\n")
+        parts.append(
+            "Archives without a licence file (licence as stated in their metadata): "
+            + ", ".join(missing)
+            + "\n"
+        )
     return ("\n" + "=" * 80 + "\n\n").join(parts)
 
 

@@ -60,8 +60,12 @@ class Package:
         if not _SHA256.fullmatch(self.sha256):
             raise ManifestError(f"{self.identity}: sha256 {self.sha256!r} is not 64 lower-case hex digits")
         if not _PLAIN_FILE.fullmatch(self.file):
-            raise ManifestError(f"{self.identity}: file {self.file!r} must be a plain file name, without folders")
-        unknown = sorted(set(re.split(r"\s+(?:AND|OR)\s+|[()\s]+", self.license)) - PERMISSIVE_LICENSES - {""})
+            raise ManifestError(
+                f"{self.identity}: file {self.file!r} must be a plain file name, without folders"
+            )
+        unknown = sorted(
+            set(re.split(r"\s+(?:AND|OR)\s+|[()\s]+", self.license)) - PERMISSIVE_LICENSES - {""}
+        )
         if unknown or not self.license.strip():
             raise ManifestError(
                 f"{self.identity}: licence {self.license!r} is not on the permissive list; remove the package"
@@ -109,7 +113,9 @@ class Manifest:
         unknown = sorted(raw.keys() - {"version", "name", "package"})
         if unknown:
             raise ManifestError(f"{path}: unknown key {unknown[0]!r}")
-        packages = tuple(_package(entry, f"{path}: package {i + 1}") for i, entry in enumerate(raw["package"]))
+        packages = tuple(
+            _package(entry, f"{path}: package {i + 1}") for i, entry in enumerate(raw["package"])
+        )
         return cls(name=str(raw["name"]), packages=packages)
 
 
