@@ -1,0 +1,234 @@
+"""What the repository says about itself is true: tables, packages, pins, links, layout."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsp.settings import setting_infos
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("lsp", "model", "attribution", "training")
+TOP_LEVEL = {
+    *PACKAGES,
+    "extension",
+    "tests",
+    "benchmarks",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE",
+    "NOTICE",
+    "Makefile",
+    "constraints.txt",
+}
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """Files that git knows and that are there, relative to the root."""
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return tuple(path for name in listing.split("\0") if name and (ROOT / (path := Path(name))).is_file())
+
+
+@cache
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def texts() -> list[tuple[Path, str]]:
+    """Every tracked text file. Long data files count as data."""
+    found = []
+    for path in tracked_files():
+        content = (ROOT / path).read_bytes()
+        if b"\0" not in content[:8000] and len(content) < 1_000_000:
+            found.append((path, content.decode("utf-8", errors="replace")))
+    return found
+
+
+def modules() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".py" and path.parts[0] in PACKAGES]
+
+
+def normalised(requirement: str) -> str:
+    """The distribution's name in a requirement or a pin (PEP 503)."""
+    match = re.match(r"[\w.-]+", requirement)
+    assert match is not None, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
+
+
+def settings_table() -> str:
+    """README's table of settings, as the settings themselves say it."""
+    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    for info in setting_infos():
+        shown = "unset" if info.default is None else info.default
+        if isinstance(shown, tuple):
+            shown = f"{len(shown)} patterns of secret files" if shown else "none"
+        elif isinstance(shown, bool):
+            shown = str(shown).lower()
+        rows.append(f"| `{info.key}` | {shown} | {info.doc} |")
+    return "\n".join(rows)
+
+
+def test_the_settings_table_of_the_readme_is_true() -> None:
+    assert settings_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_package_registry() -> None:
+    hosts = ("pypi" + ".org", "python" + "hosted", "npm" + "js.", "download.pytorch" + ".org")
+    patterns = [*map(re.escape, hosts), r"index-url\s*=?\s*http", r'"resolved":\s*"http']
+    found = [
+        f"{path}: {match[0]}"
+        for path, text in texts()
+        for pattern in patterns
+        if (match := re.search(pattern, text))
+    ]
+    assert found == []
+
+
+def test_no_file_names_a_folder_of_this_machine() -> None:
+    assert [path for path, text in texts() if str(ROOT) in text] == []
+
+
+def test_nothing_unexpected_stands_at_the_top_level() -> None:
+    names = {path.parts[0] for path in tracked_files()}
+    assert {name for name in names if not name.startswith(".")} - TOP_LEVEL == set()
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        path
+        for path in modules()
+        if ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))) is None
+    ]
+    assert silent == []
+
+
+def test_setuptools_lists_every_package() -> None:
+    present = {".".join(path.parent.parts) for path in modules() if path.name == "__init__.py"}
+    assert set(project()["tool"]["setuptools"]["packages"]) == present
+    homeless = {path.parent for path in modules()} - {Path(*name.split(".")) for name in present}
+    assert homeless == set()
+
+
+def test_every_data_file_of_a_package_is_installed() -> None:
+    globs = project()["tool"]["setuptools"]["package-data"]
+
+    def is_installed(path: Path) -> bool:
+        for package, patterns in globs.items():
+            folder = Path(*package.split("."))
+            if package == "*":
+                inner = path.name
+            elif folder in path.parents:
+                inner = path.relative_to(folder).as_posix()
+            else:
+                continue
+            if any(fnmatch.fnmatch(inner, pattern) for pattern in patterns):
+                return True
+        return False
+
+    data = [path for path in tracked_files() if path.parts[0] in PACKAGES and path.suffix != ".py"]
+    assert [path for path in data if not is_installed(path)] == []
+
+
+def test_every_import_is_declared_where_it_is_needed() -> None:
+    """`lsp` and `model` do with the base dependencies; `training` also has its extra."""
+    declared = project()["project"]
+    base = {normalised(item) for item in declared["dependencies"]}
+    training = base | {normalised(item) for item in declared["optional-dependencies"]["training"]}
+    distributions = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in modules():
+        allowed = training if path.parts[0] == "training" else base
+        for name in third_party_imports(path):
+            owners = {normalised(owner) for owner in distributions.get(name, [name])}
+            if not owners & allowed and (path.parts[0], name) not in OPTIONAL_IMPORTS:
+                undeclared.add(f"{path}: {name}")
+    assert undeclared == set()
+
+
+# Used where it is installed, and done without where it is not.
+OPTIONAL_IMPORTS = {("model", "flash_attn")}
+
+
+def third_party_imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - set(PACKAGES)
+
+
+def test_every_declared_dependency_is_used() -> None:
+    distributions = importlib.metadata.packages_distributions()
+    used = {
+        normalised(owner)
+        for path in modules()
+        for name in third_party_imports(path)
+        for owner in distributions.get(name, ())
+    }
+    declared = project()["project"]
+    wanted = {*declared["dependencies"], *declared["optional-dependencies"]["training"]}
+    assert {normalised(item) for item in wanted} - used == set()
+
+
+def test_every_dependency_is_pinned() -> None:
+    pins = {
+        normalised(line)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    declared = project()["project"]
+    wanted = [*declared["dependencies"], *chain(*declared["optional-dependencies"].values())]
+    assert {normalised(item) for item in wanted} - pins == set()
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    broken = []
+    for path, text in texts():
+        if path.suffix != ".md":
+            continue
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if not re.match(r"[a-z]+:", target) and not (ROOT / path.parent / target).exists():
+                broken.append(f"{path}: {target}")
+    assert broken == []
+
+
+def test_the_documents_name_make_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    documents = [(path, text) for path, text in texts() if path.suffix == ".md" or path.parts[0] == ".ci"]
+    named = {
+        (path, target) for path, text in documents for target in re.findall(r"(?:`|^|\n)make ([a-z-]+)", text)
+    }
+    assert {target for _, target in named} <= targets, sorted(named)
+
+
+def test_the_licence_is_apache() -> None:
+    assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
+
+
+@pytest.mark.parametrize("script", [".ci/run", ".ci/install"])
+def test_scripts_are_executable(script: str) -> None:
+    assert os.access(ROOT / script, os.X_OK)
