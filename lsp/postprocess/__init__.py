@@ -18,12 +18,12 @@ from lsp.postprocess.overlap import (
 )
 from lsp.postprocess.repetition import cut_repeated_blocks, cut_repeated_characters, is_looping
 from lsp.postprocess.shape import (
+    cut_beyond_block,
     cut_leaked_tokens,
     cut_unfinished_last_line,
     drop_blank,
     drop_short,
     fit_first_indent,
-    leave_the_block_uncut,
     to_document_eol,
     to_file_indentation,
     trim_end,
@@ -44,10 +44,10 @@ __all__ = [
 
 FINAL: tuple[Filter, ...] = (
     cut_leaked_tokens,
+    cut_beyond_block,
     cut_repeated_characters,
     cut_repeated_blocks,
     cut_unfinished_last_line,
-    leave_the_block_uncut,
     fit_first_indent,
     to_file_indentation,
     cut_suffix_overlap,
@@ -61,7 +61,7 @@ FINAL: tuple[Filter, ...] = (
 )
 STREAMING: tuple[Filter, ...] = (
     cut_leaked_tokens,
-    leave_the_block_uncut,
+    cut_beyond_block,
     fit_first_indent,
     to_file_indentation,
     cut_suffix_overlap,

@@ -114,8 +114,12 @@ def brackets_at(prefix: str, suffix: str, *, language: str, from_file_start: boo
         below = _PYTHON_TOP.search(suffix, suffix.find("\n") + 1) if "\n" in suffix else None
         suffix = suffix[: below.start()] if below else suffix
     line_start = prefix.rfind("\n") + 1
+    if kind == "c" and prefix[:line_start].endswith("\\\n"):
+        return None  # a macro: its brackets need not fit
     above = _balance(prefix[:line_start], kind, "", base_known=known)
     if not above.in_code or above.mismatch_char is not None:
+        return None
+    if kind == "c" and prefix[line_start:].rstrip().endswith("\\"):
         return None
     here = _balance(prefix[line_start:], kind, above.stack, base_known=known)
     if not here.in_code or here.mismatch_char is not None:

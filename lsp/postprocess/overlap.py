@@ -11,7 +11,9 @@ from itertools import pairwise
 from lsp.postprocess.suggestion import CursorContext, Suggestion
 
 _MIN_TAIL_LETTERS = 3
+_MIN_SURE_TAIL_LETTERS = 6  # a rest of the line this long is not written twice by chance
 _NEAR_LINES = 12
+_C_LANGUAGES = frozenset({"c", "cpp", "objective-c", "objective-cpp", "cuda-cpp"})
 
 
 def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
@@ -43,7 +45,8 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
             return Suggestion(text, suggestion.ended, replace_chars=len(tail))
     for cut in _cuts(text, [(c.start_char, c.outer) for c in balance.closers]):
         shorter = brackets.after(text[:cut])
-        if shorter.in_code and brackets.fits(shorter.stack):
+        # What is cut must be there already, next to the cursor.
+        if text[cut] == context.suffix.lstrip()[:1] and shorter.in_code and brackets.fits(shorter.stack):
             kept = text[:cut]
             return suggestion.with_text(kept) if kept.strip() else None
     return suggestion.with_text(text)
@@ -52,11 +55,11 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
 def cut_suffix_overlap(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Cut the suggestion's last lines if they are the document's next ones."""
     below = context.lines_below
-    if context.line_tail.strip() or not below or _repeats_itself(context):
-        return suggestion
     lines = context.whole_lines(suggestion.text)
+    if context.line_tail.strip() or not below or _repeats_itself(context, lines):
+        return suggestion
     kept = overlap_start(lines, below)
-    if kept is None:
+    if kept is None or _closes_what_is_open("\n".join(lines[kept:]), suggestion.text, context):
         return suggestion
     if kept == 0:
         return None
@@ -79,7 +82,7 @@ def drop_line_above(suggestion: Suggestion, context: CursorContext) -> Suggestio
     """Drop a suggestion that writes the line or lines above the cursor again."""
     above = [line.rstrip() for line in context.lines_above[-40:] if line.strip()]
     lines = [line.rstrip() for line in context.whole_lines(suggestion.text) if line.strip()]
-    if not above or not lines or _repeats_itself(context):
+    if not above or not lines or _repeats_itself(context, lines):
         return suggestion
     letters = sum(character.isalnum() for character in lines[0])
     again = letters >= 2 * _MIN_TAIL_LETTERS and above[-len(lines) :] == lines
@@ -96,11 +99,31 @@ def overlap_start(lines: list[str], below: list[str]) -> int | None:
     return None
 
 
-def _repeats_itself(context: CursorContext) -> bool:
+def _repeats_itself(context: CursorContext, lines: list[str]) -> bool:
     """Whether neighbouring lines near the cursor are equal: tables, assembler, a game of `next(it)`."""
     above = [line for line in context.lines_above[-_NEAR_LINES:] if line.strip()]
     below = context.lines_below[:_NEAR_LINES]
-    return any(first == second for lines in (above, below) for first, second in pairwise(lines))
+    own = [line.rstrip() for line in lines if line.strip()]
+    return any(first == second for group in (above, own, below) for first, second in pairwise(group))
+
+
+def _closes_what_is_open(repeated: str, text: str, context: CursorContext) -> bool:
+    """Whether equal lines are closing brackets (or a rule of signs) that the document still needs.
+
+    Two closing brackets at the same indentation do not follow each other, but for the namespaces and
+    guards of C, which close at the margin what they do not indent.
+    """
+    if any(character.isalnum() for character in repeated):
+        return False
+    brackets = context.brackets
+    if not any(character in ")]}" for character in repeated):
+        return True
+    if repeated[0].isspace() or context.language not in _C_LANGUAGES:
+        return False
+    if brackets is None or not brackets.consistent:
+        return False
+    balance = brackets.after(text)
+    return balance.mismatch_char is None and brackets.fits(balance.stack)
 
 
 def _only_closes(tail: str) -> bool:
@@ -119,9 +142,20 @@ def _cuts(text: str, closers: list[tuple[int, bool]]) -> list[int]:
     return trailing + [start for start, outer in reversed(closers) if outer and start < end]
 
 
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
 def _would_break(text: str, tail: str, context: CursorContext) -> bool:
     """Whether keeping the repeated tail glues two words or leaves brackets that do not fit."""
-    if (text[-1].isalnum() or text[-1] == "_") and (tail[0].isalnum() or tail[0] == "_"):
+    letters = sum(character.isalnum() for character in tail)
+    if _is_word(tail[0]):
+        # "c + plus|plus" is a word written twice, "__c" + "plus|plus" is not.
+        before = text[: -len(tail)][-1:] or context.line_before[-1:]
+        whole = not _is_word(before)
+        if _is_word(text[-1]) or letters >= _MIN_SURE_TAIL_LETTERS:
+            return whole
+    elif letters >= _MIN_SURE_TAIL_LETTERS:
         return True
     brackets = context.brackets
     if brackets is None or not brackets.consistent:

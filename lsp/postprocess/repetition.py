@@ -84,4 +84,5 @@ def _rounds(lines: list[str], end: int, size: int) -> int:
 
 
 def _shortened(suggestion: Suggestion, text: str) -> Suggestion | None:
-    return suggestion.with_text(text) if text.strip() else None
+    # The first round is whole, so what is left is no longer a cut text.
+    return Suggestion(text, Ended.STOP) if text.strip() else None

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
+from lsp.languages import family
 from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
 
 # What OpenAI-compatible servers are known to leak in place of an end.
 _CONTROL_TOKEN = re.compile(
-    r"<\|?(?:endoftext|fim_prefix|fim_middle|fim_suffix|fim_pad|file_sep|file_separator|repo_name|filename"
-    r"|reponame|im_start|im_end|eot_id|end_of_sentence)\|?>|<(?:EOT|PRE|SUF|MID|/s)>|<｜[^｜\n]{1,40}｜>"
+    r"<\|(?:endoftext|end_of_text|begin_of_text|fim_\w+|file_sep|file_separator|repo_name|im_start|im_end|eot_id)\|>"
+    r"|<fim_(?:prefix|middle|suffix|pad)>|<(?:file_sep|EOT|PRE|SUF|MID)>|<｜[^｜\n]{1,40}｜>"
 )
 _MIN_CHARS = 2  # not white space: one character is typed sooner than it is read
 _DEFAULT_INDENT = 4
@@ -35,7 +36,7 @@ def cut_unfinished_last_line(suggestion: Suggestion, context: CursorContext) -> 
     return suggestion.with_text(head)
 
 
-def leave_the_block_uncut(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+def cut_beyond_block(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Cut a runaway where it leaves the block of the cursor (indentation scope)."""
     if suggestion.ended is Ended.STOP:
         return suggestion
@@ -44,7 +45,9 @@ def leave_the_block_uncut(suggestion: Suggestion, context: CursorContext) -> Sug
     for number, line in enumerate(lines[1:], start=1):
         if line.strip() and indent_width(line) < width and not _continues_block(line, width):
             kept = "\n".join(lines[:number]).rstrip()
-            return suggestion.with_text(kept) if kept.strip() else suggestion
+            # What is left ends at a whole line, so it is no longer a cut text.
+            ended = Ended.STOP if suggestion.ended is Ended.LENGTH else suggestion.ended
+            return Suggestion(kept, ended) if kept.strip() else suggestion
     return suggestion
 
 
@@ -69,18 +72,21 @@ def drop_short(suggestion: Suggestion, context: CursorContext) -> Suggestion | N
 def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Cut an indentation that the cursor's line already has and the suggestion repeats.
 
-    Only where the sum is deeper than the line above allows and no bracket, string or comment is open.
+    Only in Python, where the depth of a line means something, if the sum is deeper than the line
+    above allows, and no bracket, string or comment is open.
     """
+    if family(context.language) != "python":
+        return suggestion
     indent = context.line_before
     lead = _leading(suggestion.text)
     if not indent or indent.strip() or lead != indent or len(lead) == len(suggestion.text):
         return suggestion
-    above = next((line for line in reversed(context.lines_above) if line.strip()), None)
+    above = next((line for line in reversed(context.lines_above) if line.strip(" \t#")), None)
     brackets = context.brackets
     if above is None or brackets is None or brackets.stack:
         return suggestion
-    opens_block = above.rstrip().endswith((":", "{", "(", "[", "\\", ","))
-    allowed = indent_width(above) + (_DEFAULT_INDENT * 2 if opens_block else 0)
+    may_deepen = above.lstrip().startswith("#") or ":" in above or above.rstrip().endswith("\\")
+    allowed = indent_width(above) + (_DEFAULT_INDENT * 2 if may_deepen else 0)
     if indent_width(indent) + indent_width(lead) <= allowed:
         return suggestion
     # The whole suggestion was written from the margin, so its other lines stand where they belong.
@@ -89,8 +95,8 @@ def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggesti
 
 def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Tabs for spaces, or spaces for tabs, where the file around the cursor has only the other kind."""
-    if context.language == "makefile":
-        return suggestion  # a tab is syntax there
+    if context.language == "makefile" or (family(context.language) and context.brackets is None):
+        return suggestion  # a tab is syntax there, or the cursor is in a string
     style = _file_style(context)
     first, *rest = suggestion.text.split("\n")
     leads = [_leading(line) for line in rest if line.strip()]
@@ -100,6 +106,8 @@ def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Sugge
     if style is None or not used or style in used:
         return suggestion
     unit = _space_unit(context) if style == " " else _first_unit(rest, context)
+    if style == "\t" and any(len(lead) % unit for lead in leads):
+        return suggestion  # aligned text, not indented code
     convert = _to_spaces if style == " " else _to_tabs
     if not context.line_before.strip():
         first = convert(first, unit)
