@@ -1,0 +1,71 @@
+"""A lock between processes, held by an open file and released by the system when its holder dies.
+
+Two uses: one language server at a time starts an engine; an engine owns its socket while it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+
+# How often a waiting process looks again. Waiting in the kernel would need a thread that cannot be cancelled.
+_POLL_SECONDS = 0.02
+
+
+class FileLock:
+    """An exclusive advisory lock on `path`, which is created with mode 0600 and never removed.
+
+    Removing it would let two processes hold "the" lock on two files of the same name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it. Raises OSError when the file cannot be opened."""
+        assert self._descriptor is None, "already held by this object"
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        if not _lock(descriptor):
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    async def __aenter__(self) -> FileLock:
+        while not self.try_acquire():
+            await asyncio.sleep(_POLL_SECONDS)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock without waiting; False when another process (or another open file here) has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

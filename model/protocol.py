@@ -1,0 +1,160 @@
+"""The body of `POST /v1/completions`: OpenAI's fields and ours, checked.
+
+Nothing is accepted and then ignored: a field that is unknown, or known elsewhere but without effect
+here, is an error that names it. Knows neither the engine nor HTTP; `model.prompting` turns a body
+into work for the engine, `model.answers` builds what comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from model.errors import RequestError
+
+MAX_ALTERNATIVES = 32
+MAX_LOGPROBS = 20
+
+# Fields of OpenAI's and vLLM's completions that this engine does not act on, each with the values
+# that ask for nothing. `user` may hold anything: it is a label of the caller's.
+_INERT: Mapping[str, tuple[Any, ...]] = {
+    "echo": (False,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "length_penalty": (1,),
+    "use_beam_search": (False,),
+    "early_stopping": (False,),
+    "stop_token_ids": ([],),
+    "include_stop_str_in_output": (False,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True,),
+    "prompt_logprobs": (),
+    "response_format": ({"type": "text"},),
+}
+
+_WIRE = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ContextItem(BaseModel):
+    """Another file whose text stands before the one being completed."""
+
+    model_config = _WIRE
+    path: str
+    text: str
+
+
+class StreamOptions(BaseModel):
+    """OpenAI's `stream_options`."""
+
+    model_config = _WIRE
+    include_usage: bool = False
+
+
+class CompletionBody(BaseModel):
+    """The body of `POST /v1/completions`."""
+
+    model_config = _WIRE
+
+    model: str | None = None
+    prompt: Any
+    suffix: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] = 128
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=-1)] = 0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    n: Annotated[int, Field(ge=1, le=MAX_ALTERNATIVES)] = 1
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    stop: Any = ()
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    ignore_eos: bool = False
+    context: list[ContextItem] = []
+    stop_at: Literal["line", "block"] | None = None
+    path: str | None = None
+    fim_order: Literal["spm", "psm"] = "spm"
+    heal: bool = True
+
+    # A union of types would be reported once for each member; these two say it in one sentence.
+    @field_validator("prompt")
+    @classmethod
+    def _one_prompt(cls, value: Any) -> Any:
+        if isinstance(value, str) or _is_list_of(value, int):
+            return value
+        raise ValueError(
+            "expected one text or one list of token ids (send several prompts as several requests)"
+        )
+
+    @field_validator("stop")
+    @classmethod
+    def _stop_strings(cls, value: Any) -> tuple[str, ...]:
+        strings = [value] if isinstance(value, str) else [] if value is None else value
+        if not _is_list_of(list(strings), str) or "" in strings:
+            raise ValueError("expected a text or a list of texts, none of them empty")
+        return tuple(strings)
+
+    @property
+    def is_fim(self) -> bool:
+        """Whether the prompt is the text before a cursor; else it is continued just as it is."""
+        return self.suffix is not None or bool(self.context)
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+def parse_body(raw: bytes) -> CompletionBody:
+    """Read a request. Raises `RequestError`, which names the field and the value."""
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise RequestError(f"the body is a JSON {type(values).__name__}, not an object")
+    try:
+        return CompletionBody.model_validate(_without_inert(values))
+    except ValidationError as error:
+        raise _as_request_error(error) from error
+
+
+def _without_inert(values: dict[str, Any]) -> dict[str, Any]:
+    """Drop the fields that ask for nothing. Raises `RequestError` for those that ask for something."""
+    best_of = values.get("best_of")
+    if best_of not in (None, values.get("n") or 1):
+        raise RequestError(
+            f"best_of = {best_of!r} is not supported: ask for n alternatives and choose by their logprobs",
+            field="best_of",
+        )
+    for name, harmless in _INERT.items():
+        if (value := values.get(name)) is not None and value not in harmless:
+            allowed = " or ".join(json.dumps(item) for item in (*harmless, None))
+            raise RequestError(
+                f"{name} = {value!r} is not supported: leave it out or send {allowed}", field=name
+            )
+    return {
+        key: value
+        for key, value in values.items()
+        # null means "the default" in OpenAI's API
+        if value is not None and key not in _INERT and key not in ("best_of", "user")
+    }
+
+
+def _as_request_error(error: ValidationError) -> RequestError:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(CompletionBody.model_fields))
+        return RequestError(f"unknown field {name!r}: known are {known}", field=name)
+    if first["type"] == "missing":
+        return RequestError(f"{name} is missing", field=name)
+    reason = first["msg"].removeprefix("Value error, ")
+    value = repr(first["input"])
+    shown = value if len(value) <= 80 else value[:77] + "..."
+    return RequestError(f"{name} = {shown}: {reason[0].lower()}{reason[1:]}", field=name)

@@ -1,0 +1,97 @@
+"""What the requests of one engine process share: the engine, its counters, its end.
+
+Owns the idle clock and the tokenizer's thread. Knows nothing about HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from model.metrics import Metrics
+
+if TYPE_CHECKING:
+    from model.generation import Delta, EngineStats, GenerationRequest
+    from model.protocol import CompletionBody
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What an engine process says about itself in `/health` and `/v1/models`."""
+
+    name: str
+    license: str | None = None
+    restrictions: str | None = None
+    details: tuple[tuple[str, str], ...] = ()
+    """How it runs (dtype, quantize, device …): labels of `starcoder_engine_info`."""
+
+
+class Generator(Protocol):
+    """What serving needs of `model.async_engine.AsyncEngine`."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+        """Stream one request; closing the generator cancels it."""
+
+    def stats(self) -> EngineStats:
+        """The engine's counters now."""
+
+
+class Serving:
+    """The state of one engine process between its first and its last request.
+
+    `prepare` turns a body into work for the engine and `token_text` names one token; both run in
+    one thread of their own, because a first encoding of a long file takes longer than a step.
+    """
+
+    def __init__(
+        self,
+        engine: Generator,
+        served: Served,
+        *,
+        prepare: Callable[[CompletionBody], GenerationRequest],
+        token_text: Callable[[int], str],
+    ) -> None:
+        self.engine = engine
+        self.served = served
+        self.token_text = token_text
+        self.metrics = Metrics()
+        self.stopping = asyncio.Event()
+        self._prepare = prepare
+        self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
+        self._running = 0
+        self._last_busy_s = _now_s()
+
+    async def prepare(self, body: CompletionBody) -> GenerationRequest:
+        """Tokenize and check. Raises `RequestError`."""
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Keep the idle clock from running out while a request is served."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._last_busy_s = _now_s()
+
+    async def stop_when_idle(self, idle_seconds: float) -> None:
+        """Set `stopping` once no completion has run for `idle_seconds`.
+
+        Health checks do not count: a window left open would keep the engine for ever.
+        """
+        while (left_s := self._last_busy_s + idle_seconds - _now_s()) > 0 or self._running:
+            await asyncio.sleep(left_s if left_s > 0 else idle_seconds)
+        self.stopping.set()
+
+    def close(self) -> None:
+        """Let the tokenizer's thread end."""
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,32 @@
+"""Server-sent events, the receiving side: bytes in, the events' data out.
+
+Only what completion APIs send: `data:` fields; names, ids and retry times are passed over.
+Source: WHATWG HTML, §9.2.6. Lines end in LF, CR LF or CR only: `str.splitlines` would also cut at
+U+2028 and the like, which servers put into JSON unescaped.
+"""
+
+from __future__ import annotations
+
+DONE = "[DONE]"
+
+
+class EventDecoder:
+    """Incremental: bytes may be cut anywhere, also within a character or a CR LF."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+
+    def push(self, received: bytes) -> list[str]:
+        """The data of the events that these bytes complete, in order."""
+        lines = (self._rest + received).replace(b"\r\n", b"\n").split(b"\n")
+        self._rest = lines.pop()
+        return [data for line in lines for data in self._end_line(line.removesuffix(b"\r"))]
+
+    def _end_line(self, line: bytes) -> list[str]:
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        if line or not self._data:
+            return []
+        data, self._data = b"\n".join(self._data), []
+        return [data.decode("utf-8", errors="replace")]
