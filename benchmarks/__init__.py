@@ -1,0 +1,1 @@
+"""Measurements against other programs, always interleaved with them in one run."""
