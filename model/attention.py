@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from types import ModuleType
 
 import torch
@@ -54,11 +55,11 @@ def causal_attend(n_sequences: int, document_ids: Tensor | None = None, dropout:
         del layer
         flash = flash_attention_module(query.device) if query.dtype != torch.float32 else None
         if flash is not None and mask is None:
-            q, kv = (t.unflatten(0, (n_sequences, -1)) for t in (query, key_value))
+            q, kv = (_split_rows(t, n_sequences) for t in (query, key_value))
             out = flash.flash_attn_func(q, kv[:, :, 0], kv[:, :, 1], dropout_p=dropout, causal=True)
             return torch.flatten(out, 0, 1)
-        q = query.unflatten(0, (n_sequences, -1)).transpose(1, 2)  # [B, H, T, C]
-        kv = key_value.unflatten(0, (n_sequences, -1)).permute(2, 0, 3, 1, 4)  # [2, B, K, T, C]
+        q = _split_rows(query, n_sequences).transpose(1, 2)  # [B, H, T, C]
+        kv = _split_rows(key_value, n_sequences).permute(2, 0, 3, 1, 4)  # [2, B, K, T, C]
         key, value = (t.expand(-1, q.shape[1], -1, -1) for t in kv)  # [B, H, T, C], no copy
         out = F.scaled_dot_product_attention(
             q, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
@@ -66,6 +67,11 @@ def causal_attend(n_sequences: int, document_ids: Tensor | None = None, dropout:
         return out.transpose(1, 2).flatten(0, 1)  # [N, H, C]
 
     return attend
+
+
+def _split_rows(x: Tensor, n_sequences: int) -> Tensor:
+    """[B·T, ...] -> [B, T, ...]."""
+    return x.reshape(n_sequences, -1, *x.shape[1:])
 
 
 def _document_mask(document_ids: Tensor) -> Tensor:
@@ -93,7 +99,7 @@ class _Group:
         self.longest = max(lengths)
         device = segments[0].context_slots.device
         rows = [torch.arange(row, row + self.n_new, device=device) for row, _ in members]
-        consecutive = all(a + self.n_new == b for (a, _), (b, _) in zip(members, members[1:], strict=False))
+        consecutive = all(a + self.n_new == b for (a, _), (b, _) in pairwise(members))
         self.rows = None if consecutive else torch.cat(rows)  # None: a slice does
         self.n_rows = self.n_new * len(segments)
         self.slots, self.start = _slots_of(segments, self.longest)
@@ -119,14 +125,14 @@ class _Group:
             context = layer_cache[self.start : self.start + self.longest][None]
         else:
             assert self.slots is not None
-            context = layer_cache.index_select(0, self.slots).unflatten(0, (self.batch, -1))
+            context = _split_rows(layer_cache.index_select(0, self.slots), self.batch)
         key, value = context.permute(2, 0, 3, 1, 4)  # [B, K, L, C] each
         n_head = query.shape[1]
         if self.as_rows:
             q = query.reshape(self.batch, 1, self.n_new * n_head, -1)  # [B, 1, T·H, C]
             out = F.scaled_dot_product_attention(q, key, value, attn_mask=self.mask)
             return out.reshape(query.shape)
-        q = query.unflatten(0, (self.batch, -1)).transpose(1, 2)  # [B, H, T, C]
+        q = _split_rows(query, self.batch).transpose(1, 2)  # [B, H, T, C]
         key, value = (t.expand(-1, n_head, -1, -1) for t in (key, value))
         out = F.scaled_dot_product_attention(q, key, value, attn_mask=self.mask, is_causal=self.is_causal)
         return out.transpose(1, 2).reshape(query.shape)
@@ -169,6 +175,7 @@ class CachedAttend:
             self._prepare_flash(segments)
 
     def __call__(self, layer: int, query: Tensor, key_value: Tensor) -> Tensor:
+        """Write the new tokens' keys and values, then attend to each sequence's whole context."""
         layer_cache = self._cache[layer]  # [slots, 2, K, C]
         layer_cache.index_copy_(0, self._new_slots, key_value.to(layer_cache.dtype))
         if self._flash is not None:
@@ -189,12 +196,8 @@ class CachedAttend:
         new = [segment.n_new for segment in segments]
         contexts = [len(segment.context_slots) for segment in segments]
         self._max_new, self._max_context = max(new), max(contexts)
-        device = self._cache.device
-        zero = torch.zeros(1, dtype=torch.int32, device=device)
-        self._new_bounds, self._context_bounds = (
-            torch.cat([zero, torch.tensor(counts, device=device).cumsum(0).int()])
-            for counts in (new, contexts)
-        )
+        bounds = (torch.tensor([0, *accumulate(counts)], dtype=torch.int32) for counts in (new, contexts))
+        self._new_bounds, self._context_bounds = (b.to(self._cache.device) for b in bounds)
         self._context_slots = torch.cat([segment.context_slots for segment in segments])
 
     def _attend_flash(self, query: Tensor, layer_cache: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ INDEX_FILE = "model.safetensors.index.json"
 _PREFIX = "transformer."
 _TOKEN_EMBEDDING = "transformer.wte.weight"
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
+_Shapes = Mapping[str, tuple[int, ...]]
 # Causal masks that old exports carry, and the tied head under its own name.
 _IGNORED_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
 
@@ -54,7 +55,8 @@ class _Weights:
                     f"{path} cannot be read as safetensors ({error}): it is truncated or damaged; "
                     "download it again"
                 ) from error
-            for stored in self._open[path].keys():  # noqa: SIM118 - not a mapping
+            names: list[str] = self._open[path].keys()  # type: ignore[no-untyped-call]  # a native class
+            for stored in names:
                 name = stored if stored.startswith((_PREFIX, "lm_head.")) else _PREFIX + stored
                 if not name.endswith(_IGNORED_ENDINGS):
                     self._file_of[name], self._stored_name[name] = path, stored
@@ -70,7 +72,9 @@ class _Weights:
         if name not in self._file_of:
             raise CheckpointError(f"the weights lack {name}: is this a complete GPTBigCode checkpoint?")
         path = self._file_of[name]
-        tensor: Tensor = self._open[path].get_tensor(self._stored_name[name])
+        tensor: Tensor = self._open[path].get_tensor(  # type: ignore[no-untyped-call]  # a native class
+            self._stored_name[name]
+        )
         if tuple(tensor.shape) != shape:
             raise CheckpointError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, the configuration asks for {shape}"
@@ -241,7 +245,7 @@ def _weight_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"{folder} holds no {SINGLE_FILE} and no {INDEX_FILE}")
 
 
-def _refuse_unexpected(folder: Path, found: set[str], expected: Mapping[str, object]) -> None:
+def _refuse_unexpected(folder: Path, found: set[str], expected: _Shapes) -> None:
     unexpected = {name for name in found if name.removesuffix(SCALE_SUFFIX) not in expected}
     if unexpected:
         example = sorted(unexpected)[0]

@@ -109,7 +109,7 @@ class Int4Linear(nn.Module):
                 f"quantize = int4 needs widths that are multiples of 32, not {tuple(weight.shape)}; use int8"
             )
         self._dtype = dtype
-        groups = weight.float().unflatten(1, (-1, self._group))  # [O, G, group]
+        groups = weight.float().reshape(len(weight), -1, self._group)  # [O, G, group]
         low, high = groups.amin(2), groups.amax(2)
         scale = ((high - low) / 15).clamp_min(1e-6)  # [O, G]
         codes = ((groups - low[:, :, None]) / scale[:, :, None]).round_().clamp_(0, 15)

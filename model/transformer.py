@@ -41,8 +41,8 @@ class Attention(nn.Module):
         projected = self.c_attn(x)  # [N, D + 2·K·C]
         if self.multi_query:
             width = self.n_head * self.head_dim
-            query = projected[:, :width].unflatten(-1, (self.n_head, self.head_dim))  # [N, H, C]
-            key_value = projected[:, width:].unflatten(-1, (2, 1, self.head_dim))  # [N, 2, 1, C]
+            query = projected[:, :width].reshape(n_tokens, self.n_head, self.head_dim)  # [N, H, C]
+            key_value = projected[:, width:].reshape(n_tokens, 2, 1, self.head_dim)  # [N, 2, 1, C]
         else:
             # Published multi-head checkpoints interleave q, k and v head by head.
             per_head = projected.view(n_tokens, self.n_head, 3, self.head_dim)
@@ -133,7 +133,8 @@ class GPTBigCode(nn.Module):
 
         With document_ids [B, T] a position also sees only its own document.
         """
-        return self.logits(self._causal_hidden(input_ids, document_ids)).unflatten(0, input_ids.shape)
+        hidden = self._causal_hidden(input_ids, document_ids)
+        return self.logits(hidden).reshape(*input_ids.shape, -1)
 
     def loss(
         self,
@@ -156,7 +157,7 @@ class GPTBigCode(nn.Module):
         total = hidden.new_zeros((), dtype=torch.float32)
         for rows, wanted in _chunks(hidden, flat_targets, chunk_tokens):
             part = checkpoint(self._summed_loss, rows, wanted, ignore_index, use_reentrant=False)
-            total = total + cast(Tensor, part)
+            total = total + part
         return total / (flat_targets != ignore_index).sum().clamp_min(1)
 
     def init_weights(self, generator: torch.Generator | None = None) -> None:
@@ -183,4 +184,5 @@ class GPTBigCode(nn.Module):
 
 
 def _chunks(hidden: Tensor, targets: Tensor, chunk_tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(hidden.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
+    for start in range(0, len(hidden), chunk_tokens):
+        yield hidden[start : start + chunk_tokens], targets[start : start + chunk_tokens]

@@ -1,0 +1,334 @@
+"""The engine: admits requests, runs the model over all of them at once, streams their tokens.
+
+`Engine` is synchronous and single-threaded: `submit`, `cancel`, `step`. `model.async_engine` gives
+it a thread. Knows nothing about HTTP, files' names in prompts or editors.
+
+Shapes: N tokens of a step over all sequences, S rows whose next token is chosen, D hidden width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.attention import CachedAttend, Segment
+from model.checkpoint import load_checkpoint
+from model.device import Placement, choose_placement
+from model.errors import ContextLengthError, RequestError, TokenizerError
+from model.generation import Delta, EngineStats, GenerationRequest
+from model.kv_cache import KVCache, allocate, bytes_per_token
+from model.sampling import sample
+from model.scheduler import Scheduler, Work
+from model.sequence import Sequence as Running
+from model.tokenizer import Tokenizer
+from model.transformer import GPTBigCode
+from model.turn import Turn
+
+_DEFAULT_KV_CACHE_BYTES = 512 * 2**20
+# Below this many parameters a decode step is too short to be worth waking other threads for: on
+# a busy machine they cost more than they bring.
+_ONE_THREAD_PARAMETERS = 64_000_000
+_ONE_THREAD_ROWS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Bounds of one engine.
+
+    `prefill_chunk` is how many prompt tokens a step computes at most, `max_draft` how many
+    guessed tokens it verifies (0 switches drafts off), `threads` the CPU threads (None: all).
+    """
+
+    kv_cache_bytes: int = _DEFAULT_KV_CACHE_BYTES
+    max_batch: int = 32
+    prefill_chunk: int = 256
+    max_draft: int = 6
+    threads: int | None = None
+
+
+@dataclass(eq=False)
+class Handle:
+    """One submitted request: what `cancel` takes, and whose deltas `step` returns."""
+
+    sequences: list[Running] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether every alternative has ended."""
+        return all(sequence.finish_reason is not None for sequence in self.sequences)
+
+
+class Engine:
+    """A model, its cache and the requests in flight."""
+
+    def __init__(
+        self,
+        model: GPTBigCode,
+        tokenizer: Tokenizer,
+        placement: Placement,
+        options: EngineOptions | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.placement = model, tokenizer, placement
+        self.config = model.config
+        self.options = options or EngineOptions()
+        self._threads = self.options.threads or _available_cpus()
+        per_token = bytes_per_token(self.config, placement.dtype)
+        n_slots = max(self.options.kv_cache_bytes // per_token, self.config.n_positions)
+        self._storage = allocate(self.config, n_slots, placement.dtype, placement.device)
+        self._scheduler = Scheduler(
+            KVCache(n_slots),
+            max_batch=self.options.max_batch,
+            prefill_chunk=self.options.prefill_chunk,
+            max_draft=self.options.max_draft,
+        )
+        self._handle_of: dict[Running, Handle] = {}
+        self._counters = dict.fromkeys(
+            (
+                "prompt",
+                "hit",
+                "computed",
+                "generated",
+                "drafted",
+                "accepted",
+                "finished",
+                "cancelled",
+                "failed",
+            ),
+            0,
+        )
+
+    @property
+    def description(self) -> dict[str, str]:
+        """How it runs, for people: number format, quantisation, device, threads and why."""
+        return {
+            "device": str(self.placement.device),
+            "dtype": str(self.placement.dtype).removeprefix("torch."),
+            "quantize": self.placement.scheme.value,
+            "threads": str(self._threads),
+            "parameters": str(self.config.n_parameters),
+            "context": str(self.config.n_positions),
+            "why": self.placement.reason,
+        }
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._scheduler.running or self._scheduler.waiting)
+
+    def submit(self, request: GenerationRequest) -> Handle:
+        """Queue a request. Raises `RequestError` where it can never be served."""
+        self._check(request)
+        handle = Handle()
+        for index in range(request.n):
+            sequence = Running(
+                request,
+                index,
+                self.tokenizer,
+                max_draft=self.options.max_draft,
+                n_positions=self.config.n_positions,
+            )
+            self._scheduler.submit(sequence)
+            handle.sequences.append(sequence)
+            self._handle_of[sequence] = handle
+        return handle
+
+    def cancel(self, handle: Handle) -> list[Delta]:
+        """End what still runs of a request at once; its KV becomes cache that can be evicted."""
+        deltas = []
+        for sequence in handle.sequences:
+            if sequence.finish_reason is None:
+                deltas.append(sequence.finish("cancelled"))
+                self._retire(sequence, "cancelled")
+        return deltas
+
+    def fail_all(self, error: str) -> list[tuple[Handle, Delta]]:
+        """End every request with an error, trusting nothing that is being computed."""
+        deltas = []
+        for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
+            handle = self._handle_of[sequence]
+            deltas.append((handle, sequence.finish("error", error)))
+            self._retire(sequence, "failed", keep=False)
+        return deltas
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Handle, Delta]]:
+        """Compute one step of every running request; returns what each gained."""
+        work = self._scheduler.schedule()
+        if not work:
+            return []
+        hidden = self._forward(work)  # [N, D]
+        return self._sample(work, hidden)
+
+    def stats(self) -> EngineStats:
+        """Counters and gauges now."""
+        cache, counters = self._scheduler.cache, self._counters
+        return EngineStats(
+            running=len(self._scheduler.running),
+            waiting=len(self._scheduler.waiting),
+            kv_tokens_used=cache.n_slots - cache.available,
+            kv_tokens_capacity=cache.n_slots,
+            prompt_tokens=counters["prompt"],
+            prefix_hit_tokens=counters["hit"],
+            computed_tokens=counters["computed"],
+            generated_tokens=counters["generated"],
+            drafted_tokens=counters["drafted"],
+            accepted_tokens=counters["accepted"],
+            evicted_tokens=cache.evicted_tokens,
+            finished=counters["finished"],
+            cancelled=counters["cancelled"],
+            failed=counters["failed"],
+        )
+
+    def _check(self, request: GenerationRequest) -> None:
+        n_prompt, limit = len(request.prompt_ids), self.config.n_positions
+        if n_prompt >= limit:
+            raise ContextLengthError(
+                f"the prompt has {n_prompt} tokens, the model's context {limit}, of which one is for the "
+                "answer: shorten the prompt",
+                field="prompt",
+            )
+        for token_id in (min(request.prompt_ids), max(request.prompt_ids)):
+            if not 0 <= token_id < self.config.vocab_size:
+                raise RequestError(
+                    f"token id {token_id} is outside the vocabulary of {self.config.vocab_size}",
+                    field="prompt",
+                )
+
+    def _forward(self, work: Iterable[Work]) -> Tensor:
+        """Compute the work's tokens, known ones and drafts: hidden states [N, D]."""
+        device = self.placement.device
+        ids, positions, new_slots, segments = [], [], [], []
+        for item in work:
+            sequence = item.sequence
+            start, stop = sequence.n_computed, sequence.n_computed + item.n_known
+            end = stop + len(item.drafts)
+            ids += [sequence.tokens[start:stop], item.drafts]
+            positions.append(np.arange(start, end))
+            new_slots.append(sequence.slots[start:end])
+            context = torch.from_numpy(sequence.slots[:end]).to(device)
+            segments.append(Segment(n_new=end - start, context_slots=context))
+            sequence.clock.start()
+            sequence.n_forwarded += end - start
+            self._counters["computed"] += end - start
+        input_ids, position_ids, slots = (
+            torch.from_numpy(np.concatenate(parts)).to(device) for parts in (ids, positions, new_slots)
+        )
+        self._set_threads(len(input_ids))
+        attend = CachedAttend(self._storage, slots, segments, self.config.n_head)
+        return self.model.hidden(input_ids, position_ids, attend)
+
+    def _sample(self, work: Sequence[Work], hidden: Tensor) -> list[tuple[Handle, Delta]]:
+        """Choose tokens, accepting drafts as long as they are what would have been chosen.
+
+        A draft is only ever compared with a token sampled from the model's own distribution at
+        its place, so the text is the one that would have come without drafts.
+        """
+        n_tokens = [item.n_known + len(item.drafts) for item in work]
+        first_rows = np.cumsum([0, *n_tokens[:-1]])
+        rows: list[int] = []
+        turns: list[Turn] = []
+        for item, first in zip(work, first_rows, strict=True):
+            sequence = item.sequence
+            sequence.n_computed += item.n_known
+            if sequence.n_computed == sequence.n_tokens:
+                turns.append(Turn(sequence, item.drafts, len(rows)))
+                last = int(first) + item.n_known - 1
+                rows += range(last, last + len(item.drafts) + 1)
+        if not turns:
+            return []
+        logits = self.model.logits(hidden[rows]).float()  # [S, V]
+        active = turns
+        while active:
+            active = self._choose(logits, active)
+        return [self._settle(turn) for turn in turns]
+
+    def _choose(self, logits: Tensor, turns: Sequence[Turn]) -> list[Turn]:
+        """Take one token for each turn; returns those whose draft it confirmed."""
+        sequences = [turn.sequence for turn in turns]
+        sampled = sample(
+            logits[[turn.row for turn in turns]],
+            [sequence.request.sampling for sequence in sequences],
+            [sequence.generator for sequence in sequences],
+            [
+                sequence.history if sequence.request.sampling.repetition_penalty != 1.0 else ()
+                for sequence in sequences
+            ],
+            [sequence.healer.allowed() for sequence in sequences],
+        )
+        going_on = []
+        for number, turn in enumerate(turns):
+            if number in sampled.failed:
+                turn.failed = True
+                continue
+            token_id = sampled.token_ids[number]
+            turn.take(token_id, sampled.logprobs[number], dict(sampled.top[number]))
+            if turn.confirmed(token_id):
+                going_on.append(turn)
+        return going_on
+
+    def _settle(self, turn: Turn) -> tuple[Handle, Delta]:
+        """Account for a step of one sequence, and end it where it is done."""
+        sequence = turn.sequence
+        handle = self._handle_of[sequence]
+        sequence.learn(len(turn.drafts), turn.n_confirmed)
+        if turn.ends_prefill and not turn.failed:
+            self._scheduler.share_prompt(sequence)
+        sequence.n_computed += turn.n_confirmed
+        if turn.failed:
+            message = (
+                f"the model gave NaN or infinite logits at position {sequence.n_tokens - 1}: its weights "
+                f"are damaged or overflow in {self.placement.dtype}"
+            )
+            delta = sequence.finish("error", message)
+            self._retire(sequence, "failed", keep=False)
+            return handle, delta
+        delta = turn.delta()
+        if sequence.finish_reason is not None:
+            self._retire(sequence, "finished")
+        return handle, delta
+
+    def _retire(self, sequence: Running, outcome: str, *, keep: bool = True) -> None:
+        self._scheduler.remove(sequence, keep=keep)
+        del self._handle_of[sequence]
+        counters = self._counters
+        counters[outcome] += 1
+        counters["prompt"] += sequence.n_prompt
+        counters["hit"] += sequence.n_cached
+        counters["generated"] += sequence.n_new_tokens
+        counters["drafted"] += sequence.n_drafted
+        counters["accepted"] += sequence.n_accepted
+
+    def _set_threads(self, n_rows: int) -> None:
+        if self.placement.device.type == "cpu":
+            small = self.config.n_parameters < _ONE_THREAD_PARAMETERS and n_rows < _ONE_THREAD_ROWS
+            torch.set_num_threads(1 if small else self._threads)
+
+
+def load_engine(
+    folder: Path, *, device: str = "auto", quantize: str = "auto", options: EngineOptions | None = None
+) -> Engine:
+    """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
+    options = options or EngineOptions()
+    placement = choose_placement(device=device, quantize=quantize)
+    torch.set_num_threads(options.threads or _available_cpus())
+    tokenizer = Tokenizer.from_folder(folder)
+    model = load_checkpoint(folder, placement)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise TokenizerError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
+            f"{model.config.vocab_size}; they do not belong together"
+        )
+    return Engine(model, tokenizer, placement, options)
+
+
+def _available_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
