@@ -42,8 +42,8 @@ _LEXERS: dict[Family, re.Pattern[str]] = {
         rf"(?P<comment>{_C_COMMENT})|(?P<block>{_TEMPLATE})|(?P<line>{_DOUBLE}|{_CHARACTER})|{_BRACKET}", re.S
     ),
 }
-# Where a Python file is certainly at bracket depth 0 and in no string.
-_PYTHON_TOP = re.compile(r"^(?:def|class|async def) \w|^@\w", re.M)
+# Where a Python file has no bracket open: these statements cannot stand inside one.
+_PYTHON_TOP = re.compile(r"^[ \t]*(?:(?:def|class|async def) \w|@\w)", re.M)
 
 
 @dataclass(frozen=True)

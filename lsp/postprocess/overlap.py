@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from lsp.languages import family
 from lsp.postprocess.suggestion import CursorContext, Suggestion
 
 _MIN_TAIL_LETTERS = 3
@@ -23,6 +24,8 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
     the whole text they do not.
     """
     brackets = context.brackets
+    if family(context.language) is None:
+        return _cut_counted(suggestion, context)
     if brackets is None or not brackets.consistent:
         return suggestion
     text = suggestion.text
@@ -128,6 +131,27 @@ def _closes_what_is_open(repeated: str, text: str, context: CursorContext) -> bo
 
 def _only_closes(tail: str) -> bool:
     return bool(tail) and not tail.strip(")]}\"'`;,: ")
+
+
+def _cut_counted(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Without a lexer: cut the closing brackets that the line has too many of and that stand behind it."""
+    tail = context.line_tail.strip()
+    text = suggestion.text.rstrip()
+    if not _only_closes(tail) or "\n" in text:
+        return suggestion
+    line = context.line_before + text + tail
+    for kept in range(max(len(text) - len(tail), 0), len(text)):
+        again = text[kept:]
+        if tail.startswith(again) and all(_n_extra(line, closer) >= again.count(closer) for closer in again):
+            return suggestion.with_text(text[:kept]) if text[:kept].strip() else None
+    return suggestion
+
+
+def _n_extra(line: str, closer: str) -> int:
+    opener = {")": "(", "]": "[", "}": "{"}.get(closer)
+    if opener:
+        return line.count(closer) - line.count(opener)
+    return line.count(closer) % 2 if closer in "\"'`" else len(line)
 
 
 def _closers_from(text: str) -> int:
