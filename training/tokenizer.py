@@ -7,34 +7,62 @@ normaliser; the 19 special tokens have the ids 0 to 18 (arXiv 2305.06161, §5.2)
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from model.fim_format import SPECIAL_TOKENS
 from training.corpus.document import Document
+from training.corpus.shards import read_documents
 
 BYTE_ALPHABET_SIZE = 256
 TOKENIZER_FILE = "tokenizer.json"
+OTHER_LANGUAGES = "*"
+# What the vocabulary is spent on: Python first, then JavaScript and TypeScript, then the rest.
+STARTER_SHARES: Mapping[str, float] = MappingProxyType(
+    {"Python": 0.6, "JavaScript": 0.17, "TypeScript": 0.14, OTHER_LANGUAGES: 0.015}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerOptions:
-    """`vocab_size` counts the 19 special tokens; `max_train_chars` bounds the sample BPE sees."""
+    """`vocab_size` counts the special tokens; `max_train_chars` bounds the sample that BPE sees.
+
+    `shares` gives each language's part of the sample (0 to 1); `*` is the part of every language
+    that is not named. A language with less text than its part gives all it has.
+    """
 
     vocab_size: int
     min_frequency: int = 2
-    max_train_chars: int | None = None
+    max_train_chars: int = 120_000_000
+    shares: Mapping[str, float] = field(default_factory=lambda: STARTER_SHARES)
 
     def __post_init__(self) -> None:
         least = len(SPECIAL_TOKENS) + BYTE_ALPHABET_SIZE
         if self.vocab_size < least:
-            raise ValueError(
-                f"vocab_size {self.vocab_size} is below {least}: the special tokens and all bytes"
-            )
+            raise ValueError(f"vocab_size {self.vocab_size} is below {least}: special tokens and all bytes")
+        if self.max_train_chars <= 0:
+            raise ValueError(f"max_train_chars {self.max_train_chars} must be positive")
+
+    def wanted_chars(self, language: str) -> int:
+        """How many characters of a language the sample may hold."""
+        return int(self.shares.get(language, self.shares.get(OTHER_LANGUAGES, 0.0)) * self.max_train_chars)
+
+
+def train_on_corpus(corpus_dir: Path, into: Path, options: TokenizerOptions) -> dict[str, float]:
+    """Train on a built corpus' `train/`, write `tokenizer.json`, report on its `held_out/`.
+
+    Returns characters per token by language of the held-out documents. Raises ValueError when
+    the corpus is too small for the vocabulary.
+    """
+    sample = balanced_sample(lambda: read_documents(corpus_dir / "train"), options)
+    tokenizer = train_tokenizer((document.text for document in sample), options)
+    save_tokenizer(tokenizer, into)
+    return chars_per_token(tokenizer, read_documents(corpus_dir / "held_out"))
 
 
 def untrained_tokenizer() -> Tokenizer:
@@ -51,10 +79,10 @@ def untrained_tokenizer() -> Tokenizer:
 
 
 def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> Tokenizer:
-    """Train on a stream of texts; deterministic for the same stream. Raises ValueError if it falls short.
+    """Train on a stream of texts; the same stream gives the same tokenizer.
 
     BPE stops early when no pair occurs `min_frequency` times; a vocabulary smaller than asked
-    for would not fit the model's embedding, so that is an error here and not a surprise later.
+    for would not fit the model's embedding, so that is a ValueError here and not a surprise later.
     """
     tokenizer = untrained_tokenizer()
     trainer = trainers.BpeTrainer(
@@ -64,11 +92,11 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> Tokenize
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_limited(texts, options.max_train_chars), trainer=trainer)
+    tokenizer.train_from_iterator(texts, trainer=trainer)
     actual = tokenizer.get_vocab_size()
     if actual != options.vocab_size:
         raise ValueError(
-            f"the texts give only {actual} tokens, {options.vocab_size} were asked for; use more text"
+            f"the texts give {actual} tokens, {options.vocab_size} were asked for; use more text"
         )
     return tokenizer
 
@@ -76,58 +104,40 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> Tokenize
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> Path:
     """Write `tokenizer.json` into the folder, whole or not at all; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=".tokenizer-", dir=folder)
+    scratch = folder / f".{TOKENIZER_FILE}-{os.getpid()}"
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(tokenizer.to_str(pretty=True))
+        scratch.write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         os.replace(scratch, folder / TOKENIZER_FILE)
     finally:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
     return folder / TOKENIZER_FILE
 
 
-def balanced_sample(
-    documents: Iterable[Document], chars_by_language: Mapping[str, int]
-) -> Iterator[Document]:
-    """Thin each language out evenly to its number of characters, in the stream's order.
+def balanced_sample(read: Callable[[], Iterable[Document]], options: TokenizerOptions) -> Iterator[Document]:
+    """Thin every language out to its wanted characters, evenly and in the stream's order.
 
-    `chars_by_language` maps a language to (characters wanted); a language that is not in it is
-    left out. Evenly: a document is taken whenever the taken share has fallen behind, so every
-    package contributes. Needs the totals, so the documents are iterated once for each language's
-    total by the caller's own `Sequence` or a re-iterable.
+    Evenly: a document is taken whenever the taken share has fallen behind, so every package
+    contributes. `read` is called twice (totals, then the sample); nothing is kept in memory.
     """
-    pool = list(documents)
-    totals: dict[str, int] = {}
-    for document in pool:
-        totals[document.language] = totals.get(document.language, 0) + len(document.text)
-    seen = dict.fromkeys(totals, 0)
-    taken = dict.fromkeys(totals, 0)
-    for document in pool:
-        language = document.language
-        seen[language] += len(document.text)
-        share = min(1.0, chars_by_language.get(language, 0) / totals[language])
-        if taken[language] + len(document.text) <= seen[language] * share:
-            taken[language] += len(document.text)
+    totals: Counter[str] = Counter()
+    for document in read():
+        totals[document.language] += len(document.text)
+    seen: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
+    for document in read():
+        language, chars = document.language, len(document.text)
+        seen[language] += chars
+        share = min(1.0, options.wanted_chars(language) / totals[language])
+        if taken[language] + chars <= seen[language] * share:
+            taken[language] += chars
             yield document
 
 
 def chars_per_token(tokenizer: Tokenizer, documents: Iterable[Document]) -> dict[str, float]:
-    """Characters per token by language (higher is better compression), most characters first."""
-    chars: dict[str, int] = {}
-    tokens: dict[str, int] = {}
+    """Characters per token by language (higher: better compression), most characters first."""
+    chars: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
     for document in documents:
-        chars[document.language] = chars.get(document.language, 0) + len(document.text)
-        count = len(tokenizer.encode(document.text, add_special_tokens=False).ids)
-        tokens[document.language] = tokens.get(document.language, 0) + count
-    ordered = sorted(chars, key=lambda language: -chars[language])
-    return {language: chars[language] / tokens[language] for language in ordered}
-
-
-def _limited(texts: Iterable[str], max_chars: int | None) -> Iterator[str]:
-    left = max_chars
-    for text in texts:
-        if left is not None:
-            if left <= 0:
-                return
-            left -= len(text)
-        yield text
+        chars[document.language] += len(document.text)
+        tokens[document.language] += len(tokenizer.encode(document.text, add_special_tokens=False).ids)
+    return {language: count / tokens[language] for language, count in chars.most_common()}

@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CorpusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: what was fetched before is kept, nothing is half-written", file=sys.stderr)
+        return 130
     return 0
 
 

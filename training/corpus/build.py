@@ -13,7 +13,6 @@ import gzip
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -75,7 +74,8 @@ def build_corpus(
     _check_replaceable(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     decontaminator = Decontaminator.from_files(decontaminate)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    scratch = out_dir.with_name(f".{out_dir.name}-{os.getpid()}")  # not mkdtemp: the user's umask holds
+    scratch.mkdir()
     try:
         with CorpusBuild(manifest.name, scratch, decontaminator, options or BuildOptions()) as build:
             ordered = sorted(manifest.packages, key=lambda package: package.split is Split.TRAIN)

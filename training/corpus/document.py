@@ -31,7 +31,6 @@ class Reason(StrEnum):
     MOSTLY_DIGITS = "mostly digits: a table, not code"
     XML = "XML"
     HTML_BOILERPLATE = "HTML with little visible text"
-    PYTHON_2 = "Python 2"
     DUPLICATE = "exact duplicate"
     NEAR_DUPLICATE = "near duplicate"
     CONTAMINATED = "contains an evaluation problem"

@@ -25,7 +25,7 @@ _NAMES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
     (re.compile(r"apache", re.IGNORECASE), frozenset({"Apache-2.0"})),
     (re.compile(r"\bBSD-2|2-clause|simplified bsd", re.IGNORECASE), frozenset({"BSD-2-Clause"})),
     (re.compile(r"\bBSD-3|3-clause|new bsd|modified bsd", re.IGNORECASE), frozenset({"BSD-3-Clause"})),
-    (re.compile(r"\bBSD\b", re.IGNORECASE), frozenset({"BSD-2-Clause", "BSD-3-Clause"})),
+    (re.compile(r"\bBSD\b(?!-\d)", re.IGNORECASE), frozenset({"BSD-2-Clause", "BSD-3-Clause"})),
     (re.compile(r"\bMIT\b", re.IGNORECASE), frozenset({"MIT"})),
     (re.compile(r"\bISC\b", re.IGNORECASE), frozenset({"ISC"})),
     (re.compile(r"\b0BSD\b", re.IGNORECASE), frozenset({"0BSD"})),
@@ -59,8 +59,8 @@ def licence_note(package: Package, members: Iterable[Member]) -> LicenceNote:
             texts.append((member.path, member.data.decode("utf-8", errors="replace").strip() + "\n"))
     if declared is None or not licence_agrees(declared, package.license):
         raise IntegrityError(
-            f"{package.identity}: its metadata says licence {declared!r}, the manifest says {package.license!r}; "
-            "check the package and correct or remove the entry"
+            f"{package.identity}: its metadata says licence {declared!r}, the manifest says "
+            f"{package.license!r}; check the package and correct or remove the entry"
         )
     return LicenceNote(package=package, texts=tuple(texts))
 

@@ -110,9 +110,9 @@ class Manifest:
             raise ManifestError(
                 f"{path}: version {raw.get('version')!r} is unknown; this program reads {MANIFEST_VERSION}"
             )
-        unknown = sorted(raw.keys() - {"version", "name", "package"})
-        if unknown:
-            raise ManifestError(f"{path}: unknown key {unknown[0]!r}")
+        wrong = sorted(raw.keys() ^ {"version", "name", "package"})
+        if wrong:
+            raise ManifestError(f"{path}: {'unknown' if wrong[0] in raw else 'missing'} key {wrong[0]!r}")
         packages = tuple(
             _package(entry, f"{path}: package {i + 1}") for i, entry in enumerate(raw["package"])
         )
