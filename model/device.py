@@ -23,8 +23,14 @@ class Placement:
     reason: str
 
 
-def choose_placement(*, device: str = "auto", quantize: str = "auto") -> Placement:
-    """Resolve `auto`. Raises `ConfigError` for an unknown value or a device that is not here."""
+# Below this, quantising the activations costs a decode step more than int8 weights save: measured
+# with 7 M (int8 2.2 ms, bf16 1.7) and 36 M parameters (8.8 and 13.5) on an AVX-512 CPU.
+_INT8_MIN_PARAMETERS = 20_000_000
+
+
+def choose_placement(*, n_parameters: int, device: str = "auto", quantize: str = "auto") -> Placement:
+    """Resolve `auto` for a model of that size. Raises `ConfigError` for an unknown value or a
+    device that is not here."""
     chosen = _device(device)
     dtype, dtype_reason = _dtype(chosen)
     if quantize not in ("auto", *Scheme):
@@ -33,7 +39,7 @@ def choose_placement(*, device: str = "auto", quantize: str = "auto") -> Placeme
         return Placement(
             device=chosen, dtype=dtype, scheme=Scheme(quantize), reason=f"{quantize} as asked; {dtype_reason}"
         )
-    scheme, scheme_reason = _scheme(chosen)
+    scheme, scheme_reason = _scheme(chosen, n_parameters)
     return Placement(device=chosen, dtype=dtype, scheme=scheme, reason=f"{scheme_reason}; {dtype_reason}")
 
 
@@ -56,9 +62,11 @@ def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
     return torch.float32, "fp32, as this CPU lacks bf16 instructions"
 
 
-def _scheme(device: torch.device) -> tuple[Scheme, str]:
+def _scheme(device: torch.device, n_parameters: int) -> tuple[Scheme, str]:
     if device.type == "cuda":
         return Scheme.NONE, "no quantisation on a GPU"
+    if n_parameters < _INT8_MIN_PARAMETERS:
+        return Scheme.NONE, "no quantisation, as the model is too small to gain"
     if torch.cpu._is_vnni_supported():
         return Scheme.INT8, "int8, as decoding is bound by memory and this CPU has VNNI"
     return Scheme.NONE, "no quantisation, as this CPU lacks VNNI"

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from model.attention import CachedAttend, Segment
-from model.checkpoint import load_checkpoint
+from model.checkpoint import CONFIG_FILE, load_checkpoint
+from model.config import ModelConfig
 from model.device import Placement, choose_placement
 from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.generation import Delta, EngineStats, GenerationRequest
@@ -316,7 +317,8 @@ def load_engine(
 ) -> Engine:
     """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
     options = options or EngineOptions()
-    placement = choose_placement(device=device, quantize=quantize)
+    config = ModelConfig.from_file(folder / CONFIG_FILE)
+    placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize=quantize)
     torch.set_num_threads(options.threads or _available_cpus())
     tokenizer = Tokenizer.from_folder(folder)
     model = load_checkpoint(folder, placement)

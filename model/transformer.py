@@ -90,8 +90,8 @@ class Body(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.embedding_dropout = config.embd_pdrop
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.wte = _embedding(config.vocab_size, config.n_embd)
+        self.wpe = _embedding(config.n_positions, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.recompute_activations = False
@@ -181,6 +181,12 @@ class GPTBigCode(nn.Module):
     def _summed_loss(self, hidden: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
         logits = self.logits(hidden).float()
         return F.cross_entropy(logits, targets, ignore_index=ignore_index, reduction="sum")
+
+
+def _embedding(n_rows: int, width: int) -> nn.Embedding:
+    # Given its weight it draws no random numbers, which on the meta device (where a checkpoint's
+    # model is first built) would import torch's compiler: a second of every start.
+    return nn.Embedding(n_rows, width, _weight=torch.zeros(n_rows, width))
 
 
 def _chunks(hidden: Tensor, targets: Tensor, chunk_tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
