@@ -1,0 +1,255 @@
+"""How far a completion reaches when it may span lines: to the end of the block it is in.
+
+Which block that is: if the cursor's line has text and the completion goes on deeper, the body
+that this line opens (with its closing bracket, unless the suffix has it); else the block that the
+first line of the completion is in. It ends before a line that is less deep. A completion on the
+top level, or of a definition, has nothing that is less deep, so there one statement is the block.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from model.extent import Line, LineReader, may_be
+from model.lexical import indent_of, is_shallower
+from model.surroundings import Surroundings
+
+_CLOSING_WORDS = {"end", "fi", "done", "esac", "endif", "endwhile", "endforeach", "endfor", "endswitch"}
+_CONTINUING_WORDS = {"else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure"}
+_CONTINUING_WORDS |= {"case", "default", "when", "then", "do", "while", "until", "where"}
+_COMMENT = re.compile(r"//|/\*|\*|#|--|<!--|%|;")
+_PARTIAL_MARK = re.compile(r"[</!-]+")
+_MODIFIERS = "export|default|pub|public|private|protected|internal|static|abstract|final|async|unsafe|virtual"
+_KEYWORDS = "def|class|fn|func|fun|function|interface|struct|impl|enum|trait|type|module|namespace"
+_DEFINITION = re.compile(rf"@|(?:(?:{_MODIFIERS})\b(?:\(\w+\))?\s+)*(?:{_KEYWORDS})\b")
+
+
+class _Kind(Enum):
+    """What a line begins with."""
+
+    UNDECIDED = auto()
+    BRACKET = auto()
+    CLOSING = auto()
+    CONTINUING = auto()
+    COMMENT = auto()
+    CODE = auto()
+
+
+class _Do(Enum):
+    """What becomes of a line."""
+
+    ACCEPT = auto()
+    CLOSE = auto()  # accept; it closes the block
+    HOLD = auto()  # not known yet
+    SKIP = auto()  # stays if a line that is accepted follows
+    MATCH = auto()  # the suffix's first line: out, if the text goes on (or ends) as the suffix does
+    CUT = auto()
+
+
+@dataclass
+class _Seen:
+    """What the completion held so far."""
+
+    code: bool = False
+    blank: bool = False
+    deeper: bool = False
+    definition: bool = False
+    closing: bool = False
+    skipped: bool = False
+
+
+class BlockExtent:
+    """The lines of one block."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._reader = LineReader(around)
+        self._has_lead = bool(around.lead.strip())
+        self._level: str | None = None  # indentation of the block, once known
+        self._seen = _Seen()
+        self._good = 0  # where the last line ends that was accepted
+        self._match_cut: int | None = None  # where the suffix's first line was met
+
+    def look(self, text: str, *, ended: bool) -> tuple[int, bool]:
+        """See `model.stopping.Extent`."""
+        while True:
+            line = self._reader.line(text, ended=ended)
+            if line.blank:
+                if line.next_start is None:
+                    return self._end(text) if ended else (self._good, False)
+                self._seen.blank |= self._seen.code
+                self._reader.advance(line)
+                continue
+            do = self._decide(line)
+            cut = self._cut_of(line) if do is _Do.CUT else self._tail_of(line, do)
+            if cut is not None and line.complete:
+                return cut, True
+            if line.next_start is None:
+                return self._last(line, do, text if ended else None, cut)
+            if self._commit(line, do):
+                return self._good, True
+
+    def _end(self, text: str) -> tuple[int, bool]:
+        """The text ended in white space."""
+        if self._match_cut is not None:
+            return self._match_cut, True
+        return (self._good if self._seen.skipped else len(text)), True
+
+    def _last(self, line: Line, do: _Do, text: str | None, held: int | None) -> tuple[int, bool]:
+        """The unfinished last line; `text` is the whole text if it has ended."""
+        if do is _Do.CUT:
+            return self._cut_of(line), True
+        if do in (_Do.ACCEPT, _Do.CLOSE):
+            return (line.end if held is None else held) if text is None else len(text), False
+        if text is not None and do is _Do.MATCH:
+            return self._good, True
+        return self._good, False
+
+    def _commit(self, line: Line, do: _Do) -> bool:
+        """Take note of a complete line; whether the block ends with it."""
+        own = self._is_own(line)
+        within = self._reader.within
+        self._reader.advance(line)
+        if do is _Do.MATCH:
+            self._match_cut = self._good
+        elif do is _Do.SKIP:
+            self._seen.skipped = True
+            return False
+        else:
+            self._match_cut = None
+            self._good = line.start + len(line.text.rstrip())
+        self._note(line, own=own, within=within)
+        self._seen.closing |= do is _Do.CLOSE
+        return self._seen.closing and not self._reader.within
+
+    def _note(self, line: Line, *, own: bool, within: bool) -> None:
+        seen, indent = self._seen, self._indent(line)
+        seen.skipped = seen.blank = False
+        if own and not within and self._level is None:
+            self._level = self._level_from(indent)
+            seen.definition = not self._has_lead and bool(_DEFINITION.match(line.text.strip()))
+        seen.deeper |= own and is_shallower(self._floor(), indent)
+        kind = _kind(line)
+        seen.code |= kind is not _Kind.COMMENT
+
+    def _level_from(self, indent: str) -> str:
+        """The block's level, given the first of its lines."""
+        lead = indent_of(self._around.lead)
+        return indent if not self._has_lead or is_shallower(lead, indent) else lead
+
+    def _floor(self) -> str:
+        if self._level is not None:
+            return self._level
+        return indent_of(self._around.lead)
+
+    def _is_own(self, line: Line) -> bool:
+        """Whether the completion wrote all of the line that is not white space."""
+        return not (line.is_first and self._has_lead)
+
+    def _whole(self, line: Line) -> str:
+        return self._around.lead + line.text if line.is_first else line.text
+
+    def _indent(self, line: Line) -> str:
+        return indent_of(self._whole(line))
+
+    def _decide(self, line: Line) -> _Do:
+        reached = self._reached(line)
+        if reached is not None and self._match_cut is not None:
+            return reached
+        if not self._is_own(line) or self._reader.within:
+            return _Do.ACCEPT
+        kind = _kind(line)
+        do = self._place(line, kind)
+        if do is _Do.ACCEPT and reached is not None:
+            return reached
+        return do
+
+    def _place(self, line: Line, kind: _Kind) -> _Do:
+        """What to do with a line of the completion's own, by its depth and first word."""
+        outside = self._is_outside(self._indent(line))
+        if kind is _Kind.UNDECIDED:  # it matters only where some kinds of line may not stand
+            return _Do.HOLD if outside or self._is_done(line, _Kind.CODE) else _Do.ACCEPT
+        if kind is _Kind.BRACKET:
+            too_much = self._reader.closes_too_much(line)
+            if too_much is not None:
+                return _Do.CUT if too_much else _Do.CLOSE
+            kind = _Kind.CLOSING
+        if kind is _Kind.CLOSING and outside:
+            if not line.complete:
+                return _Do.HOLD
+            return _Do.CUT if self._around.closes(self._whole(line)) else _Do.CLOSE
+        if kind is _Kind.COMMENT and (outside or self._is_done(line, _Kind.CODE)):
+            return _Do.SKIP if line.complete else _Do.HOLD
+        return _Do.CUT if outside or self._is_done(line, kind) else _Do.ACCEPT
+
+    def _is_outside(self, indent: str) -> bool:
+        """Whether a line that deep is no longer in the block."""
+        if self._level is None and not self._has_lead:
+            return False
+        return is_shallower(indent, self._floor())
+
+    def _is_done(self, line: Line, kind: _Kind) -> bool:
+        """Whether the one statement that is the block was complete before `line`."""
+        indent = self._indent(line)
+        if is_shallower(self._floor(), indent) or not (indent == "" or self._seen.definition):
+            return False
+        if indent == "" and self._seen.blank:
+            return True
+        return self._seen.deeper and kind is _Kind.CODE
+
+    def _reached(self, line: Line) -> _Do | None:
+        """MATCH, CUT or HOLD if this is where the suffix goes on."""
+        following = self._around.following
+        if not following or not self._is_own(line):
+            return None
+        whole = self._whole(line)
+        if self._match_cut is not None and len(following) > 1:
+            if whole.rstrip() == following[1] and line.complete:
+                return _Do.CUT
+            if may_be(whole, following[1], complete=line.next_start is not None):
+                return _Do.CUT if line.complete else _Do.HOLD
+        if not may_be(whole, following[0], line.complete) or self._reader.within:
+            return None
+        if not line.complete:
+            return _Do.HOLD
+        return _Do.CUT if len(following) == 1 or line.next_start is None else _Do.MATCH
+
+    def _cut_of(self, line: Line) -> int:
+        """Where the text ends if `line` must not be in it."""
+        if self._match_cut is not None:
+            return self._match_cut
+        begins_with_closer = line.text.lstrip()[0] in ")]}"
+        if self._around.rest and begins_with_closer and not line.is_first:
+            # The suffix goes on with that closer: the line end before it is still wanted.
+            return line.start + len(indent_of(line.text))
+        return self._good
+
+    def _tail_of(self, line: Line, do: _Do) -> int | None:
+        """Where an accepted line begins to repeat the suffix."""
+        return self._reader.tail(line) if do in (_Do.ACCEPT, _Do.CLOSE) else None
+
+
+def _kind(line: Line) -> _Kind:
+    text = line.text.strip() if line.complete else line.text.lstrip()
+    if text[0] in ")]}":
+        return _Kind.BRACKET
+    if not line.complete and _may_grow(text):
+        return _Kind.UNDECIDED
+    if text.startswith("</"):
+        return _Kind.CLOSING
+    if _COMMENT.match(text):
+        return _Kind.COMMENT
+    word = re.match(r"\w*", text)
+    assert word is not None
+    if word.group() in _CLOSING_WORDS and not text[word.end() :].strip(" \t;,.)"):
+        return _Kind.CLOSING if line.complete else _Kind.UNDECIDED
+    continuing = text[0] == "{" or word.group() in _CONTINUING_WORDS
+    return _Kind.CONTINUING if continuing else _Kind.CODE
+
+
+def _may_grow(text: str) -> bool:
+    """Whether more characters may turn the beginning of a line into one of the marks or words."""
+    words = _CLOSING_WORDS | _CONTINUING_WORDS
+    return bool(_PARTIAL_MARK.fullmatch(text)) or any(word.startswith(text) for word in words)

@@ -1,0 +1,116 @@
+"""What stands around the cursor, as far as the stop rules need to know.
+
+Everything is worked out when it is first asked for: most line completions end before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from model.lexical import OPENER_OF, Open, Place, indent_of, is_shallower, lines_of, move, syntax_of
+
+
+class Surroundings:
+    """The text before and after a cursor."""
+
+    def __init__(self, prefix_tail: str, suffix: str, path: str | None) -> None:
+        self.syntax = syntax_of(path)
+        self._prefix_tail = prefix_tail
+        self._suffix = suffix
+        # The cursor's own line, before the cursor.
+        self.lead = prefix_tail[max(prefix_tail.rfind("\n"), prefix_tail.rfind("\r")) + 1 :]
+        # ... and after it, empty if there is but white space.
+        self.rest = next(lines_of(suffix))[0].rstrip()
+
+    @cached_property
+    def place(self) -> Place:
+        """What is open at the cursor."""
+        return self.syntax.place_at_end(self._prefix_tail)
+
+    @cached_property
+    def rest_closes(self) -> bool:
+        """Whether the rest of the cursor's line closes brackets opened before the cursor."""
+        local: list[Open] = []
+        scan = self.syntax.scan_line(self.rest, self.place.inside, complete=True)
+        moved = [move(local, bracket, "") for _, bracket in scan.brackets]
+        return not all(moved)
+
+    @cached_property
+    def following(self) -> tuple[str, ...]:
+        """The suffix's first two lines with text, if the cursor's line has none after the cursor."""
+        if self.rest:
+            return ()
+        lines = (line.rstrip() for line, _, _ in lines_of(self._suffix) if line.strip())
+        return tuple(line for line, _ in zip(lines, range(2), strict=False))
+
+    @cached_property
+    def min_depth(self) -> int:
+        """How many brackets must stay open, counted from the outermost, for the suffix to close."""
+        marks = list(self._marks())
+        stack = self.place.stack
+        closed = _closed(marks, stack)
+        depth = len(stack)
+        while depth and _closed(marks, stack[: depth - 1]) == closed:
+            depth -= 1
+        return depth
+
+    def closes(self, closing_line: str) -> bool:
+        """Whether the suffix goes on with this very line: a bracket, a tag or a word such as `end`."""
+        indent = indent_of(closing_line)
+        for line, own, _ in lines_of(self._suffix):
+            if line.strip() and not is_shallower(indent, own):
+                return own == indent and line.split()[0].rstrip(",;") == closing_line.split()[0].rstrip(",;")
+        return False
+
+    def _marks(self) -> Iterator[_Mark]:
+        """The suffix's lines, and the closers in them whose openers are not in the suffix."""
+        local: list[Open] = []
+        inside = self.place.inside
+        for number, (line, indent, complete) in enumerate(lines_of(self._suffix)):
+            scan = self.syntax.scan_line(line, inside, complete=complete)
+            if number and line.strip() and not local and not inside:
+                yield _Mark(None, indent, line.strip()[0] in OPENER_OF)
+            for _, bracket in scan.brackets:
+                if not move(local, bracket, indent) and bracket in OPENER_OF:
+                    yield _Mark(OPENER_OF[bracket], indent, False)
+            inside = scan.inside
+
+
+class _Mark(NamedTuple):
+    """A line of the suffix (`opener` None), or a closer in it."""
+
+    opener: str | None
+    indent: str
+    begins_with_closer: bool
+
+
+def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> int:
+    """How many brackets of `stack` the closers among `marks` close, innermost first.
+
+    Indentation decides where counting would not: a closer that begins its line belongs to an
+    opener whose line is as deep, and a line of text as shallow as the opener's own ends the hope
+    that its bracket will still be closed. What is in doubt counts as not closed.
+    """
+    waiting = list(stack)
+    closed = 0
+    for mark in marks:
+        if mark.opener is None:
+            waiting = [one for one in waiting if _may_close(one, mark)]
+            continue
+        at = len(waiting) - 1
+        while at >= 0 and waiting[at].bracket != mark.opener:
+            at -= 1
+        if at < 0:
+            break
+        del waiting[at:]
+        closed += 1
+    return closed
+
+
+def _may_close(one: Open, line: _Mark) -> bool:
+    """Whether a suffix line may still close the bracket `one`."""
+    if is_shallower(line.indent, one.indent):
+        return False
+    return line.begins_with_closer or is_shallower(one.indent, line.indent)
