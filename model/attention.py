@@ -44,17 +44,19 @@ def flash_attention_module(device: torch.device) -> ModuleType | None:
     return flash_attn  # type: ignore[no-any-return]  # the package ships no types
 
 
-def causal_attend(n_sequences: int, document_ids: Tensor | None = None, dropout: float = 0.0) -> Attend:
+def causal_attend(
+    n_sequences: int, device: torch.device, document_ids: Tensor | None = None, dropout: float = 0.0
+) -> Attend:
     """Attention within each of `n_sequences` sequences of equal length, laid one after another.
 
     With document_ids [B, T] a token sees only tokens of the same document.
     """
     mask = None if document_ids is None else _document_mask(document_ids)  # [B, 1, T, T]
+    flash = flash_attention_module(device) if mask is None else None
 
     def attend(layer: int, query: Tensor, key_value: Tensor) -> Tensor:
         del layer
-        flash = flash_attention_module(query.device) if query.dtype != torch.float32 else None
-        if flash is not None and mask is None:
+        if flash is not None and query.dtype != torch.float32:
             q, kv = (_split_rows(t, n_sequences) for t in (query, key_value))
             out = flash.flash_attn_func(q, kv[:, :, 0], kv[:, :, 1], dropout_p=dropout, causal=True)
             return torch.flatten(out, 0, 1)

@@ -175,7 +175,7 @@ class GPTBigCode(nn.Module):
         n_sequences, n_tokens = input_ids.shape
         positions = torch.arange(n_tokens, device=input_ids.device).repeat(n_sequences)  # [N]
         dropout = self.config.attn_pdrop if self.training else 0.0
-        attend = causal_attend(n_sequences, document_ids, dropout)
+        attend = causal_attend(n_sequences, input_ids.device, document_ids, dropout)
         return self.hidden(input_ids.reshape(-1), positions, attend)
 
     def _summed_loss(self, hidden: Tensor, targets: Tensor, ignore_index: int) -> Tensor:

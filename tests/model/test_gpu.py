@@ -1,0 +1,68 @@
+"""On a GPU: the same numbers as on the CPU, with flash attention where it is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.attention import causal_attend, flash_attention_module
+from model.engine import EngineOptions, load_engine
+from model.generation import GenerationRequest
+from model.sampling import SamplingParams
+from tests.model.tiny import write_tiny_model
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+CUDA = torch.device("cuda")
+
+
+def needs_flash() -> None:
+    if flash_attention_module(CUDA) is None:
+        pytest.skip("flash_attn is not installed, or the GPU is older than Ampere")
+
+
+@pytest.mark.parametrize(("n_kv_head", "head_dim"), [(1, 64), (1, 128), (8, 64)])
+def test_flash_attention_equals_the_reference(
+    n_kv_head: int, head_dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_flash()
+    generator = torch.Generator(CUDA).manual_seed(0)
+    query = torch.randn(2 * 300, 8, head_dim, device=CUDA, generator=generator).bfloat16()
+    key_value = torch.randn(2 * 300, 2, n_kv_head, head_dim, device=CUDA, generator=generator).bfloat16()
+    fast = causal_attend(2, CUDA)(0, query, key_value)
+    monkeypatch.setattr("model.attention.flash_attention_module", lambda device: None)
+    exact = causal_attend(2, CUDA)(0, query.float(), key_value.float())
+    torch.testing.assert_close(fast.float(), exact, atol=2e-2, rtol=2e-2)
+
+
+def greedy(folder: Path, device: str, texts: list[str]) -> list[list[int]]:
+    engine = load_engine(folder, device=device, quantize="none", options=EngineOptions(prefill_chunk=64))
+    handles = [
+        engine.submit(
+            GenerationRequest(
+                prompt_ids=engine.tokenizer.encode(text),
+                sampling=SamplingParams(max_new_tokens=16),
+                ignore_eos=True,
+            )
+        )
+        for text in texts
+    ]
+    tokens: dict[int, list[int]] = {id(handle): [] for handle in handles}
+    while engine.busy:
+        for handle, delta in engine.step():
+            tokens[id(handle)] += delta.token_ids
+    return [tokens[id(handle)] for handle in handles]
+
+
+def test_the_engine_writes_what_it_writes_on_the_cpu(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path, n_embd=128, n_head=4, n_layer=2)
+    texts = ["def f(x):\n    return ", "x" * 200, "import os\n" * 30]
+    on_cpu, on_gpu = greedy(folder, "cpu", texts), greedy(folder, "cuda", texts)
+    agreement = [
+        a == b for cpu, gpu in zip(on_cpu, on_gpu, strict=True) for a, b in zip(cpu, gpu, strict=True)
+    ]
+    assert sum(agreement) >= 0.8 * len(agreement), "bf16 may flip a near-tie, not the text"
