@@ -1,0 +1,327 @@
+"""The command `starcoder-lsp`. Commands only translate: options → call → text, table or JSON.
+
+Everything they call is imported when they run, so that `--help` and the completion of the shell are
+quick. This is the one place that names `training`, and the one where exceptions become exit codes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import aclosing
+from dataclasses import asdict, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lsp.doctor import Check
+    from lsp.file_completion import Outcome
+    from lsp.settings import Effective
+
+PROGRAM = "starcoder-lsp"
+
+
+class ExitCode(IntEnum):
+    """What the process ends with; 2 is typer's own, for a command line that it does not understand."""
+
+    OK = 0
+    PROBLEM = 1
+    USAGE = 2
+    MODEL = 3
+    ENGINE_UNAVAILABLE = 4
+    EXTRA_MISSING = 5
+
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Code completions from a StarCoder model on your own machine, for any editor that speaks LSP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class ExtraMissingError(Exception):
+    """A command needs an extra that is not installed."""
+
+
+def main() -> int:
+    """The console script: run, and turn what is raised into one line and an exit code."""
+    from model.errors import EngineUnavailableError, ModelError
+
+    try:
+        app(prog_name=PROGRAM)  # leaves by SystemExit
+    except EngineUnavailableError as error:
+        return _say(str(error), ExitCode.ENGINE_UNAVAILABLE)
+    except ModelError as error:
+        return _say(str(error), ExitCode.MODEL)
+    except ExtraMissingError as error:
+        return _say(str(error), ExitCode.EXTRA_MISSING)
+    return ExitCode.OK
+
+
+def _say(message: str, code: ExitCode) -> ExitCode:
+    sys.stderr.write(f"{PROGRAM}: {message}\n")
+    return code
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from model.version import package_version
+
+        typer.echo(f"{PROGRAM} {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def serve(
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="On standard input and output (the default).")
+    ] = False,
+    tcp: Annotated[str | None, typer.Option("--tcp", metavar="HOST:PORT", help="On a TCP port.")] = None,
+    ws: Annotated[str | None, typer.Option("--ws", metavar="HOST:PORT", help="On a WebSocket port.")] = None,
+) -> None:
+    """Run the language server (an editor does this: `python -I -m lsp` is the same on stdio)."""
+    if stdio + (tcp is not None) + (ws is not None) > 1:
+        raise typer.BadParameter("choose one of --stdio, --tcp and --ws")
+    from lsp import transports
+    from lsp.server import create_server
+
+    if tcp is None and ws is None:
+        raise typer.Exit(transports.serve_stdio(create_server))
+    listen = transports.serve_tcp if ws is None else transports.serve_websocket
+    host, port = _host_and_port(tcp or ws or "")
+    _run_until_interrupted(listen(create_server, host, port))
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT, for example 127.0.0.1:7777")
+    return host.strip("[]"), int(port)
+
+
+@app.command()
+def engine(
+    model: Annotated[str, typer.Option(metavar="NAME|FOLDER|HF_ID", help="What to load.")] = "starter",
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="unix:PATH|HOST:PORT", help="Default: the socket where language servers look."),
+    ] = None,
+    quantize: Annotated[
+        str, typer.Option(metavar="auto|none|int8|int4", help="Precision of the weights.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="What clients must present; needed beyond this machine.")
+    ] = None,
+    idle_minutes: Annotated[float, typer.Option(min=0, help="End after so much rest; 0 is never.")] = 10.0,
+    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing, whatever the model.")] = False,
+) -> None:
+    """Serve a model by an OpenAI-compatible HTTP API (language servers start this by themselves)."""
+    from model.engine_files import LaunchOptions
+    from model.run import run_engine
+
+    run_engine(
+        LaunchOptions(model=model, quantize=quantize, device=device, threads=threads),
+        listen=listen,
+        token=token,
+        idle_seconds=idle_minutes * 60 or None,
+        offline=offline,
+    )
+
+
+@app.command()
+def complete(
+    position: Annotated[str, typer.Argument(metavar="FILE:LINE:COL", help="The cursor; both count from 1.")],
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Complete at a place in a file, streaming to the terminal."""
+    from lsp.engines import engine_of
+    from lsp.file_completion import FilePosition, Outcome
+    from lsp.file_completion import complete as stream
+
+    try:
+        where = FilePosition.parse(position)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    settings = _effective(where.path.absolute().parent, model).settings
+    outcome = Outcome()
+
+    async def show() -> None:
+        engine = engine_of(settings)
+        try:
+            async with aclosing(stream(where, settings, engine, outcome)) as pieces:
+                async for piece in pieces:
+                    if not as_json:
+                        sys.stdout.write(piece)
+                        sys.stdout.flush()
+        finally:
+            await engine.aclose()
+
+    _run_until_interrupted(show())
+    if as_json:
+        derived = {"tokens_per_second": outcome.tokens_per_second, "reused": outcome.reused}
+        typer.echo(json.dumps(asdict(outcome) | derived))
+    else:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        _console(stderr=True).print(_figures(outcome), style="dim", highlight=False)
+
+
+def _figures(outcome: Outcome) -> str:
+    parts = []
+    if outcome.first_token_ms is not None:
+        parts.append(f"first token after {outcome.first_token_ms:.0f} ms")
+    if outcome.tokens_per_second is not None:
+        parts.append(f"{outcome.tokens_per_second:.0f} tokens/s")
+    if outcome.reused is not None:
+        parts.append(f"{outcome.reused:.0%} of the prompt reused")
+    return ", ".join(parts) or "nothing to suggest here"
+
+
+@app.command()
+def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Look at the installation, the device, the model and the engine; say what to mend."""
+    from lsp.doctor import Verdict, examine
+
+    checks = asyncio.run(examine(_effective(Path.cwd(), model, quiet=True), os.environ))
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        _print_checks(checks)
+    if any(check.verdict is Verdict.PROBLEM for check in checks):
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _print_checks(checks: list[Check]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from lsp.doctor import Verdict
+
+    signs = {
+        Verdict.GOOD: Text("✓", "green"),
+        Verdict.NOTE: Text("•", "yellow"),
+        Verdict.PROBLEM: Text("✗", "red"),
+    }
+    table = Table.grid(padding=(0, 2))
+    for check in checks:
+        finding = Text(check.finding)
+        if check.remedy:
+            finding.append(f"\n→ {check.remedy}", "cyan")
+        table.add_row(signs[check.verdict], Text(check.name, "bold"), finding)
+    _console().print(table)
+
+
+@app.command()
+def config(
+    folder: Annotated[Path | None, typer.Argument(help="A workspace folder (default: this one).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the settings in force (without an editor's) and where each comes from."""
+    effective = _effective((folder or Path.cwd()).absolute(), None, quiet=as_json)
+    if as_json:
+        document = {
+            "settings": effective.settings.to_mapping(),
+            "origins": dict(effective.origins),
+            "messages": list(effective.messages),
+        }
+        typer.echo(json.dumps(document, indent=2))
+        return
+    _print_settings(effective)
+
+
+def _print_settings(effective: Effective) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from lsp.settings import DEFAULT_SOURCE, setting_infos
+
+    mapping = effective.settings.to_mapping()
+    table = Table("setting", "value", "from", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for info in setting_infos():
+        section, _, name = info.key.rpartition(".")
+        value = (mapping[section] if section else mapping)[name]
+        shown = f"{len(value)} entries" if isinstance(value, list) and len(value) > 6 else json.dumps(value)
+        origin = effective.origins[info.key]
+        style = "dim" if origin == DEFAULT_SOURCE else ""
+        table.add_row(Text(info.key, style), Text(shown, style), Text(origin, style))
+    _console().print(table)
+
+
+_FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_FORWARD)
+def train(context: typer.Context) -> None:
+    """Train a model: `train --help` tells more (needs the extra `training`)."""
+    _run_training("train", context.args)
+
+
+@app.command(name="eval", context_settings=_FORWARD)
+def evaluate(context: typer.Context) -> None:
+    """Measure a model: `eval --help` tells more (needs the extra `training`)."""
+    _run_training("eval", context.args)
+
+
+def _run_training(name: str, arguments: list[str]) -> None:
+    try:
+        from training.cli import eval_app, train_app
+
+        {"train": train_app, "eval": eval_app}[name](args=arguments, prog_name=f"{PROGRAM} {name}")
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError(
+            f"{error.name} is not installed: pip install '{PROGRAM}[training]' brings what `{name}` needs"
+        ) from error
+
+
+def _effective(folder: Path, model: str | None, *, quiet: bool = False) -> Effective:
+    """The settings for a folder, without an editor's. What is wrong with them goes to standard error."""
+    from lsp.config_sources import read_sources
+
+    effective = read_sources(folder, os.environ).resolve()
+    for message in () if quiet else effective.messages:
+        sys.stderr.write(f"{PROGRAM}: {message}\n")
+    if model is None:
+        return effective
+    return replace(effective, settings=replace(effective.settings, model=model))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine; Ctrl+C ends it in good order."""
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
