@@ -37,6 +37,7 @@ def test_personal_data_is_replaced(text: str, clean: str) -> None:
         "127.0.0.1 10.0.0.1 192.168.1.1 8.8.8.8 1.1.1.1",
         "version 93.184.216.34",
         "requires==4.20.1.1",
+        "RFC 9110 section 8.4.1.3",
         "1.2.3.4.5",
         "999.184.216.34",
         "::1 fe80::1 x[1::2] a::b",
