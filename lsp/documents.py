@@ -145,9 +145,12 @@ class Document(TextDocument):
         return self.lines[line][start_char:] + "".join(self.lines[line + 1 : stop])
 
     def _apply_full_change(self, change: types.TextDocumentContentChangeEvent) -> None:
-        removed = len(self._lines or ())
-        self._lines = split_lines(change.text)
-        self._edited(Edit(start_line=0, removed_lines=removed, added_lines=len(self._lines)))
+        old, new = self._lines or [], split_lines(change.text)
+        # Clients without incremental sync send the whole text at every key: where was the edit?
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((number for number, (was, now) in pairs if was != now), min(len(old), len(new)))
+        self._lines = new
+        self._edited(Edit(start_line=same, removed_lines=len(old) - same, added_lines=len(new) - same))
 
     def _apply_incremental_change(self, change: types.TextDocumentContentChangePartial) -> None:
         start_line, start_char = self.to_index(change.range.start)

@@ -1,24 +1,22 @@
 """The way to the engine: connected in the background, kept, and found again when it is lost.
 
-Owns the client and its life; knows nothing about documents or what is asked. The client comes from
-`model.process` (our own engine, one per user) or is an OpenAI-compatible URL. Imports of both wait
-until the first connection and run in a thread: httpx alone costs a third of the server's start.
+Owns the connection's life and what the status says of it; knows nothing about which engine it is or
+what is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from lsp.engines import Engine
 from lsp.status import State, StatusBoard
 from model.errors import EngineUnavailableError, ModelError
 
 if TYPE_CHECKING:
-    from model.client import CompletionClient, CompletionDelta, CompletionQuery
-
-Connect = Callable[[], Awaitable["CompletionClient"]]
+    from model.client import CompletionClient, CompletionDelta, CompletionQuery, EngineHealth
 
 FIRST_BACK_OFF_S = 0.25
 MAX_BACK_OFF_S = 30.0
@@ -27,28 +25,34 @@ MAX_QUIET_ATTEMPTS = 6
 
 
 class EngineLink:
-    """One connection to the engine, shared by all documents of this editor window."""
+    """The connection to one engine, shared by all documents of an editor window."""
 
-    def __init__(self, connect: Connect, board: StatusBoard) -> None:
-        self._connect = connect
+    def __init__(
+        self, engine: Engine, board: StatusBoard, *, on_connected: Callable[[EngineHealth], None]
+    ) -> None:
+        self._engine = engine
         self._board = board
+        self._on_connected = on_connected
         self._client: CompletionClient | None = None
         self._connecting: asyncio.Task[CompletionClient] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._n_failures = 0
         self._retry_at_s = 0.0
-        self._last_failure = ""
+        self._failure = ""
 
     def start(self) -> None:
         """Connect in the background; the outcome shows in the status."""
         if self._client is None and self._connecting is None:
             self._begin()
 
-    async def restart(self, connect: Connect | None = None) -> None:
-        """Drop the connection and make a new one at once (with other settings, if given)."""
-        await self.aclose()
-        if connect is not None:
-            self._connect = connect
+    async def restart(self, engine: Engine | None = None) -> None:
+        """End the engine, if it is ours, and start it anew; or let go of it and use another one."""
+        await self._disconnect()
+        if engine is None:
+            await self._engine.stop()
+        else:
+            await self._engine.aclose()
+            self._engine = engine
         self._n_failures = 0
         self._retry_at_s = 0.0
         self._begin()
@@ -59,13 +63,13 @@ class EngineLink:
             return self._client
         if self._connecting is None:
             if asyncio.get_running_loop().time() < self._retry_at_s:
-                raise EngineUnavailableError(self._last_failure)
+                raise EngineUnavailableError(self._failure)
             self._begin()
         assert self._connecting is not None
         # Shielded: a cancelled request must not cancel the connection that others wait for.
         return await asyncio.shield(self._connecting)
 
-    async def stream(self, query: CompletionQuery) -> AsyncIterator[CompletionDelta]:
+    async def stream(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """The engine's deltas; closing the generator cancels the request in the engine.
 
         An engine that is gone before its first delta (it ends itself when idle) is replaced and asked
@@ -86,81 +90,71 @@ class EngineLink:
             async for delta in deltas:
                 yield delta
 
-    async def _deltas(self, query: CompletionQuery) -> AsyncIterator[CompletionDelta]:
+    async def aclose(self) -> None:
+        """Close the connection; the engine lives on for other windows."""
+        await self._disconnect()
+        await self._engine.aclose()
+
+    async def _deltas(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         client = await self.client()
         try:
-            async with aclosing(_as_generator(client.complete(query))) as deltas:
+            async with aclosing(client.complete(query)) as deltas:
                 async for delta in deltas:
                     yield delta
         except EngineUnavailableError as error:
-            await self._lose(client, error)
+            self._lose(client, error)
             raise
 
-    async def aclose(self) -> None:
-        """Close the connection; the engine itself lives on for other windows."""
+    async def _disconnect(self) -> None:
+        self._client = None
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
         if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
-            self._connecting = None
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+            connecting, self._connecting = self._connecting, None
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
 
     def _begin(self) -> None:
         self._board.set(State.STARTING)
         self._connecting = asyncio.get_running_loop().create_task(self._open())
-        self._connecting.add_done_callback(_retrieve)
+        self._connecting.add_done_callback(self._opened)
 
     async def _open(self) -> CompletionClient:
         try:
-            client = await self._connect()
-        except (ModelError, OSError) as error:
-            self._failed(error)
-            raise error if isinstance(error, ModelError) else EngineUnavailableError(str(error)) from error
-        finally:
-            self._connecting = None
+            client = await self._engine.ensure()
+            health = await client.health()
+        except OSError as error:
+            raise EngineUnavailableError(str(error)) from error
+        self._on_connected(health)
         self._client = client
         self._n_failures = 0
-        self._board.set(State.READY)
+        self._board.set(State.READY, model=health.model)
         return client
 
-    def _failed(self, error: Exception) -> None:
+    def _opened(self, task: asyncio.Task[CompletionClient]) -> None:
+        if self._connecting is task:
+            self._connecting = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
         self._n_failures += 1
-        self._last_failure = str(error)
+        self._failure = str(error)
         back_off_s = min(FIRST_BACK_OFF_S * 2 ** (self._n_failures - 1), MAX_BACK_OFF_S)
         loop = asyncio.get_running_loop()
         self._retry_at_s = loop.time() + back_off_s
         # A model that does not exist will not exist in a second either: no retries for those.
-        passing = isinstance(error, (EngineUnavailableError, OSError))
+        passing = isinstance(error, EngineUnavailableError)
         self._board.set(State.OFFLINE if passing else State.ERROR, str(error))
         if passing and self._n_failures < MAX_QUIET_ATTEMPTS:
             self._retry = loop.call_later(back_off_s, self.start)
+        if not isinstance(error, ModelError):
+            loop.call_exception_handler({"message": "connecting to the engine failed", "exception": error})
 
-    async def _lose(self, client: CompletionClient, error: EngineUnavailableError) -> None:
+    def _lose(self, client: CompletionClient, error: EngineUnavailableError) -> None:
         """The client's engine is gone: forget it (if nobody did so already) and look for a new one."""
-        if self._client is not client:
-            return
-        self._client = None
-        self._board.set(State.OFFLINE, str(error))
-        await client.aclose()
-        self.start()
-
-
-async def _as_generator(deltas: AsyncIterator[CompletionDelta]) -> AsyncIterator[CompletionDelta]:
-    """`deltas`, closed when this generator is (the client's protocol only promises an iterator)."""
-    try:
-        async for delta in deltas:
-            yield delta
-    finally:
-        close = getattr(deltas, "aclose", None)
-        if close is not None:
-            await close()
-
-
-def _retrieve(task: asyncio.Task[CompletionClient]) -> None:
-    """Mark a failure as seen: it is in the status, and whoever waits gets it too."""
-    if not task.cancelled():
-        task.exception()
+        if self._client is client:
+            self._client = None
+            self._board.set(State.OFFLINE, str(error))
+            self.start()

@@ -9,8 +9,7 @@ Knows nothing about the editor's protocol or about what is done with the text.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -33,20 +32,25 @@ class Alternative:
     logprobs: list[float] = field(default_factory=list)
     finish_reason: str | None = None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it was stopped before its end, so that its text is a torso."""
+        return self.finish_reason not in (None, "stop", "length")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its text is all that was wanted of it."""
+        return self.finish_reason in ("stop", "length")
+
 
 class Generation:
     """The engine's answer to one query, collected by a task of its own."""
 
-    def __init__(
-        self, deltas: AsyncGenerator[CompletionDelta, None], *, n: int, on_end: Callable[[Generation], None]
-    ) -> None:
+    def __init__(self, deltas: AsyncGenerator[CompletionDelta, None], *, n: int) -> None:
         self.alternatives = [Alternative() for _ in range(n)]
         self.error: BaseException | None = None
         self.timings: Mapping[str, float] = {}
-        self.started_s = time.perf_counter()
-        self.first_token_ms: float | None = None
-        self.total_ms: float | None = None
-        self._on_end = on_end
+        self.finished = False
         self._n_readers = 0
         self._grace: asyncio.TimerHandle | None = None
         self._change = asyncio.Event()
@@ -54,17 +58,15 @@ class Generation:
         # Not a `finally` of the task: one that is cancelled before its first step never runs any.
         self._task.add_done_callback(self._ended)
 
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more will come."""
-        return self.total_ms is not None
+    def conclude(self, index: int, finish_reason: str) -> None:
+        """Enough of an alternative is read: once that holds for all, a running engine is told."""
+        if self.alternatives[index].finish_reason is not None:
+            return
+        self.alternatives[index].finish_reason = finish_reason
+        if all(each.finish_reason for each in self.alternatives):
+            self._task.cancel()
 
-    @property
-    def complete(self) -> bool:
-        """Whether the engine said all it had to say."""
-        return self.finished and all(each.finish_reason is not None for each in self.alternatives)
-
-    async def progress(self) -> AsyncIterator[None]:
+    async def progress(self) -> AsyncGenerator[None, None]:
         """Yield now and after each change, until the end (a failure is in `error`)."""
         while True:
             change = self._change
@@ -106,17 +108,14 @@ class Generation:
             self.error = error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self.total_ms = (time.perf_counter() - self.started_s) * 1e3
+        self.finished = True
         if not task.cancelled() and (unexpected := task.exception()) is not None:
             self.error = unexpected
         if self._grace is not None:
             self._grace.cancel()
         self._changed()
-        self._on_end(self)
 
     def _take(self, delta: CompletionDelta) -> None:
-        if self.first_token_ms is None and delta.text:
-            self.first_token_ms = (time.perf_counter() - self.started_s) * 1e3
         alternative = self.alternatives[delta.index]
         alternative.text += delta.text
         alternative.logprobs.extend(delta.logprobs)

@@ -28,6 +28,7 @@ from pygls.protocol import (
     default_converter,
     lsp_method,
 )
+from pygls.workspace import Workspace
 
 COMPLETION_DELTA = "starcoder/completionDelta"
 STATUS = "starcoder/status"
@@ -152,6 +153,10 @@ class StarcoderProtocol(LanguageServerProtocol):
             yield from super().lsp_exit(*args)
         else:
             hang_up()
+
+    def use_documents(self, documents: Workspace) -> None:
+        """Keep the client's documents in ours instead of pygls's workspace (at `initialize`)."""
+        self._workspace = documents
 
     @property
     def was_shut_down(self) -> bool:

@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import json
+import logging
 import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
+from pygls.exceptions import JsonRpcException
 from pygls.io_ import run_async
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
     from lsp.server import StarcoderServer
+
+logger = logging.getLogger(__name__)
 
 MakeServer = Callable[[], "StarcoderServer"]
 
@@ -64,7 +69,7 @@ async def serve_tcp(
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with _own_server(make_server) as (server, stop):
             server.hang_up = _both(stop.set, writer.close)
-            server.protocol.set_writer(writer)  # type: ignore[arg-type]  # close() need not be awaited
+            server.protocol.set_writer(writer)
             # A client that vanishes in mid-message ends its own connection and nothing else.
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await run_async(stop_event=stop, reader=reader, protocol=server.protocol)
@@ -96,9 +101,20 @@ async def serve_websocket(
 
 
 async def _read_frames(socket: ServerConnection, server: StarcoderServer, writer: FrameWriter) -> None:
-    async for frame in socket:
-        server.handle_text(frame)
+    from websockets.exceptions import ConnectionClosed
+
+    with contextlib.suppress(ConnectionClosed):
+        async for frame in socket:
+            _take_frame(server, frame)
     writer.close()
+
+
+def _take_frame(server: StarcoderServer, frame: str | bytes) -> None:
+    try:
+        server.protocol.handle_message(json.loads(frame, object_hook=server.protocol.structure_message))
+    except (ValueError, JsonRpcException) as error:
+        logger.error("a message could not be read: %s", error)
+        server.report_server_error(error, JsonRpcException)
 
 
 class FrameWriter:
@@ -133,7 +149,7 @@ async def _own_server(make_server: MakeServer) -> AsyncIterator[tuple[StarcoderS
         yield server, threading.Event()
     finally:
         await server.aclose()
-        server.shutdown()
+        server.shutdown()  # type: ignore[no-untyped-call]  # pygls: ends its thread pool
 
 
 def _both(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], None]:

@@ -143,8 +143,9 @@ def test_edits_are_reported_with_their_lines() -> None:
     document = workspace.open_document("file:///a.py")
     assert document is not None
     change(document, (1, 0), (2, 0), "x\ny\nz\n")
-    assert [(e.start_line, e.removed_lines, e.added_lines) for e in heard] == [(1, 2, 4)]
-    assert document.source == "a\nx\ny\nz\nc\n"
+    document.apply_change(types.TextDocumentContentChangeWholeDocument(text="a\nx\n!\nz\nc\n"))
+    assert [(e.start_line, e.removed_lines, e.added_lines) for e in heard] == [(1, 2, 4), (2, 4, 4)]
+    assert document.source == "a\nx\n!\nz\nc\n"
 
 
 def test_an_edit_of_a_long_file_does_not_walk_it() -> None:

@@ -1,0 +1,41 @@
+"""`python -I -m lsp`: the language server on stdio; with arguments, the whole command line.
+
+The server's own start does not go through the command line's libraries (typer and rich take as long
+to import as a quarter of the whole start).
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+STDIO: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
+
+
+def main() -> int:
+    """Serve on stdio or hand over to `lsp.cli`. Returns the exit code."""
+    if sys.argv[1:] in STDIO:
+        return serve_stdio()
+    from lsp.cli import main as command_line
+
+    return command_line()
+
+
+def serve_stdio() -> int:
+    """Start the server; the editor waits for it."""
+    # Importing LSP's types makes some hundred thousand objects that all stay: 25 ms of useless rounds.
+    gc.disable()
+    from lsp import transports
+    from lsp.server import StarcoderServer, create_server
+
+    def make_server() -> StarcoderServer:
+        server = create_server()
+        gc.freeze()
+        gc.enable()
+        return server
+
+    return transports.serve_stdio(make_server)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

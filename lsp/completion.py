@@ -1,0 +1,313 @@
+"""The pipeline of one completion, from the editor's question to the items it gets.
+
+excluded? → does what was typed fit a suggestion that is running or was given? → debounce → context →
+engine stream → filters → confidence gate → checks of what will be shown → items. A newer request
+of a document ends the older one. Knows neither the editor's protocol nor how the engine is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from lsp import debounce
+from lsp.engine_link import EngineLink
+from lsp.generation import Alternative, Generation
+from lsp.place import Place
+from lsp.postprocess import CursorContext
+from lsp.query import QueryMaker, is_single_line
+from lsp.reading import Item, Reading, Update, state_of
+from lsp.settings import Settings
+from lsp.status import State, StatusBoard
+from lsp.telemetry import CompletionTiming, LatencyBook
+from lsp.type_through import DocumentState, Fit, Offer, type_through
+from model.errors import EngineUnavailableError, ModelError
+
+KEPT_GENERATIONS = 8
+KEPT_KEY_TIMES = 12
+
+# Looks at an item that is about to be shown; returns it (perhaps changed), or None to keep it back.
+Check = Callable[[Item], Awaitable[Item | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One question of the editor."""
+
+    place: Place
+    explicit: bool = False  # a key was pressed for it, as opposed to any key
+    can_replace: bool = True  # the client can replace text behind the cursor
+    client_debounces: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A generation that may serve again: where it began, and how far it was meant to go."""
+
+    origin: DocumentState
+    generation: Generation
+    single_line: bool
+
+    def fits(self, now: DocumentState) -> bool:
+        """Whether an alternative agrees with what was typed and has, or will have, something left."""
+        return any(self._fits(alternative, now) for alternative in self.generation.alternatives)
+
+    def _fits(self, alternative: Alternative, now: DocumentState) -> bool:
+        if alternative.is_given_up or (self.generation.finished and not alternative.is_finished):
+            return False
+        offer = Offer(state=self.origin, text=alternative.text, finished=alternative.is_finished)
+        match = type_through(offer, now)
+        return match is not None and match.fit is not Fit.COMPLETE
+
+
+@dataclass
+class _Run:
+    """The request of a document that is being answered."""
+
+    task: asyncio.Task[object]
+    superseded: bool = False
+
+
+class Completer:
+    """Completions for all documents of one editor window."""
+
+    def __init__(
+        self,
+        *,
+        link: EngineLink,
+        board: StatusBoard,
+        book: LatencyBook,
+        settings: Settings,
+        why_excluded: Callable[[Place], str | None],
+        queries: QueryMaker,
+    ) -> None:
+        self.settings = settings
+        self.checks: list[Check] = []
+        self._link = link
+        self._board = board
+        self._book = book
+        self._why_excluded = why_excluded
+        self._queries = queries
+        self._runs: dict[str, _Run] = {}
+        self._kept: deque[Kept] = deque(maxlen=KEPT_GENERATIONS)
+        self._key_times_s: deque[float] = deque(maxlen=KEPT_KEY_TIMES)
+
+    def key_pressed(self) -> None:
+        """A document was edited: the typing speed is part of the debounce."""
+        self._key_times_s.append(time.monotonic())
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from the next request on."""
+        self.settings = settings
+        self._kept.clear()
+
+    def forget(self, uri: str) -> None:
+        """A document was closed."""
+        for kept in [kept for kept in self._kept if kept.origin.uri == uri]:
+            kept.generation.stop_if_unread()
+            self._kept.remove(kept)
+
+    async def aclose(self) -> None:
+        """Stop everything that runs."""
+        for run in self._runs.values():
+            run.task.cancel()
+        await asyncio.gather(*(kept.generation.stop() for kept in self._kept))
+        self._kept.clear()
+
+    async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
+        """Follow the suggestions for one question. Closing the generator gives the answer up.
+
+        A failing engine ends the stream early; the status says why.
+        """
+        clock = _Clock()
+        self._book.requested()
+        if self._is_excluded(ask.place):
+            return
+        async with self._only(ask.place.uri):
+            kept = self._continued(ask)
+            is_new = kept is None
+            if kept is None:
+                clock.delay_ms = self._delay_ms(ask)
+                await asyncio.sleep(clock.delay_ms / 1e3)
+                if not ask.place.is_current:
+                    return
+                kept = self._begin(ask)
+            async with aclosing(self._follow(kept, ask)) as updates:
+                async for update in updates:
+                    clock.note(update)
+                    yield clock.stamped(update, kept.generation)
+            self._account(kept.generation, clock, is_new=is_new)
+
+    def _is_excluded(self, place: Place) -> bool:
+        enabled = self.settings.completion.enabled
+        reason = self._why_excluded(place) if enabled else "completions are off (completion.enabled)"
+        if reason is None:
+            return False
+        self._book.not_shown("excluded" if enabled else "disabled")
+        self._board.set(State.EXCLUDED, reason)
+        return True
+
+    @asynccontextmanager
+    async def _only(self, uri: str) -> AsyncIterator[None]:
+        """Answer one request of a document at a time: the one before ends, quietly."""
+        task = asyncio.current_task()
+        assert task is not None
+        run = _Run(task)
+        if (previous := self._runs.get(uri)) is not None:
+            previous.superseded = True
+            previous.task.cancel()
+        self._runs[uri] = run
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._book.cancelled()
+            if not run.superseded:
+                raise
+            task.uncancel()
+        finally:
+            if self._runs.get(uri) is run:
+                del self._runs[uri]
+
+    def _continued(self, ask: Ask) -> Kept | None:
+        """The generation that what was typed agrees with, the newest first."""
+        now = state_of(ask.place)
+        for kept in reversed(self._kept):
+            # Who asks again by key wants more than a single line, or another answer.
+            is_again = ask.explicit and kept.origin == now
+            if is_again and (kept.single_line or self.settings.completion.temperature):
+                continue
+            if kept.fits(now):
+                return kept
+        return None
+
+    def _delay_ms(self, ask: Ask) -> int:
+        place = ask.place
+        return debounce.debounce_ms(
+            debounce.Place(
+                line_before=place.line_before,
+                line_tail=place.line_tail,
+                at_document_end=not place.after.strip(),
+            ),
+            key_gaps_ms=[(later - earlier) * 1e3 for earlier, later in pairwise(self._key_times_s)],
+            responses_ms=self._book.recent_total_ms(),
+            setting=self.settings.completion.debounce_ms,
+            client_debounces=ask.client_debounces,
+            manual=ask.explicit,
+        )
+
+    def _begin(self, ask: Ask) -> Kept:
+        """Ask the engine. What runs for this document and nobody reads is of no use any more."""
+        for other in self._kept:
+            if other.origin.uri == ask.place.uri:
+                other.generation.stop_if_unread()
+        completion = self.settings.completion
+        single_line = is_single_line(ask.place, multiline=completion.multiline, explicit=ask.explicit)
+        query = self._queries.make(ask.place, completion, single_line=single_line)
+        generation = Generation(self._link.stream(query), n=query.n)
+        kept = Kept(origin=state_of(ask.place), generation=generation, single_line=single_line)
+        self._kept.append(kept)
+        return kept
+
+    async def _follow(self, kept: Kept, ask: Ask) -> AsyncGenerator[Update, None]:
+        """Read a generation from the place of `ask` until nothing more of it matters."""
+        generation = kept.generation
+        readings = self._readings(kept, ask)
+        with generation.reader(), self._board.busy():
+            async with aclosing(generation.progress()) as progress:
+                async for _ in progress:
+                    for reading, alternative in zip(readings, generation.alternatives, strict=True):
+                        update = reading.look(alternative, ended=generation.finished)
+                        if update is not None:
+                            if update.done:
+                                generation.conclude(reading.index, "length" if update.item else "cancelled")
+                            yield await self._checked(update)
+                    if all(reading.done for reading in readings):
+                        return
+
+    def _readings(self, kept: Kept, ask: Ask) -> list[Reading]:
+        place = ask.place
+        context = CursorContext.at(
+            prefix=place.before,
+            suffix=place.after,
+            language=place.language,
+            manual=ask.explicit,
+            can_replace=ask.can_replace,
+            from_file_start=place.from_file_start,
+        )
+        threshold = 0.0 if ask.explicit else self.settings.completion.confidence_threshold
+        return [
+            Reading(index, origin=kept.origin, place=place, context=context, threshold=threshold)
+            for index in range(len(kept.generation.alternatives))
+        ]
+
+    async def _checked(self, update: Update) -> Update:
+        """Count what is kept back, and put an item through the checks."""
+        item = update.item
+        for check in self.checks:
+            if item is not None and (item := await check(item)) is None:
+                update = replace(update, shown="", item=None, dropped_by=getattr(check, "__name__", "check"))
+        if update.dropped_by is not None:
+            self._book.not_shown(update.dropped_by)
+        return update if item is None else replace(update, item=item)
+
+    def _account(self, generation: Generation, clock: _Clock, *, is_new: bool) -> None:
+        """Enter a finished answer into the book and the status."""
+        error = generation.error
+        if error is None:
+            self._board.measured(clock.first_ms if clock.first_ms is not None else clock.now_ms())
+            self._board.proven()
+            if is_new:
+                self._book.completed(clock.timing(generation))
+            else:
+                self._book.typed_through()
+            return
+        self._book.failed()
+        if not isinstance(error, ModelError):
+            raise error
+        if not isinstance(error, EngineUnavailableError):  # those the link has told already
+            self._board.set(State.ERROR, str(error))
+
+
+class _Clock:
+    """The times of one request, from its arrival on."""
+
+    def __init__(self) -> None:
+        self._started_s = time.perf_counter()
+        self.delay_ms = 0
+        self.first_ms: float | None = None
+
+    def now_ms(self) -> float:
+        """Since the request's arrival."""
+        return (time.perf_counter() - self._started_s) * 1e3
+
+    def note(self, update: Update) -> None:
+        """Something could be shown: the first time counts."""
+        if self.first_ms is None and (update.shown or update.item is not None):
+            self.first_ms = self.now_ms()
+
+    def stamped(self, update: Update, generation: Generation) -> Update:
+        """The update with the times so far in its item."""
+        if update.item is None:
+            return update
+        item = replace(update.item, latency_ms=self.now_ms(), timings=generation.timings)
+        return replace(update, item=item)
+
+    def timing(self, generation: Generation) -> CompletionTiming:
+        """The entry for the latency book: our times, and what the engine says of its own."""
+        engine = generation.timings
+        return CompletionTiming(
+            debounce_ms=self.delay_ms,
+            queue_ms=engine.get("queue_ms", 0.0),
+            prefill_ms=engine.get("prefill_ms", 0.0),
+            decode_ms=engine.get("decode_ms", 0.0),
+            first_ms=self.first_ms,
+            total_ms=self.now_ms(),
+            prompt_tokens=int(engine.get("prompt_tokens", 0)),
+            cached_tokens=int(engine.get("cached_tokens", 0)),
+            completion_tokens=int(engine.get("completion_tokens", 0)),
+        )

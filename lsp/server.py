@@ -1,0 +1,241 @@
+"""The language server: which messages it takes, and whom each is handed to. Handlers only translate.
+
+Importing this module must stay cheap (no torch, transformers, numpy, httpx or pydantic): the editor
+waits for `initialize`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import FeatureNotificationError
+from pygls.lsp.server import LanguageServer
+
+from lsp import protocol as wire
+from lsp.client_facts import ClientFacts
+from lsp.documents import Document, Documents, Edit
+from lsp.inline import ACCEPTED, TriggerNumbering, inline_completion
+from lsp.other_clients import LlmLs, copilot_accepted_length, copilot_item_id
+from lsp.status import Status
+from lsp.window import Window
+from model.version import package_version
+
+NAME = "starcoder-lsp"
+SECTION = "starcoder"
+# An editor that does not answer about its settings must not keep the engine from starting.
+CONFIGURATION_TIMEOUT_S = 3.0
+NOTEBOOKS = types.NotebookDocumentSyncOptions(
+    notebook_selector=[
+        types.NotebookDocumentFilterWithNotebook(notebook="*"),
+    ]
+)
+
+
+class StarcoderServer(LanguageServer):
+    """pygls's server for one client, and that client's window once it is initialized."""
+
+    protocol: wire.StarcoderProtocol
+
+    def __init__(self) -> None:
+        super().__init__(
+            NAME,
+            package_version(),
+            notebook_document_sync=NOTEBOOKS,
+            protocol_cls=wire.StarcoderProtocol,
+            converter_factory=wire.converter_factory,
+        )
+        self.hang_up: Callable[[], None] | None = None
+        self.triggers = TriggerNumbering()
+        self._window: Window | None = None
+        self._llm_ls: LlmLs | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def window(self) -> Window:
+        """The client's window. The protocol forbids requests before `initialize`."""
+        assert self._window is not None, "the client has not sent initialize"
+        return self._window
+
+    @property
+    def llm_ls(self) -> LlmLs:
+        """llm-ls's methods."""
+        assert self._llm_ls is not None, "the client has not sent initialize"
+        return self._llm_ls
+
+    def open_window(self, params: types.InitializeParams) -> None:
+        """Set up what the client has, in place of pygls's workspace."""
+        given = self.workspace
+        documents = Documents(
+            given.root_uri,
+            folders=list(given.folders.values()),
+            encoding=given.position_encoding or types.PositionEncodingKind.Utf16,
+            on_edit=self._edited,
+        )
+        self.protocol.use_documents(documents)
+        self._window = Window(self, ClientFacts.of(params), documents, params.initialization_options)
+        self._llm_ls = LlmLs(self._window)
+
+    async def pull_configuration(self) -> object:
+        """What the editor says in section `starcoder`, None if it cannot or does not say."""
+        if not self.window.facts.pulls_configuration:
+            return None
+        params = types.ConfigurationParams(items=[types.ConfigurationItem(section=SECTION)])
+        try:
+            async with asyncio.timeout(CONFIGURATION_TIMEOUT_S):
+                answer = await self.workspace_configuration_async(params)
+        except TimeoutError:
+            self.log(types.MessageType.Warning, "the editor did not answer workspace/configuration in time")
+            return None
+        return answer[0] if answer else None
+
+    def watch_configuration(self) -> None:
+        """Ask to be told of changes, where that has to be asked for."""
+        if self.window.facts.registers_configuration:
+            registration = types.Registration(
+                id="starcoder-configuration",
+                method=types.WORKSPACE_DID_CHANGE_CONFIGURATION,
+                register_options=types.DidChangeConfigurationRegistrationOptions(section=SECTION),
+            )
+            self.client_register_capability(types.RegistrationParams(registrations=[registration]))
+
+    async def aclose(self) -> None:
+        """End what runs for this client."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._window is not None:
+            await self._window.aclose()
+
+    # What a window tells its user.
+
+    def tell_status(self, status: Status) -> None:
+        """See `lsp.window.Editor`."""
+        self.protocol.notify(wire.STATUS, status.to_wire())
+
+    def warn(self, message: str) -> None:
+        """See `lsp.window.Editor`."""
+        self.window_show_message(types.ShowMessageParams(type=types.MessageType.Warning, message=message))
+
+    def inform(self, message: str) -> None:
+        """See `lsp.window.Editor`."""
+        self.window_show_message(types.ShowMessageParams(type=types.MessageType.Info, message=message))
+
+    def log(self, kind: types.MessageType, message: str) -> None:
+        """Write into the editor's log of this server."""
+        self.window_log_message(types.LogMessageParams(type=kind, message=message))
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Log what a notification could not do; pygls would open a message box for each."""
+        if source is FeatureNotificationError or not issubclass(source, FeatureNotificationError):
+            self.log(types.MessageType.Error, f"{source.__name__}: {error}")
+
+    def _edited(self, document: Document, edit: Edit) -> None:
+        self.window.edited(document, edit)
+
+
+def create_server() -> StarcoderServer:
+    """A server for one client, with all features registered."""
+    server = StarcoderServer()
+    _register_lifecycle(server)
+    _register_documents(server)
+    _register_completion(server)
+    _register_commands(server)
+    return server
+
+
+def _register_lifecycle(server: StarcoderServer) -> None:
+    @server.feature(types.INITIALIZE)
+    def initialize(ls: StarcoderServer, params: types.InitializeParams) -> None:
+        ls.open_window(params)
+
+    @server.feature(types.INITIALIZED)
+    async def initialized(ls: StarcoderServer, params: types.InitializedParams) -> None:
+        ls.watch_configuration()
+        await ls.window.start(await ls.pull_configuration())
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def did_change_configuration(
+        ls: StarcoderServer, params: types.DidChangeConfigurationParams
+    ) -> None:
+        pulled = await ls.pull_configuration()
+        await ls.window.configure(params.settings if pulled is None else pulled)
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def did_change_folders(ls: StarcoderServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+        ls.window.folders_changed()
+
+    @server.feature(types.SHUTDOWN)
+    async def shutdown(ls: StarcoderServer, params: None) -> None:
+        await ls.aclose()
+
+
+def _register_documents(server: StarcoderServer) -> None:
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(ls: StarcoderServer, params: types.DidOpenTextDocumentParams) -> None:
+        ls.window.opened(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(ls: StarcoderServer, params: types.DidCloseTextDocumentParams) -> None:
+        ls.window.closed(params.text_document.uri)
+
+    @server.feature(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def notebook_did_close(ls: StarcoderServer, params: types.DidCloseNotebookDocumentParams) -> None:
+        for cell in params.cell_text_documents:
+            ls.window.closed(cell.uri)
+
+    @server.feature(wire.DID_FOCUS)
+    def did_focus(ls: StarcoderServer, params: dict[str, Any]) -> None:
+        ls.window.opened(str((params.get("textDocument") or {}).get("uri")))
+
+
+def _register_completion(server: StarcoderServer) -> None:
+    server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())(inline_completion)
+
+    @server.feature(wire.LLM_LS_GET_COMPLETIONS)
+    async def get_completions(ls: StarcoderServer, params: dict[str, Any]) -> dict[str, Any]:
+        return await ls.llm_ls.get_completions(params)
+
+    @server.feature(wire.LLM_LS_ACCEPT_COMPLETION)
+    def accept_completion(ls: StarcoderServer, params: dict[str, Any]) -> None:
+        ls.llm_ls.accept(params)
+
+    @server.feature(wire.LLM_LS_REJECT_COMPLETION)
+    def reject_completion(ls: StarcoderServer, params: dict[str, Any]) -> None:
+        ls.llm_ls.reject(params)
+
+    @server.feature(wire.DID_SHOW_COMPLETION)
+    def did_show(ls: StarcoderServer, params: dict[str, Any]) -> None:
+        if (item_id := copilot_item_id(params)) is not None:
+            ls.window.acceptances.shown(item_id)
+
+    @server.feature(wire.DID_PARTIALLY_ACCEPT_COMPLETION)
+    def did_partially_accept(ls: StarcoderServer, params: dict[str, Any]) -> None:
+        if (item_id := copilot_item_id(params)) is not None:
+            ls.window.acceptances.partially_accepted(item_id, copilot_accepted_length(params))
+
+
+def _register_commands(server: StarcoderServer) -> None:
+    @server.command(ACCEPTED)
+    def accepted(ls: StarcoderServer, *arguments: Any) -> None:
+        for item_id in arguments[:1]:
+            ls.window.acceptances.accepted(str(item_id))
+
+    @server.command("starcoder.restartEngine")
+    async def restart_engine(ls: StarcoderServer, *arguments: Any) -> None:
+        await ls.window.link.restart()
+
+    @server.command("starcoder.showStatus")
+    def show_status(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
+        ls.window.board.repeat()
+        return ls.window.board.current.to_wire()
+
+    @server.command("starcoder.showLatencyBook")
+    def show_latency_book(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
+        return {**ls.window.book.report(), "text": ls.window.book.table()}
+
+    @server.command("starcoder.toggle")
+    def toggle(ls: StarcoderServer, *arguments: Any) -> dict[str, bool]:
+        return {"enabled": ls.window.toggle()}
