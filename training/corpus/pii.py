@@ -37,7 +37,9 @@ _EMAIL = re.compile(
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])")
 # Four numbers with dots are also version and section numbers; the text just before says so.
-_VERSION_BEFORE = re.compile(r"(?:version|ver|v|release|section|chapter|clause|§|@|==|>=|<=|~=|\^)[\s\"'=:(]*$", re.IGNORECASE)
+_VERSION_BEFORE = re.compile(
+    r"(?:version|ver|v|release|section|chapter|clause|§|@|==|>=|<=|~=|\^)[\s\"'=:(]*$", re.IGNORECASE
+)
 # (texts of which one is in every match: most files need no search at all, pattern)
 _KEYS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("AKIA", "ASIA"), re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
