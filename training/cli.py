@@ -1,0 +1,143 @@
+"""`starcoder-lsp train` and `starcoder-lsp eval`: options to calls, errors to exit codes, nothing more.
+
+`lsp.cli` mounts the two typer applications lazily; importing this module loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from model.errors import ModelError
+from training.errors import RecipeError, TrainingError
+
+train_app = typer.Typer(help="Train a model from a corpus.", no_args_is_help=True)
+eval_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
+
+RunFolder = Annotated[Path, typer.Option("--run", help="Folder of checkpoints, log and picture.")]
+
+
+def _fail(error: Exception) -> typer.Exit:
+    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+    return typer.Exit(1)
+
+
+@train_app.command("pack")
+def pack_command(
+    source: Annotated[Path, typer.Argument(help="Folder of *.jsonl(.gz) documents.")],
+    target: Annotated[Path, typer.Argument(help="Folder for the packed shards.")],
+    tokenizer: Annotated[Path, typer.Option(help="tokenizer.json or its folder.")],
+    processes: Annotated[int, typer.Option(min=1, help="How many files are tokenised at once.")] = 2,
+) -> None:
+    """Tokenise documents into memory-mapped shards."""
+    from training.runs import pack_with_progress
+
+    try:
+        shards = pack_with_progress(source, target, tokenizer, processes)
+    except (TrainingError, ModelError) as error:
+        raise _fail(error) from error
+    n_tokens = sum(shard.n_tokens for shard in shards)
+    typer.echo(f"{n_tokens:,} tokens in {sum(shard.n_documents for shard in shards):,} documents: {target}")
+
+
+@train_app.command("pretrain")
+def pretrain_command(
+    recipe: Annotated[str, typer.Option(help="A bundled recipe's name or a TOML file.")],
+    run: RunFolder,
+    minutes: Annotated[float | None, typer.Option(help="Box the schedule by time.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Box the schedule by steps.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Folder of training documents.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Folder of held-out documents.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="Folder of tokenizer.json.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=JSON, replaces a value.")] = None,
+) -> None:
+    """Train from nothing, or continue the run folder's newest checkpoint. Ctrl+C saves and stops."""
+    from training.runs import start_pretraining
+
+    changes = _changes(override or [], minutes, steps)
+    places = {"train": train, "held_out": held_out, "tokenizer": tokenizer}
+    changes.update({f"data.{key}": str(path) for key, path in places.items() if path is not None})
+    try:
+        start_pretraining(recipe, run, changes)
+    except (TrainingError, ModelError) as error:
+        raise _fail(error) from error
+
+
+@train_app.command("export")
+def export_command(
+    run: RunFolder,
+    target: Annotated[Path, typer.Argument(help="Model folder to write.")],
+    tokenizer: Annotated[Path, typer.Option(help="Folder of tokenizer.json.")],
+    quantize: Annotated[str, typer.Option(help="bf16 or int8.")] = "bf16",
+) -> None:
+    """Turn a run's newest checkpoint into a folder that the engine and transformers load."""
+    from training.runs import export_run
+
+    try:
+        export_run(run, target, tokenizer, quantize)
+    except (TrainingError, ModelError) as error:
+        raise _fail(error) from error
+    typer.echo(f"{target}")
+
+
+@eval_app.command("infilling")
+def infilling_command(
+    model: Annotated[str, typer.Option(help="A bundled name or a model folder.")],
+    problems: Annotated[Path, typer.Option(help="HumanEval infilling problems, .jsonl or .jsonl.gz.")],
+    order: Annotated[str, typer.Option(help="spm or psm.")] = "spm",
+    limit: Annotated[int | None, typer.Option(min=1, help="Take so many, evenly spread.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Single-line infilling, greedy: the share of problems whose missing line is given exactly."""
+    from training.runs import evaluate_infilling
+
+    try:
+        score = evaluate_infilling(model, problems, order, limit)
+    except (TrainingError, ModelError) as error:
+        raise _fail(error) from error
+    if json_output:
+        typer.echo(json.dumps(score))
+    else:
+        typer.echo(f"exact match {100 * score['exact_match']:.1f} % of {score['n_problems']} ({score['order']})")
+
+
+@eval_app.command("loss")
+def loss_command(
+    model: Annotated[str, typer.Option(help="A bundled name or a model folder.")],
+    held_out: Annotated[Path, typer.Option(help="Packed held-out shards.")],
+    tokens: Annotated[int, typer.Option(min=1_024, help="At most so many in each language.")] = 200_000,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Held-out loss in each language: nats a token and bits a byte."""
+    from training.runs import evaluate_loss
+
+    try:
+        losses = evaluate_loss(model, held_out, tokens)
+    except (TrainingError, ModelError) as error:
+        raise _fail(error) from error
+    if json_output:
+        typer.echo(json.dumps(losses))
+        return
+    for language, loss in losses.items():
+        typer.echo(f"{language:<20} {loss['bits_per_byte']:.3f} bits a byte  {loss['nats_per_token']:.3f} nats a token")
+
+
+def _changes(overrides: list[str], minutes: float | None, steps: int | None) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise _fail(RecipeError(f"--set {text!r}: expected TABLE.KEY=JSON"))
+        try:
+            changes[key] = json.loads(value)
+        except ValueError as error:
+            raise _fail(RecipeError(f"--set {text!r}: {value!r} is not JSON ({error})")) from error
+    if minutes is not None:
+        changes.update({"schedule.minutes": minutes, "schedule.steps": None})
+    if steps is not None:
+        changes.update({"schedule.steps": steps, "schedule.minutes": None})
+    return changes

@@ -1,0 +1,112 @@
+"""Held-out loss per language: nats a token and bits a byte, the latter comparable between tokenizers.
+
+Each document is scored from its first token (after an end-of-document token) in windows of the
+model's training length without overlap, so a long document's later windows start without context:
+an upper bound of the loss. Documents are taken in a fixed shuffled order up to a budget of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.transformer import GPTBigCode
+from training.data import IGNORED_TARGET
+from training.packing import PackedCorpus, PackedShard
+from training.precision import Precision
+
+_ORDER_SEED = 20_230_510
+_MIN_LANGUAGE_BYTES = 20_000  # below it the figure would be of one or two files
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageLoss:
+    """Loss on one language's held-out documents. `nats` and the counts can be added up over parts."""
+
+    nats: float
+    n_tokens: int
+    text_bytes: float
+
+    @property
+    def nats_per_token(self) -> float:
+        """Mean loss of a token."""
+        return self.nats / self.n_tokens
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits to encode a byte of the text."""
+        return self.nats / math.log(2) / self.text_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """`part` of `parts`: every parts-th window, so that processes can share the work."""
+
+    seq_len: int
+    tokens_per_language: int
+    batch: int = 8
+    part: int = 0
+    parts: int = 1
+
+
+def languages_to_score(corpus: PackedCorpus) -> list[str]:
+    """Languages with enough held-out text, in a fixed order."""
+    return sorted(name for name in corpus.shards if corpus.text_bytes(name) >= _MIN_LANGUAGE_BYTES)
+
+
+@torch.no_grad()
+def score_language(
+    model: GPTBigCode, corpus: PackedCorpus, language: str, end_id: int, options: ScoreOptions, precision: Precision
+) -> LanguageLoss:
+    """Sum the loss over (this part of) a language's windows."""
+    windows = list(_windows(corpus.shards[language], end_id, options))[options.part :: options.parts]
+    nats, n_tokens, text_bytes = 0.0, 0, 0.0
+    was_training = model.training
+    model.eval()
+    for i in range(0, len(windows), options.batch):
+        batch = windows[i : i + options.batch]
+        inputs, targets = _pad(batch, end_id)
+        count = int((targets != IGNORED_TARGET).sum())
+        with precision.autocast():
+            mean = model.loss(inputs.to(precision.device), targets.to(precision.device))
+        nats += float(mean) * count
+        n_tokens += count
+        text_bytes += sum(window.text_bytes for window in batch)
+    model.train(was_training)
+    return LanguageLoss(nats=nats, n_tokens=n_tokens, text_bytes=text_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    ids: Tensor  # [≤ seq_len + 1]: the first is context only
+    text_bytes: float
+
+
+def _windows(shards: list[PackedShard], end_id: int, options: ScoreOptions) -> Iterator[_Window]:
+    documents = [(shard, i) for shard in shards for i in range(shard.info.n_documents)]
+    left = options.tokens_per_language
+    for at in np.random.default_rng(_ORDER_SEED).permutation(len(documents)):
+        shard, i = documents[int(at)]
+        ids = torch.tensor([end_id, *shard.document(i).tolist()])
+        bytes_per_token = float(shard.text_bytes[i]) / max(1, len(ids) - 1)
+        for start in range(0, len(ids) - 1, options.seq_len):
+            if left <= 0:
+                return
+            window = ids[start : start + options.seq_len + 1]
+            left -= len(window) - 1
+            yield _Window(ids=window, text_bytes=bytes_per_token * (len(window) - 1))
+
+
+def _pad(batch: list[_Window], end_id: int) -> tuple[Tensor, Tensor]:
+    longest = max(len(window.ids) for window in batch)
+    inputs = torch.full((len(batch), longest - 1), end_id)  # [B, T]
+    targets = torch.full((len(batch), longest - 1), IGNORED_TARGET)  # [B, T]
+    for row, window in enumerate(batch):
+        inputs[row, : len(window.ids) - 1] = window.ids[:-1]
+        targets[row, : len(window.ids) - 1] = window.ids[1:]
+    return inputs, targets
