@@ -6,9 +6,11 @@ indentation are rare in code, and where the file around the cursor has some, not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from lsp.languages import family
+from lsp.postprocess.brackets import Brackets, Closer
 from lsp.postprocess.suggestion import CursorContext, Suggestion
 
 _MIN_TAIL_LETTERS = 3
@@ -29,30 +31,32 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
     if brackets is None or not brackets.consistent:
         return suggestion
     text = suggestion.text
-    balance = brackets.after(text)
-    if balance.mismatch_char is not None:
-        text = text[: balance.mismatch_char].rstrip()
-        balance = brackets.after(text)
+    wrong_char = brackets.after(text).mismatch_char
+    if wrong_char is not None:
+        text = text[:wrong_char].rstrip()
         if not text.strip():
             return None
+    balance = brackets.after(text)
     if not balance.in_code or brackets.fits(balance.stack):
         return suggestion.with_text(text)
     tail = context.line_tail.rstrip()
-    if (
-        context.can_replace
-        and _only_closes(tail)
-        and brackets.fits(balance.stack, skip=brackets.closed_in_tail)
-    ):
-        more = text.rstrip()[_closers_from(text) :]
-        if len(more) > len(tail):
-            return Suggestion(text, suggestion.ended, replace_chars=len(tail))
-    for cut in _cuts(text, [(c.start_char, c.outer) for c in balance.closers]):
+    beyond = next((text[closer.start_char :].rstrip() for closer in balance.closers if closer.outer), "")
+    fits_instead = brackets.fits(balance.stack, skip=brackets.closed_in_tail)
+    if context.can_replace and _only_closes(tail) and len(beyond) > len(tail) and fits_instead:
+        # More follows the closing bracket, so the text takes the place of the one that is there.
+        return Suggestion(text, suggestion.ended, replace_chars=len(tail))
+    kept = _uncut(text, balance.closers, brackets, context)
+    return suggestion.with_text(kept) if kept.strip() else None
+
+
+def _uncut(text: str, closers: Sequence[Closer], brackets: Brackets, context: CursorContext) -> str:
+    """The longest beginning of the text with which the brackets fit, or all of it if none does."""
+    for cut in _cuts(text, closers):
         shorter = brackets.after(text[:cut])
         # What is cut must be there already, next to the cursor.
         if text[cut] == context.suffix.lstrip()[:1] and shorter.in_code and brackets.fits(shorter.stack):
-            kept = text[:cut]
-            return suggestion.with_text(kept) if kept.strip() else None
-    return suggestion.with_text(text)
+            return text[:cut] if context.line_tail.strip() else text[:cut].rstrip()
+    return text
 
 
 def cut_suffix_overlap(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
@@ -85,7 +89,7 @@ def drop_line_above(suggestion: Suggestion, context: CursorContext) -> Suggestio
     """Drop a suggestion that writes the line or lines above the cursor again."""
     above = [line.rstrip() for line in context.lines_above[-40:] if line.strip()]
     lines = [line.rstrip() for line in context.whole_lines(suggestion.text) if line.strip()]
-    if not above or not lines or _repeats_itself(context, lines):
+    if context.line_tail.strip() or not above or not lines or _repeats_itself(context, lines):
         return suggestion
     letters = sum(character.isalnum() for character in lines[0])
     again = letters >= 2 * _MIN_TAIL_LETTERS and above[-len(lines) :] == lines
@@ -104,10 +108,12 @@ def overlap_start(lines: list[str], below: list[str]) -> int | None:
 
 def _repeats_itself(context: CursorContext, lines: list[str]) -> bool:
     """Whether neighbouring lines near the cursor are equal: tables, assembler, a game of `next(it)`."""
-    above = [line for line in context.lines_above[-_NEAR_LINES:] if line.strip()]
-    below = context.lines_below[:_NEAR_LINES]
-    own = [line.rstrip() for line in lines if line.strip()]
-    return any(first == second for group in (above, own, below) for first, second in pairwise(group))
+    groups = (context.lines_above[-_NEAR_LINES:], lines, context.lines_below[:_NEAR_LINES])
+    return any(
+        first == second and any(character.isalnum() for character in first)
+        for group in groups
+        for first, second in pairwise(line.rstrip() for line in group if line.strip())
+    )
 
 
 def _closes_what_is_open(repeated: str, text: str, context: CursorContext) -> bool:
@@ -154,16 +160,12 @@ def _n_extra(line: str, closer: str) -> int:
     return line.count(closer) % 2 if closer in "\"'`" else len(line)
 
 
-def _closers_from(text: str) -> int:
-    """Where the run of closing brackets and separators at the text's end begins."""
-    return len(text.rstrip().rstrip(")]};, \n\t"))
-
-
-def _cuts(text: str, closers: list[tuple[int, bool]]) -> list[int]:
+def _cuts(text: str, closers: Sequence[Closer]) -> list[int]:
     """Where to try to cut: at the closing brackets of the text's end, then at those that close outer ones."""
-    end = _closers_from(text)
-    trailing = [start for start, _ in reversed(closers) if start >= end]
-    return trailing + [start for start, outer in reversed(closers) if outer and start < end]
+    end = len(text.rstrip().rstrip(")]};, \n\t"))
+    trailing = [closer.start_char for closer in reversed(closers) if closer.start_char >= end]
+    outer = [closer.start_char for closer in reversed(closers) if closer.outer and closer.start_char < end]
+    return trailing + outer
 
 
 def _is_word(character: str) -> bool:

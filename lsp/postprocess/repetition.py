@@ -6,12 +6,12 @@ a loop never ends by itself, a table does.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
 
-# A unit of 1 to 40 characters, at least six times, up to the end (with a beginning of one more).
-_TAIL_LOOP = re.compile(r"(?P<unit>.{1,40}?)(?P=unit){5,}\Z", re.S)
+_MAX_UNIT_CHARS = 40
+_MIN_ROUNDS = 6
 _MIN_LOOP_CHARS = 24
 _MIN_BLOCKS = 3
 _MAX_BLOCK_LINES = 12
@@ -22,7 +22,10 @@ def cut_repeated_characters(suggestion: Suggestion, context: CursorContext) -> S
     if suggestion.ended is not Ended.LENGTH:
         return suggestion
     start = loop_start(suggestion.text)
-    return suggestion if start is None else _shortened(suggestion, suggestion.text[:start])
+    if start is None:
+        return suggestion
+    text = suggestion.text[:start]
+    return suggestion.with_text(text) if text.strip() else None
 
 
 def cut_repeated_blocks(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
@@ -31,7 +34,11 @@ def cut_repeated_blocks(suggestion: Suggestion, context: CursorContext) -> Sugge
         return suggestion
     lines = suggestion.text.split("\n")
     kept = repeated_from(lines)
-    return suggestion if kept is None else _shortened(suggestion, "\n".join(lines[:kept]))
+    if kept is None:
+        return suggestion
+    text = "\n".join(lines[:kept])
+    # The first round is whole, so what is left is no longer a cut text.
+    return Suggestion(text, Ended.STOP) if text.strip() else None
 
 
 def is_looping(text: str) -> bool:
@@ -45,44 +52,30 @@ def is_looping(text: str) -> bool:
 
 
 def loop_start(text: str) -> int | None:
-    """Where the second round of a loop at the text's end begins; None without a loop."""
+    """Where the second round of a loop at the end of the text's last line begins; None without one."""
     line = text[text.rfind("\n") + 1 :]
-    # The end may hold a part of one more round: try each length of that part.
-    for partial in range(min(40, len(line))):
-        end = len(line) - partial
-        match = _TAIL_LOOP.search(line[:end])
-        if match is None or end - match.start() < _MIN_LOOP_CHARS or not match["unit"].strip():
-            continue
-        if match["unit"].startswith(line[end:]):
-            return len(text) - len(line) + match.start() + len(match["unit"])
+    for unit in range(1, min(_MAX_UNIT_CHARS, len(line) - 1) + 1):
+        repeated = _run(line, unit)
+        enough = repeated >= (_MIN_ROUNDS - 1) * unit and repeated + unit >= _MIN_LOOP_CHARS
+        if enough and line[-unit:].strip():
+            return len(text) - repeated
     return None
 
 
-def repeated_from(lines: list[str], *, min_blocks: int = _MIN_BLOCKS) -> int | None:
+def repeated_from(lines: Sequence[str], *, min_blocks: int = _MIN_BLOCKS) -> int | None:
     """The number of lines to keep if the text ends in `min_blocks` equal blocks of lines, else None."""
-    stripped = [line.strip() for line in lines]
-    count = len(stripped)
-    for size in range(1, min(_MAX_BLOCK_LINES, count // min_blocks) + 1):
-        for partial in range(size):
-            end = count - partial
-            rounds = _rounds(stripped, end, size)
-            first = end - rounds * size
-            block = stripped[first : first + size]
-            if rounds < min_blocks or not any(block) or stripped[end:] != block[:partial]:
-                continue
-            return first + size
+    for size in range(1, min(_MAX_BLOCK_LINES, len(lines) // 2) + 1):
+        if lines[-1 - size].startswith(lines[-1]):
+            whole = [*lines[:-1], lines[-1 - size]]  # the last line may be cut
+            repeated = _run(whole, size)
+            if repeated >= (min_blocks - 1) * size and "".join(whole[-size:]).strip():
+                return len(lines) - repeated
     return None
 
 
-def _rounds(lines: list[str], end: int, size: int) -> int:
-    """How many equal blocks of `size` lines end at line `end`."""
-    block = lines[end - size : end]
-    rounds = 1
-    while end - (rounds + 1) * size >= 0 and lines[end - (rounds + 1) * size : end - rounds * size] == block:
-        rounds += 1
-    return rounds
-
-
-def _shortened(suggestion: Suggestion, text: str) -> Suggestion | None:
-    # The first round is whole, so what is left is no longer a cut text.
-    return Suggestion(text, Ended.STOP) if text.strip() else None
+def _run(items: Sequence[str], distance: int) -> int:
+    """How many items at the end equal the one `distance` before them."""
+    count = 0
+    while count + distance < len(items) and items[-1 - count] == items[-1 - count - distance]:
+        count += 1
+    return count

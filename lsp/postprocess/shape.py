@@ -41,9 +41,11 @@ def cut_beyond_block(suggestion: Suggestion, context: CursorContext) -> Suggesti
     if suggestion.ended is Ended.STOP:
         return suggestion
     lines = suggestion.text.split("\n")
-    width = _block_indent(lines, context)
+    width, outer_width = _block_indents(lines, context)
     for number, line in enumerate(lines[1:], start=1):
-        if line.strip() and indent_width(line) < width and not _continues_block(line, width):
+        if not line.strip() or indent_width(line) >= width:
+            continue
+        if indent_width(line) < outer_width or not _continues_statement(line):
             kept = "\n".join(lines[:number]).rstrip()
             # What is left ends at a whole line, so it is no longer a cut text.
             ended = Ended.STOP if suggestion.ended is Ended.LENGTH else suggestion.ended
@@ -130,25 +132,28 @@ def _leading(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def _block_indent(lines: list[str], context: CursorContext) -> int:
-    """The indentation of the block that the suggestion writes in.
+def _block_indents(lines: list[str], context: CursorContext) -> tuple[int, int]:
+    """The indentation of the block that the suggestion writes in, and that of the line which opened it.
 
-    On a blank line it is the first line's own; at the end of a line that opens a block, the next
-    line's; else that of the cursor's line.
+    On a blank line the block's is the first line's own; at the end of a line that opens a block, the
+    next line's; else that of the cursor's line.
     """
-    if not context.line_before.strip():
-        first = next((line for line in context.whole_lines("\n".join(lines)) if line.strip()), "")
-        return indent_width(first)
-    width = indent_width(context.line_before)
-    following = next((line for line in lines[1:] if line.strip()), None)
-    return max(width, indent_width(following)) if following is not None else width
+    if context.line_before.strip():
+        outer = indent_width(context.line_before)
+        following = next((line for line in lines[1:] if line.strip()), None)
+        return (max(outer, indent_width(following)), outer) if following is not None else (outer, outer)
+    first = next((line for line in context.whole_lines("\n".join(lines)) if line.strip()), "")
+    width = indent_width(first)
+    above = (indent_width(line) for line in reversed(context.lines_above) if line.strip())
+    return width, next((outer for outer in above if outer < width), 0)
 
 
-def _continues_block(line: str, width: int) -> bool:
-    """Whether a line one step out still belongs to the statement: a closing bracket, `else`, `end` …"""
-    word = line.strip()
-    closes = word[0] in ")]}" or re.match(r"(?:else|elif|except|finally|case|catch|end|fi|done|esac)\b", word)
-    return bool(closes) and indent_width(line) + 2 * _DEFAULT_INDENT >= width
+def _continues_statement(line: str) -> bool:
+    """Whether a line further out still belongs to the block's statement: a closing bracket, `else` …"""
+    return (
+        re.match(r"\s*(?:[)\]}]|(?:else|elif|except|finally|case|catch|end|fi|done|esac)\b)", line)
+        is not None
+    )
 
 
 def _file_style(context: CursorContext) -> str | None:
@@ -167,13 +172,16 @@ def _space_unit(context: CursorContext) -> int:
 
 
 def _first_unit(lines: list[str], context: CursorContext) -> int:
-    """How many spaces the model takes for one tab, told by its first indented line."""
+    """How many spaces the model takes for one tab, told by its first indented line alone.
+
+    Later lines are not asked: in a stream they are not there yet.
+    """
     width = next((len(_leading(line)) for line in lines if line.startswith(" ")), _DEFAULT_INDENT)
     depth = len(list(takewhile(lambda character: character == "\t", context.line_before)))
-    for unit in (4, 2, 8, 3):
-        if width % unit == 0 and width // unit in (depth, depth + 1, 1):
-            return unit
-    return 2 if width % 4 else _DEFAULT_INDENT
+    if context.line_before.rstrip().endswith(("{", "(", "[", ":")):
+        depth += 1
+    exact = [unit for unit in (4, 2, 8, 3) if unit * depth == width]
+    return exact[0] if exact else 2 if width % _DEFAULT_INDENT else _DEFAULT_INDENT
 
 
 def _to_tabs(line: str, unit: int) -> str:
