@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lsp.doctor import Check
-    from lsp.file_completion import Outcome
     from lsp.settings import Effective
 
 PROGRAM = "starcoder-lsp"
@@ -162,6 +161,7 @@ def complete(
     as_json: JsonOption = False,
 ) -> None:
     """Complete at a place in a file, streaming to the terminal."""
+    from lsp import speed
     from lsp.engines import engine_of
     from lsp.file_completion import FilePosition, Outcome
     from lsp.file_completion import complete as stream
@@ -186,23 +186,16 @@ def complete(
 
     _run_until_interrupted(show())
     if as_json:
-        derived = {"tokens_per_second": outcome.tokens_per_second, "reused": outcome.reused}
+        derived = {
+            "tokens_per_second": speed.tokens_per_second(outcome.timings),
+            "reused": speed.reused_share(outcome.timings),
+        }
         typer.echo(json.dumps(asdict(outcome) | derived))
     else:
         sys.stdout.write("\n")
         sys.stdout.flush()
-        _console(stderr=True).print(_figures(outcome), style="dim", highlight=False)
-
-
-def _figures(outcome: Outcome) -> str:
-    parts = []
-    if outcome.first_token_ms is not None:
-        parts.append(f"first token after {outcome.first_token_ms:.0f} ms")
-    if outcome.tokens_per_second is not None:
-        parts.append(f"{outcome.tokens_per_second:.0f} tokens/s")
-    if outcome.reused is not None:
-        parts.append(f"{outcome.reused:.0%} of the prompt reused")
-    return ", ".join(parts) or "nothing to suggest here"
+        told = speed.describe(outcome.first_token_ms, outcome.timings) or "nothing to suggest here"
+        _console(stderr=True).print(told, style="dim", highlight=False)
 
 
 @app.command()

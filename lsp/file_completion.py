@@ -63,18 +63,6 @@ class Outcome:
     total_ms: float = 0.0
     timings: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def tokens_per_second(self) -> float | None:
-        """Of the decoding alone, as the engine timed it."""
-        n_decoded, decode_ms = self.timings.get("completion_tokens", 0) - 1, self.timings.get("decode_ms", 0)
-        return 1e3 * n_decoded / decode_ms if n_decoded > 0 and decode_ms > 0 else None
-
-    @property
-    def reused(self) -> float | None:
-        """The share of the prompt that the engine still knew."""
-        n_prompt = self.timings.get("prompt_tokens", 0)
-        return self.timings["cached_tokens"] / n_prompt if n_prompt else None
-
 
 async def complete(
     position: FilePosition, settings: Settings, engine: Engine, outcome: Outcome
