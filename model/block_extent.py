@@ -12,13 +12,11 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from model.extent import Line, LineReader, may_be
+from model.extent import Line, LineReader, after_indent, may_be
 from model.lexical import indent_of, is_shallower
-from model.surroundings import Surroundings
+from model.surroundings import CLAUSES, Surroundings
 
 _CLOSING_WORDS = {"end", "fi", "done", "esac", "endif", "endwhile", "endforeach", "endfor", "endswitch"}
-_CONTINUING_WORDS = {"else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure"}
-_CONTINUING_WORDS |= {"case", "default", "when", "then", "do", "while", "until", "where"}
 _COMMENT = re.compile(r"//|/\*|\*|#|--|<!--|%|;")
 _PARTIAL_MARK = re.compile(r"[</!-]+")
 _MODIFIERS = "export|default|pub|public|private|protected|internal|static|abstract|final|async|unsafe|virtual"
@@ -66,15 +64,18 @@ class BlockExtent:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._reader = LineReader(around)
-        self._has_lead = bool(around.lead.strip())
+        self._has_lead = not around.begins_line
         self._level: str | None = None  # indentation of the block, once known
         self._seen = _Seen()
         self._good = 0  # where the last line ends that was accepted
+        self._last_line: Line | None = None  # with which the block closed
         self._match_cut: int | None = None  # where the suffix's first line was met
 
     def look(self, text: str, *, ended: bool) -> tuple[int, bool]:
         """See `model.stopping.Extent`."""
         while True:
+            if self._last_line is not None:
+                return self._after(self._last_line, text, ended)
             line = self._reader.line(text, ended=ended)
             if line.blank:
                 if line.next_start is None:
@@ -89,7 +90,14 @@ class BlockExtent:
             if line.next_start is None:
                 return self._last(line, do, text if ended else None, cut)
             if self._commit(line, do):
-                return self._good, True
+                self._last_line = line
+
+    def _after(self, line: Line, text: str, ended: bool) -> tuple[int, bool]:
+        """The end after the last line; with its line end if the suffix begins within a line."""
+        if not (self._around.rest and self._around.begins_line) or line.next_start is None:
+            return self._good, True
+        end, certain = after_indent(text, line.next_start, self._around.lead)
+        return (end, True) if certain or ended else (self._good, False)
 
     def _end(self, text: str) -> tuple[int, bool]:
         """The text ended in white space."""
@@ -102,9 +110,11 @@ class BlockExtent:
         if do is _Do.CUT:
             return self._cut_of(line), True
         if do in (_Do.ACCEPT, _Do.CLOSE):
-            return (line.end if held is None else held) if text is None else len(text), False
-        if text is not None and do is _Do.MATCH:
-            return self._good, True
+            if text is not None:
+                return len(text), False
+            # White space goes out with the word after it, so that the block can end without.
+            end = line.start + len(line.text.rstrip())
+            return (end if held is None else min(held, end)), False
         return self._good, False
 
     def _commit(self, line: Line, do: _Do) -> bool:
@@ -113,7 +123,7 @@ class BlockExtent:
         within = self._reader.within
         self._reader.advance(line)
         if do is _Do.MATCH:
-            self._match_cut = self._good
+            self._match_cut = self._match_cut if self._match_cut is not None else self._before(line)
         elif do is _Do.SKIP:
             self._seen.skipped = True
             return False
@@ -137,7 +147,7 @@ class BlockExtent:
     def _level_from(self, indent: str) -> str:
         """The block's level, given the first of its lines."""
         lead = indent_of(self._around.lead)
-        return indent if not self._has_lead or is_shallower(lead, indent) else lead
+        return lead if self._has_lead and indent == lead else indent
 
     def _floor(self) -> str:
         if self._level is not None:
@@ -159,7 +169,7 @@ class BlockExtent:
         if reached is not None and self._match_cut is not None:
             return reached
         if not self._is_own(line) or self._reader.within:
-            return _Do.ACCEPT
+            return reached or _Do.ACCEPT
         kind = _kind(line)
         do = self._place(line, kind)
         if do is _Do.ACCEPT and reached is not None:
@@ -182,12 +192,17 @@ class BlockExtent:
             return _Do.CUT if self._around.closes(self._whole(line)) else _Do.CLOSE
         if kind is _Kind.COMMENT and (outside or self._is_done(line, _Kind.CODE)):
             return _Do.SKIP if line.complete else _Do.HOLD
+        if kind is _Kind.CONTINUING and outside and self._around.takes_clause(self._indent(line)):
+            return _Do.ACCEPT
         return _Do.CUT if outside or self._is_done(line, kind) else _Do.ACCEPT
 
     def _is_outside(self, indent: str) -> bool:
         """Whether a line that deep is no longer in the block."""
-        if self._level is None and not self._has_lead:
-            return False
+        if self._level is None and not self._seen.code:
+            # Nothing came yet, so the block is the one that this line is in, if the suffix allows.
+            following = self._around.following[:1]
+            if not any(is_shallower(indent, indent_of(line)) for line in following):
+                return False
         return is_shallower(indent, self._floor())
 
     def _is_done(self, line: Line, kind: _Kind) -> bool:
@@ -210,7 +225,7 @@ class BlockExtent:
                 return _Do.CUT
             if may_be(whole, following[1], complete=line.next_start is not None):
                 return _Do.CUT if line.complete else _Do.HOLD
-        if not may_be(whole, following[0], line.complete) or self._reader.within:
+        if not may_be(whole, following[0], line.complete) or not self._reader.where_suffix_fits:
             return None
         if not line.complete:
             return _Do.HOLD
@@ -218,13 +233,16 @@ class BlockExtent:
 
     def _cut_of(self, line: Line) -> int:
         """Where the text ends if `line` must not be in it."""
-        if self._match_cut is not None:
-            return self._match_cut
-        begins_with_closer = line.text.lstrip()[0] in ")]}"
-        if self._around.rest and begins_with_closer and not line.is_first:
-            # The suffix goes on with that closer: the line end before it is still wanted.
-            return line.start + len(indent_of(line.text))
-        return self._good
+        return self._match_cut if self._match_cut is not None else self._before(line)
+
+    def _before(self, line: Line) -> int:
+        """Where the text before `line` ends; with its line end if the suffix begins within a line."""
+        if line.is_first or not self._around.rest:
+            return self._good
+        if not self._has_lead:
+            return after_indent(line.text, 0, self._around.lead)[0] + line.start
+        closer = line.text.lstrip()[0] in ")]}"
+        return line.start + len(indent_of(line.text)) if closer else self._good
 
     def _tail_of(self, line: Line, do: _Do) -> int | None:
         """Where an accepted line begins to repeat the suffix."""
@@ -245,11 +263,11 @@ def _kind(line: Line) -> _Kind:
     assert word is not None
     if word.group() in _CLOSING_WORDS and not text[word.end() :].strip(" \t;,.)"):
         return _Kind.CLOSING if line.complete else _Kind.UNDECIDED
-    continuing = text[0] == "{" or word.group() in _CONTINUING_WORDS
+    continuing = text[0] == "{" or word.group() in CLAUSES
     return _Kind.CONTINUING if continuing else _Kind.CODE
 
 
 def _may_grow(text: str) -> bool:
     """Whether more characters may turn the beginning of a line into one of the marks or words."""
-    words = _CLOSING_WORDS | _CONTINUING_WORDS
+    words = _CLOSING_WORDS | CLAUSES
     return bool(_PARTIAL_MARK.fullmatch(text)) or any(word.startswith(text) for word in words)

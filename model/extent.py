@@ -9,11 +9,10 @@ Source of the rules: what Tabby, Continue and llama.vscode cut after the fact, d
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.lexical import Open, move
-from model.surroundings import Surroundings
+from model.surroundings import Surroundings, kinds
 
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)
 # A model that writes nothing but empty lines will not recover.
@@ -97,11 +96,15 @@ class LineReader:
         That is a bracket closed for the second time, or the rest of the cursor's line. While the
         line is incomplete the answer may still become None, so the text is held, not cut.
         """
-        over, rest = self._over(line), self._rest(line)
-        if over is None and line.complete and self.around.rest_closes:
-            rest = None  # what looks like the rest closes a bracket that was still to be closed
-        found = [at for at in (over, rest) if at is not None]
+        found = [at for at in (self._over(line), self._rest(line)) if at is not None]
         return line.start + min(found) if found else None
+
+    @property
+    def where_suffix_fits(self) -> bool:
+        """Whether the suffix may go on at the start of the current line, as far as brackets tell."""
+        around = self.around
+        at_cursor = "" if around.place.inside in ("'", '"') else around.place.inside
+        return not self.within or (self.inside == at_cursor and kinds(self.stack) in around.wanted)
 
     def closes_too_much(self, line: Line) -> bool | None:
         """Whether the closer that `line` begins with is one the suffix has; None if it closes nothing."""
@@ -126,7 +129,7 @@ class LineReader:
         return at
 
     def _rest(self, line: Line) -> int | None:
-        """Where the rest of the cursor's line begins in `line`, with the same brackets open as there."""
+        """Where the rest of the cursor's line begins in `line`, if the brackets fit there."""
         rest = self.around.rest
         if not rest:
             return None
@@ -135,20 +138,17 @@ class LineReader:
         if not line.complete:
             sizes = range(min(len(rest), len(line.text)), 0, -1)
             starts += [len(line.text) - n for n in sizes if line.text.endswith(rest[:n])]
-        return next((at for at in sorted(starts) if self._as_at_cursor(line.text[:at])), None)
+        if self.around.begins_line:  # as lines of their own they are compared in whole, see `following`
+            starts = [at for at in starts if line.text[:at].strip()]
+        return next((at for at in sorted(starts) if self._fits(line.text[:at])), None)
 
-    def _as_at_cursor(self, text: str) -> bool:
-        """Whether brackets and strings stand after `text` as they do at the cursor."""
+    def _fits(self, text: str) -> bool:
+        """Whether the rest of the cursor's line can stand after `text`."""
         stack = list(self.stack)
         scan = self.around.syntax.scan_line(text, self.inside or "", complete=False)
         for _, bracket in scan.brackets:
             move(stack, bracket, "")
-        place = self.around.place
-        return scan.inside == place.inside and _kinds(stack) == _kinds(place.stack)
-
-
-def _kinds(stack: Sequence[Open]) -> list[str]:
-    return [one.bracket for one in stack]
+        return scan.inside == self.around.place.inside and kinds(stack) in self.around.wanted
 
 
 class LineExtent:
@@ -171,19 +171,30 @@ class LineExtent:
         if line.blank:
             return (len(text) if ended else 0), False
         cut = self._repeated(line)
-        if not line.complete:
-            return (line.end if cut is None else cut), False
-        return (line.end if cut is None else cut), line.next_start is not None
+        if cut is not None or line.next_start is None:
+            return (line.end if cut is None else cut), line.complete and cut is not None
+        if not (self._around.rest and self._around.begins_line):
+            return line.end, True
+        # The cursor stands before a line: that one must stay a line of its own, as deep as it is.
+        end, certain = after_indent(text, line.next_start, self._around.lead)
+        return (end, True) if certain or ended else (line.end, False)
 
     def _repeated(self, line: Line) -> int | None:
         """Where to cut (or hold, while the line is incomplete) because the suffix says the same."""
         around = self._around
-        own = not line.is_first or not around.lead.strip()
-        if own and around.following:
+        if around.following and (not line.is_first or around.begins_line):
             whole = around.lead + line.text if line.is_first else line.text
             if may_be(whole, around.following[0], line.complete):
                 return 0
         return self._reader.tail(line)
+
+
+def after_indent(text: str, start: int, indent: str) -> tuple[int, bool]:
+    """Where the white space at `start` ends as far as it agrees with `indent`, and if that is final."""
+    size = 0
+    while text[start : start + size + 1] == indent[: size + 1] and size < len(indent):
+        size += 1
+    return start + size, size == len(indent) or start + size < len(text)
 
 
 def may_be(whole: str, wanted: str, complete: bool) -> bool:

@@ -5,11 +5,26 @@ Everything is worked out when it is first asked for: most line completions end b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from model.lexical import OPENER_OF, Open, Place, indent_of, is_shallower, lines_of, move, syntax_of
+
+CLAUSES = {"else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure"}
+CLAUSES |= {"case", "default", "when", "then", "do", "while", "until", "where"}
+
+
+def kinds(stack: Sequence[Open]) -> list[str]:
+    """The brackets of a stack, without where they stand."""
+    return [one.bracket for one in stack]
+
+
+def begins_clause(text: str) -> bool:
+    """Whether a line goes on with the statement above it: `else`, `except`, a case."""
+    word = re.match(r"[\s})]*(\w*)", text)
+    return word is not None and word[1] in CLAUSES
 
 
 class Surroundings:
@@ -29,32 +44,52 @@ class Surroundings:
         """What is open at the cursor."""
         return self.syntax.place_at_end(self._prefix_tail)
 
+    @property
+    def begins_line(self) -> bool:
+        """Whether the cursor stands before all the text of its line, if there is any."""
+        return not self.lead.strip()
+
     @cached_property
-    def rest_closes(self) -> bool:
+    def following(self) -> tuple[str, ...]:
+        """The first two lines with text that the suffix holds in full; none if the cursor divides one."""
+        if self.rest and not self.begins_line:
+            return ()
+        texts = (line.rstrip() for line, _, _ in lines_of(self._suffix) if line.strip())
+        lines = [text for text, _ in zip(texts, range(2), strict=False)]
+        return (self.lead + lines[0], *lines[1:]) if self.rest else tuple(lines)
+
+    @cached_property
+    def min_depth(self) -> int:
+        """How many brackets must stay open, counted from the outermost, for the suffix to close."""
+        stack = self.place.stack
+        closed = _closed(self._marks, stack)[0]
+        depth = len(stack)
+        while depth and _closed(self._marks, stack[: depth - 1])[0] == closed:
+            depth -= 1
+        return depth
+
+    @cached_property
+    def wanted(self) -> tuple[list[str], ...]:
+        """Which brackets may be open where the suffix begins: those it closes, or those at the cursor."""
+        missing = _closed(self._marks, self.place.stack)[1]
+        ideal = kinds(self.place.stack[: self.min_depth]) + missing[::-1]
+        return (ideal,) if self._rest_closes else (ideal, kinds(self.place.stack))
+
+    @property
+    def _rest_closes(self) -> bool:
         """Whether the rest of the cursor's line closes brackets opened before the cursor."""
         local: list[Open] = []
         scan = self.syntax.scan_line(self.rest, self.place.inside, complete=True)
         moved = [move(local, bracket, "") for _, bracket in scan.brackets]
         return not all(moved)
 
-    @cached_property
-    def following(self) -> tuple[str, ...]:
-        """The suffix's first two lines with text, if the cursor's line has none after the cursor."""
-        if self.rest:
-            return ()
-        lines = (line.rstrip() for line, _, _ in lines_of(self._suffix) if line.strip())
-        return tuple(line for line, _ in zip(lines, range(2), strict=False))
-
-    @cached_property
-    def min_depth(self) -> int:
-        """How many brackets must stay open, counted from the outermost, for the suffix to close."""
-        marks = list(self._marks())
-        stack = self.place.stack
-        closed = _closed(marks, stack)
-        depth = len(stack)
-        while depth and _closed(marks, stack[: depth - 1]) == closed:
-            depth -= 1
-        return depth
+    def takes_clause(self, indent: str) -> bool:
+        """Whether the suffix can be the body of a clause such as `else` that deep, and has none itself."""
+        lines = [(line, own) for line, own, _ in lines_of(self.lead + self._suffix) if line.strip()]
+        if not lines or not is_shallower(indent, lines[0][1]):
+            return False
+        after = next((line for line, own in lines if not is_shallower(indent, own)), "")
+        return indent_of(after) != indent or not begins_clause(after)
 
     def closes(self, closing_line: str) -> bool:
         """Whether the suffix goes on with this very line: a bracket, a tag or a word such as `end`."""
@@ -64,7 +99,11 @@ class Surroundings:
                 return own == indent and line.split()[0].rstrip(",;") == closing_line.split()[0].rstrip(",;")
         return False
 
-    def _marks(self) -> Iterator[_Mark]:
+    @cached_property
+    def _marks(self) -> list[_Mark]:
+        return list(self._find_marks())
+
+    def _find_marks(self) -> Iterator[_Mark]:
         """The suffix's lines, and the closers in them whose openers are not in the suffix."""
         local: list[Open] = []
         inside = self.place.inside
@@ -86,15 +125,16 @@ class _Mark(NamedTuple):
     begins_with_closer: bool
 
 
-def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> int:
+def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> tuple[int, list[str]]:
     """How many brackets of `stack` the closers among `marks` close, innermost first.
 
+    Also which openers are missing: those of closers that come before and close none of them.
     Indentation decides where counting would not: a closer that begins its line belongs to an
     opener whose line is as deep, and a line of text as shallow as the opener's own ends the hope
     that its bracket will still be closed. What is in doubt counts as not closed.
     """
     waiting = list(stack)
-    closed = 0
+    closed, missing = 0, []
     for mark in marks:
         if mark.opener is None:
             waiting = [one for one in waiting if _may_close(one, mark)]
@@ -102,11 +142,12 @@ def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> int:
         at = len(waiting) - 1
         while at >= 0 and waiting[at].bracket != mark.opener:
             at -= 1
-        if at < 0:
-            break
-        del waiting[at:]
-        closed += 1
-    return closed
+        if at >= 0:
+            del waiting[at:]
+            closed += 1
+        elif not closed:
+            missing.append(mark.opener)
+    return closed, missing
 
 
 def _may_close(one: Open, line: _Mark) -> bool:

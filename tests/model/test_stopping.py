@@ -595,7 +595,7 @@ RUST = [
     (
         "lifetimes are not strings",
         "impl<'a> A<'a> {\n    ║\n}\n",
-        "fn f(&'a self, c: char) -> &'a str {\n        if c == ')' { return \"\" }\n        self.x\n    }\n}\n",
+        "fn f(&'a self, c: char) -> &'a str {\n        if c == ')' { return \"\" }\n        self.x\n    }\n}",
         "fn f(&'a self, c: char) -> &'a str {\n        if c == ')' { return \"\" }\n        self.x\n    }",
     ),
 ]
@@ -622,8 +622,11 @@ def test_block(path, document, generated, expected):
 
 # Pieces of code that the rules look at, so that random texts often touch them.
 FRAGMENTS = st.sampled_from(
-    ["a", "b c", "(", ")", "{", "}", "[", "]", "'", '"', '"""', "#", " ", "    ", "\t", "\n", "\r\n", "\r"]
-    + ["//", "/*", "*/", "`", "</p>", "<!--", ":", ", b)", " + 1", "else", "end", "return x", "def f", "\\"]
+    [
+        *("a", "b c", "(", ")", "{", "}", "[", "]"),
+        *("'", '"', '"""', "`", "#", "//", "/*", "*/", "<!--", "</p>"),
+        *(" ", "    ", "\t", "\n", "\r\n", "\r", ":", ", b)", " + 1", "else", "end", "return x", "def f"),
+    ]
 )
 
 
