@@ -29,6 +29,7 @@ _WANTED = [
     "README.md",
     "LICENSE*",
 ]
+_ASK_SECONDS = 10.0
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -138,7 +139,9 @@ def _from_hub(
         if offline or huggingface_hub.constants.HF_HUB_OFFLINE:
             raise _offline_error(repo_id, "the network is not to be used") from error
     with _explained(repo_id):
-        # Its architecture first: some models are 30 GB, and of no use here.
+        # One plain question first: a download tries for 20 s before it says that the network is down.
+        huggingface_hub.HfApi(endpoint=endpoint).repo_info(repo_id, revision=revision, timeout=_ASK_SECONDS)
+        # Then its architecture: some models are 30 GB, and of no use here.
         config = huggingface_hub.hf_hub_download(
             repo_id, "config.json", revision=revision, cache_dir=cache_dir, endpoint=endpoint
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 _BY_TITLE = (
     ("bigcode-openrail-m", r"BigCode Open ?RAIL-M"),
     ("openrail-m", r"Open ?RAIL"),
-    ("apache-2.0", r"Apache License,?\s+Version 2\.0"),
+    ("apache-2.0", r"Apache License[\W_]+Version 2\.0"),
     ("mit", r"MIT License|Permission is hereby granted, free of charge"),
     ("bsd-3-clause", r"Redistributions in binary form.*Neither the name"),
 )

@@ -94,6 +94,10 @@ class EngineProcess:
             await asyncio.gather(self._finding, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Reap the child if it has ended, else leave it to itself."""
         if self._child is not None and self._child.poll() is None:
             # It lives on by design; Popen would warn about that when it is collected.
             self._child.returncode = 0
@@ -192,6 +196,7 @@ class EngineProcess:
             child = launch(self._command, self._options, self.files, use_port=self._use_port)
         except OSError as error:
             raise EngineUnavailableError(f"cannot run {self._command[0]}: {error}") from error
+        self._let_go()
         self._child = child
         try:
             return await self._until_ready(child)

@@ -86,7 +86,10 @@ class CompletionBody(BaseModel):
     @field_validator("prompt")
     @classmethod
     def _one_prompt(cls, value: Any) -> Any:
-        if isinstance(value, str) or _is_list_of(value, int):
+        if isinstance(value, str):
+            value.encode()  # half of a surrogate pair is a UnicodeEncodeError, which is a ValueError
+            return value
+        if _is_list_of(value, int):
             return value
         raise ValueError(
             "expected one text or one list of token ids (send several prompts as several requests)"

@@ -11,8 +11,8 @@ from pathlib import Path
 from model.errors import EngineUnavailableError
 
 APPLICATION = "starcoder-lsp"
-# The longest name in the runtime folder: `engine-` + 16 + `.sock`, and `.lock` beside it.
-_NAME_BYTES = 40
+# Of a socket in the runtime folder: `/engine-` + 16 + `.sock`.
+_NAME_BYTES = 29
 
 
 def runtime_folder() -> Path:

@@ -1,0 +1,87 @@
+"""A model hub on a loopback port: what huggingface_hub asks for, answered from dictionaries."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+COMMIT = "c" * 40
+
+
+class HubServer:
+    """`repositories` maps an id to its files; `gated` ones refuse. `asked` has what was asked for."""
+
+    def __init__(self, repositories: Mapping[str, Mapping[str, bytes]], gated: tuple[str, ...] = ()) -> None:
+        self.repositories = repositories
+        self.gated = gated
+        self.asked: list[str] = []
+        self.url = ""
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        parts = path.split("?")[0].strip("/").split("/")
+        is_api = parts[0] == "api"
+        repository = "/".join(parts[2:4] if is_api else parts[:2])
+        if repository in self.gated:
+            return 403, {"X-Error-Code": "GatedRepo"}, b""
+        if repository not in self.repositories:
+            return 404, {"X-Error-Code": "RepoNotFound"}, b""
+        files = self.repositories[repository]
+        if not is_api:
+            return self._file(files, "/".join(parts[4:]))
+        kind, revision = parts[4:6] or ("revision", "main")
+        if revision not in ("main", COMMIT):
+            return 404, {"X-Error-Code": "RevisionNotFound"}, b""
+        found = self._listing(files) if kind == "tree" else {"id": repository, "sha": COMMIT}
+        return 200, {}, json.dumps(found).encode()
+
+    @staticmethod
+    def _listing(files: Mapping[str, bytes]) -> list[dict]:
+        return [
+            {"type": "file", "path": name, "size": len(data), "oid": _digest(data)}
+            for name, data in files.items()
+        ]
+
+    @staticmethod
+    def _file(files: Mapping[str, bytes], name: str) -> tuple[int, dict[str, str], bytes]:
+        if name not in files:
+            return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b""
+        return 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{_digest(files[name])}"'}, files[name]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[HubServer]:
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hub.asked.append(f"{self.command} {self.path.split('?')[0]}")
+                status, headers, body = hub.answer(self.path)
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,485 @@
+"""The engine's HTTP face, by a real server on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from model.errors import ListenError
+from model.listen import MAX_UNIX_PATH_BYTES, Listen
+from model.server import MAX_BODY_BYTES, serve
+from tests.model import scripted_engine
+from tests.model.scripted_engine import scripted_serving
+
+COMPLETIONS = "/v1/completions"
+
+
+@contextlib.asynccontextmanager
+async def serving_at(listen: Listen, **options):
+    """A server in this event loop; yields (client, serving) once it is ready, and stops it at the end."""
+    serving = scripted_serving(license="apache-2.0")
+    ready = asyncio.Event()
+    with listen.open() as listener:
+        task = asyncio.create_task(serve(serving, listener, on_ready=ready.set, **options))
+        await asyncio.wait_for(ready.wait(), 10)
+        address = listener.address
+        transport = httpx.AsyncHTTPTransport(uds=address.unix_path and str(address.unix_path))
+        base_url = "http://engine" if address.unix_path else str(address)
+        async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=20) as client:
+            yield client, serving
+        serving.stopping.set()
+        await asyncio.wait_for(task, 10)
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Listen:
+    return Listen.parse(f"unix:{tmp_path}/run/e.sock")
+
+
+@pytest.fixture
+async def server(listen: Listen) -> AsyncIterator[tuple[httpx.AsyncClient, scripted_engine.Serving]]:
+    async with serving_at(listen) as pair:
+        yield pair
+
+
+@pytest.fixture
+async def client(server) -> httpx.AsyncClient:
+    return server[0]
+
+
+async def until(condition) -> None:
+    """Wait for a condition that nothing announces; the test's own time limit ends a hopeless wait."""
+    async with asyncio.timeout(20):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def metric(client: httpx.AsyncClient, name: str) -> float:
+    text = (await client.get("/metrics")).text
+    return next(
+        float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"starcoder_{name} ")
+    )
+
+
+def events_of(text: str) -> list[str]:
+    parts = text.split("\n\n")
+    assert parts.pop() == ""
+    assert all(part.startswith("data: ") for part in parts)
+    return [part.removeprefix("data: ") for part in parts]
+
+
+def test_the_script_speaks_as_the_real_engine_does():
+    from model import generation
+
+    for ours, real in (("Delta", "Delta"), ("Timings", "Timings"), ("Stats", "EngineStats")):
+        names = [field.name for field in dataclasses.fields(getattr(scripted_engine, ours))]
+        assert names == [field.name for field in dataclasses.fields(getattr(generation, real))]
+
+
+class TestAnswers:
+    async def test_health(self, client):
+        answer = (await client.get("/health")).json()
+        assert answer == {
+            "status": "ok",
+            "version": answer["version"],
+            "protocol": 1,
+            "model": "scripted",
+            "license": "apache-2.0",
+            "restrictions": None,
+            "pid": os.getpid(),
+        }
+
+    async def test_models(self, client):
+        answer = (await client.get("/v1/models")).json()
+        assert [entry["id"] for entry in answer["data"]] == ["scripted"]
+        assert answer["data"][0]["owned_by"] == "starcoder-lsp"
+
+    async def test_whole(self, client):
+        answer = await client.post(
+            COMPLETIONS, json={"prompt": "count", "max_tokens": 3, "n": 2, "logprobs": 1}
+        )
+        assert answer.status_code == 200
+        body = answer.json()
+        assert body["object"] == "text_completion"
+        assert [choice["text"] for choice in body["choices"]] == ["0 1 2 ", "0 1 2 "]
+        assert [choice["finish_reason"] for choice in body["choices"]] == ["length", "length"]
+        assert body["choices"][1]["logprobs"] == {
+            "tokens": ["0 ", "1 ", "2 "],
+            "token_logprobs": [-0.5, -0.5, -0.5],
+            "top_logprobs": [
+                {"0 ": -0.5, "1 ": -9999.0},
+                {"1 ": -0.5, "2 ": -9999.0},
+                {"2 ": -0.5, "3 ": -9999.0},
+            ],
+            "text_offset": [0, 2, 4],
+        }
+        assert body["usage"] == {
+            "prompt_tokens": 7,
+            "completion_tokens": 6,
+            "total_tokens": 13,
+            "prompt_tokens_details": {"cached_tokens": 5},
+        }
+        assert body["timings"]["prefill_ms"] == 2.0
+
+    async def test_chosen_logprobs_only(self, client):
+        body = (
+            await client.post(COMPLETIONS, json={"prompt": "count", "max_tokens": 1, "logprobs": 0})
+        ).json()
+        assert body["choices"][0]["logprobs"]["token_logprobs"] == [-0.5]
+        assert body["choices"][0]["logprobs"]["top_logprobs"] is None
+
+    async def test_stream(self, client):
+        request = {
+            "prompt": "count",
+            "max_tokens": 2,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        answer = await client.post(COMPLETIONS, json=request)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        *chunks, usage, done = events_of(answer.text)
+        assert done == "[DONE]"
+        objects = [json.loads(chunk) for chunk in chunks]
+        assert [chunk["choices"][0]["text"] for chunk in objects] == ["0 ", "1 "]
+        assert [chunk["choices"][0]["finish_reason"] for chunk in objects] == [None, "length"]
+        assert [chunk.get("timings", {}).get("completion_tokens") for chunk in objects] == [None, 2]
+        assert objects[0]["choices"][0]["logprobs"] is None
+        assert json.loads(usage)["choices"] == []
+        assert json.loads(usage)["usage"]["completion_tokens"] == 2
+
+    async def test_one_connection_serves_many_requests(self, server):
+        client, _ = server
+        for _ in range(3):
+            await client.post(COMPLETIONS, json={"prompt": "count", "stream": True})
+        pool = client._transport._pool  # the only place where httpx says so
+        assert len(pool.connections) == 1
+
+
+class TestBadRequests:
+    @pytest.mark.parametrize(
+        ("request_body", "field", "words"),
+        [
+            ({"prompt": "a", "max_token": 3}, "max_token", ["unknown field", "max_tokens"]),
+            ({"max_tokens": 3}, "prompt", ["missing"]),
+            ({"prompt": ["a", "b"]}, "prompt", ["['a', 'b']", "several requests"]),
+            ({"prompt": [1, True]}, "prompt", ["one text or one list of token ids"]),
+            ({"prompt": "a", "max_tokens": 0}, "max_tokens", ["0", "greater than or equal to 1"]),
+            ({"prompt": "a", "max_tokens": "64"}, "max_tokens", ["'64'", "integer"]),
+            ({"prompt": "a", "temperature": -1}, "temperature", ["-1"]),
+            ({"prompt": "a", "top_p": 0}, "top_p", ["0"]),
+            ({"prompt": "a", "n": 99}, "n", ["99", "32"]),
+            ({"prompt": "a", "stop": ["", "x"]}, "stop", ["none of them empty"]),
+            ({"prompt": "a", "stop_at": "word"}, "stop_at", ["'word'", "line", "block"]),
+            ({"prompt": "a", "context": [{"path": "x.py"}]}, "context.0.text", ["missing"]),
+            ({"prompt": "a", "echo": True}, "echo", ["True", "false"]),
+            ({"prompt": "a", "best_of": 4}, "best_of", ["4", "n alternatives"]),
+            ({"prompt": "a", "presence_penalty": 0.5}, "presence_penalty", ["0.5"]),
+            ({"prompt": "refuse"}, "prompt", ["not today"]),
+        ],
+    )
+    async def test_names_the_field_and_the_value(self, client, request_body, field, words):
+        answer = await client.post(COMPLETIONS, json=request_body)
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        assert error["param"] == field
+        assert error["type"] == "invalid_request_error"
+        for word in (field, *words):
+            assert word in error["message"]
+
+    async def test_fields_of_other_engines_that_ask_for_nothing(self, client):
+        harmless = {
+            "echo": False,
+            "best_of": 1,
+            "presence_penalty": 0.0,
+            "user": "me",
+            "logit_bias": None,
+            "min_p": 0,
+        }
+        answer = await client.post(
+            COMPLETIONS,
+            json={"prompt": "count", "max_tokens": 1, "ignore_eos": True, "top_k": -1, **harmless},
+        )
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"{",
+            b"[1]",
+            b"\xff",
+            b'{"prompt": "\\ud800"}',
+            b'{"prompt": "a", "temperature": NaN}',
+            b"[" * 100_000,
+        ],
+    )
+    async def test_not_a_request(self, client, content):
+        answer = await client.post(COMPLETIONS, content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"]
+
+    async def test_too_long(self, client):
+        answer = await client.post(COMPLETIONS, json={"prompt": "x" * MAX_BODY_BYTES})
+        assert answer.status_code == 413
+        assert str(MAX_BODY_BYTES) in answer.json()["error"]["message"]
+
+    async def test_no_such_page(self, client):
+        assert (await client.get("/v2")).status_code == 404
+        assert (await client.get(COMPLETIONS)).status_code == 405
+
+
+class TestFailures:
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("prompt", "status", "words"),
+        [
+            ("nan", 500, "NaN logits at position 3"),
+            ("crash", 500, "ZeroDivisionError"),
+            ("gone", 503, "shutting down"),
+        ],
+    )
+    async def test_of_one_request_leave_the_others_alone(self, client, prompt, status, words, stream):
+        answer = await client.post(COMPLETIONS, json={"prompt": prompt, "stream": stream})
+        assert answer.status_code == status
+        assert words in answer.json()["error"]["message"]
+        after = await client.post(COMPLETIONS, json={"prompt": "count", "max_tokens": 1})
+        assert after.json()["choices"][0]["text"] == "0 "
+
+    async def test_in_the_middle_of_a_stream(self, client):
+        answer = await client.post(COMPLETIONS, json={"prompt": "late nan", "stream": True})
+        first, error, done = events_of(answer.text)
+        assert json.loads(first)["choices"][0]["text"] == "0 "
+        assert "NaN" in json.loads(error)["error"]["message"]
+        assert done == "[DONE]"
+
+    async def test_of_one_alternative_leave_the_others_alone(self, client):
+        answer = await client.post(
+            COMPLETIONS, json={"prompt": "late nan", "n": 2, "max_tokens": 2, "stream": True}
+        )
+        *chunks, done = events_of(answer.text)
+        assert done == "[DONE]"
+        choices = [json.loads(chunk)["choices"][0] for chunk in chunks]
+        assert ("error", 0) in [(choice["finish_reason"], choice["index"]) for choice in choices]
+        assert ("length", 1) in [(choice["finish_reason"], choice["index"]) for choice in choices]
+
+
+class TestCancellation:
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("prompt", ["hang", "wait"])
+    async def test_a_closed_connection_ends_the_generation(self, server, prompt, stream):
+        client, _ = server
+        request = client.post(COMPLETIONS, json={"prompt": prompt, "stream": stream, "n": 3})
+        task = asyncio.create_task(request)
+        await until(lambda: _equals(client, "running_sequences", 3))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await until(lambda: _equals(client, "running_sequences", 0))
+        assert await metric(client, "cancelled_total") == 3
+
+    async def test_a_thousand_times_leaks_nothing(self, server):
+        client, serving = server
+        before = len(asyncio.all_tasks())
+        for _ in range(40):
+            tasks = [
+                asyncio.create_task(client.post(COMPLETIONS, json={"prompt": "hang"})) for _ in range(25)
+            ]
+            await until(lambda: _is(serving.engine.counters.running == 25))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await until(lambda: _is(serving.engine.counters.running == 0))
+        assert serving.engine.counters.cancelled == 1000
+        await until(lambda: _is(len(asyncio.all_tasks()) <= before))
+
+
+async def _equals(client: httpx.AsyncClient, name: str, value: float) -> bool:
+    return await metric(client, name) == value
+
+
+async def _is(value: bool) -> bool:
+    return value
+
+
+class TestMetrics:
+    async def test_counts_requests_by_status_and_times(self, client):
+        await client.post(COMPLETIONS, json={"prompt": "count", "max_tokens": 1, "n": 2})
+        await client.post(COMPLETIONS, json={"prompt": "nan"})
+        await client.post(COMPLETIONS, json={"nonsense": 1})
+        text = (await client.get("/metrics")).text
+        for line in (
+            'starcoder_requests_total{status="200"} 1',
+            'starcoder_requests_total{status="400"} 1',
+            'starcoder_requests_total{status="500"} 1',
+            "starcoder_prefill_seconds_count 3",
+            'starcoder_prefill_seconds_bucket{le="0.005"} 3',
+            'starcoder_prefill_seconds_bucket{le="+Inf"} 3',
+            "starcoder_prefill_seconds_sum 0.006000",
+        ):
+            assert f"\n{line}\n" in text
+
+    async def test_is_what_prometheus_reads(self, client):
+        parser = pytest.importorskip(
+            "prometheus_client.parser", reason="the reference parser is not installed"
+        )
+        text = (await client.get("/metrics")).text
+        families = {family.name: family.type for family in parser.text_string_to_metric_families(text)}
+        assert families["starcoder_engine_info"] == "gauge"
+        assert families["starcoder_prefill_seconds"] == "histogram"
+        assert families["starcoder_generated_tokens"] == "counter"
+
+
+class TestAccess:
+    async def test_a_token_keeps_others_out(self):
+        async with serving_at(Listen.parse("127.0.0.1:0"), token="secret") as (client, _):
+            refused = await client.post(COMPLETIONS, json={"prompt": "count"})
+            assert refused.status_code == 401
+            assert "Bearer" in refused.json()["error"]["message"]
+            assert (await client.get("/metrics")).status_code == 401
+            assert (await client.get("/health")).json() == {"status": "ok"}
+            wrong = await client.get("/health", headers={"authorization": "Bearer wröng".encode()})
+            assert "pid" not in wrong.json()
+            client.headers["authorization"] = "Bearer secret"
+            assert (await client.post(COMPLETIONS, json={"prompt": "count"})).status_code == 200
+            assert (await client.get("/health")).json()["pid"] == os.getpid()
+
+    async def test_web_pages_are_kept_out_of_a_port(self):
+        async with serving_at(Listen.parse("127.0.0.1:0")) as (client, _):
+            simple = await client.post("/shutdown", content=b"{}", headers={"content-type": "text/plain"})
+            assert simple.status_code == 415
+            rebound = await client.get("/v1/models", headers={"host": "attacker.example:80"})
+            assert rebound.status_code == 403
+            for host in ("localhost", "127.0.0.1:8080", "[::1]:8080"):
+                assert (await client.get("/v1/models", headers={"host": host})).status_code == 200
+
+    async def test_a_socket_is_its_users_alone(self, client, listen):
+        assert stat.S_IMODE(listen.unix_path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(listen.unix_path.parent.stat().st_mode) == 0o700
+
+
+class TestEnd:
+    async def test_running_streams_are_told(self, listen):
+        async with serving_at(listen) as (client, serving):
+            task = asyncio.create_task(client.post(COMPLETIONS, json={"prompt": "hang", "stream": True}))
+            waiting = asyncio.create_task(client.post(COMPLETIONS, json={"prompt": "wait", "stream": True}))
+            await until(lambda: _is(serving.engine.counters.running == 2))
+            answer = await client.post("/shutdown", json={})
+            assert answer.status_code == 202
+            *_, error, done = events_of((await task).text)
+            assert json.loads(error)["error"]["code"] == "shutting_down"
+            assert done == "[DONE]"
+            assert (await waiting).status_code == 503
+            assert serving.engine.counters.running == 0
+        assert not listen.unix_path.exists()
+
+    async def test_when_idle(self, listen):
+        serving = scripted_serving()
+        with listen.open() as listener:
+            await asyncio.wait_for(serve(serving, listener, on_ready=lambda: None, idle_seconds=0.05), 10)
+        assert not listen.unix_path.exists()
+
+    async def test_not_while_a_request_runs(self, listen):
+        serving = scripted_serving()
+        with serving.busy():
+            idle = asyncio.create_task(serving.stop_when_idle(0.01))
+            done, _ = await asyncio.wait({idle}, timeout=0.1)
+            assert not done
+            assert not serving.stopping.is_set()
+        await asyncio.wait_for(idle, 10)
+        assert serving.stopping.is_set()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_by_signal(self, listen, number):
+        command = [
+            sys.executable,
+            "-m",
+            "tests.model.scripted_engine",
+            "--model",
+            "m",
+            "--listen",
+            str(listen),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as engine:
+            assert engine.stdout.readline() == f"ready: {listen} model=m\n"
+            assert listen.unix_path.is_socket()
+            engine.send_signal(number)
+            assert engine.wait(10) == 0
+            assert engine.stdout.read() == ""
+        assert not listen.unix_path.exists()
+
+
+class TestListen:
+    @pytest.mark.parametrize(
+        "text", ["", "8080", "localhost", ":8080", "host:port", "host:70000", "unix:", "host:-1"]
+    )
+    def test_names_what_it_cannot_read(self, text):
+        with pytest.raises(ListenError, match=r"--listen"):
+            Listen.parse(text)
+
+    @pytest.mark.parametrize(
+        ("text", "private"),
+        [
+            ("unix:/tmp/x.sock", True),
+            ("http://127.0.0.1:80", True),
+            ("http://[::1]:80", True),
+            ("http://localhost:80", True),
+            ("http://0.0.0.0:80", False),
+            ("http://gpu.example:80", False),
+        ],
+    )
+    def test_only_the_network_needs_a_token(self, text, private):
+        listen = Listen.parse(text.removeprefix("http://"))
+        assert str(listen) == text
+        assert listen.is_private is private
+        listen.require_token("secret")
+        if private:
+            listen.require_token(None)
+        else:
+            with pytest.raises(ListenError, match="without a token"):
+                listen.require_token(None)
+
+    def test_a_stale_socket_is_replaced(self, listen):
+        listen.unix_path.parent.mkdir()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(listen.unix_path))
+        with listen.open():
+            assert listen.unix_path.is_socket()
+
+    def test_a_live_one_is_not(self, listen):
+        with listen.open():
+            with pytest.raises(ListenError, match="already listens"), listen.open():
+                pass
+            assert listen.unix_path.is_socket()
+
+    def test_nor_is_a_file_of_the_users(self, listen):
+        listen.unix_path.parent.mkdir()
+        listen.unix_path.write_text("precious")
+        with pytest.raises(ListenError, match="no socket"), listen.open():
+            pass
+        assert listen.unix_path.read_text() == "precious"
+
+    def test_a_path_that_is_too_long(self, tmp_path):
+        listen = Listen.parse(f"unix:{tmp_path}/{'x' * MAX_UNIX_PATH_BYTES}")
+        with pytest.raises(ListenError, match=str(MAX_UNIX_PATH_BYTES)), listen.open():
+            pass
+
+    def test_a_port_that_is_taken(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with (
+                pytest.raises(ListenError, match=f"127.0.0.1:{port}"),
+                Listen.parse(f"127.0.0.1:{port}").open(),
+            ):
+                pass
