@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from lsp.cli import ExitCode
 from lsp.settings import setting_infos
+from model import errors
+from model.protocol import CompletionBody
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("lsp", "model", "attribution", "training")
@@ -223,6 +226,29 @@ def test_the_documents_name_make_targets_that_exist() -> None:
         (path, target) for path, text in documents for target in re.findall(r"(?:`|^|\n)make ([a-z-]+)", text)
     }
     assert {target for _, target in named} <= targets, sorted(named)
+
+
+def table_keys(document: str) -> set[str]:
+    """The first cells in code style of a document's tables."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return set(re.findall(r"^\| `([\w./ ]+)` \|", text, re.MULTILINE))
+
+
+def test_the_http_document_names_every_field() -> None:
+    documented = {key for key in table_keys("docs/http-api.md") if "/" not in key}
+    assert documented == set(CompletionBody.model_fields)
+
+
+def test_the_document_of_exceptions_has_them_all() -> None:
+    text = (ROOT / "docs/exceptions.md").read_text(encoding="utf-8")
+    raised = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert set(re.findall(r"\b(\w+Error)\b", text)) == raised
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert codes == {*ExitCode, 130}
 
 
 def test_the_licence_is_apache() -> None:
