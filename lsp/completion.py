@@ -139,7 +139,8 @@ class Completer:
                 kept = self._begin(ask)
             async with aclosing(self._follow(kept, ask)) as updates:
                 async for update in updates:
-                    clock.note(update)
+                    if clock.is_first(update):
+                        self._board.measured(clock.now_ms())
                     yield clock.stamped(update, kept.generation)
             self._account(kept.generation, clock, is_new=is_new)
 
@@ -259,7 +260,6 @@ class Completer:
         """Enter a finished answer into the book and the status."""
         error = generation.error
         if error is None:
-            self._board.measured(clock.first_ms if clock.first_ms is not None else clock.now_ms())
             self._board.proven()
             if is_new:
                 self._book.completed(clock.timing(generation))
@@ -285,10 +285,12 @@ class _Clock:
         """Since the request's arrival."""
         return (time.perf_counter() - self._started_s) * 1e3
 
-    def note(self, update: Update) -> None:
-        """Something could be shown: the first time counts."""
-        if self.first_ms is None and (update.shown or update.item is not None):
-            self.first_ms = self.now_ms()
+    def is_first(self, update: Update) -> bool:
+        """Note the time when something can be shown, and say whether this is the first time."""
+        if self.first_ms is not None or not (update.shown or update.item is not None):
+            return False
+        self.first_ms = self.now_ms()
+        return True
 
     def stamped(self, update: Update, generation: Generation) -> Update:
         """The update with the times so far in its item."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ACCEPTED = "starcoder.accepted"
 
 
-async def inline_completion(
+async def answer_inline_completion(
     server: StarcoderServer, params: InlineCompletionParams
 ) -> types.InlineCompletionList:
     """Answer one request. Cancelling the coroutine cancels the work."""

@@ -81,7 +81,7 @@ class Reading:
             return None
         has_text = self._read(alternative)
         at_end = finished or self._stream.is_looping()
-        if not can_decide(alternative.logprobs, finished=at_end):
+        if self._threshold and not can_decide(alternative.logprobs, finished=at_end):
             return None
         if not is_confident(alternative.logprobs, threshold=self._threshold):
             return self._drop("confidence")

@@ -17,7 +17,7 @@ from pygls.lsp.server import LanguageServer
 from lsp import protocol as wire
 from lsp.client_facts import ClientFacts
 from lsp.documents import Document, Documents, Edit
-from lsp.inline import ACCEPTED, TriggerNumbering, inline_completion
+from lsp.inline import ACCEPTED, TriggerNumbering, answer_inline_completion
 from lsp.other_clients import LlmLs, copilot_accepted_length, copilot_item_id
 from lsp.status import Status
 from lsp.window import Window
@@ -192,7 +192,11 @@ def _register_documents(server: StarcoderServer) -> None:
 
 
 def _register_completion(server: StarcoderServer) -> None:
-    server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())(inline_completion)
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(
+        ls: StarcoderServer, params: wire.InlineCompletionParams
+    ) -> types.InlineCompletionList:
+        return await answer_inline_completion(ls, params)
 
     @server.feature(wire.LLM_LS_GET_COMPLETIONS)
     async def get_completions(ls: StarcoderServer, params: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,13 @@ class FakeEngine:
     n_finished: int = 0
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def options(self, **completion: Any) -> dict[str, Any]:
+        """Settings that lead here, without a debounce."""
+        return {
+            "engine": {"url": self.url, "fimTemplate": "suffix"},
+            "completion": {"debounceMs": 0, **completion},
+        }
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -88,6 +95,7 @@ class FakeEngine:
         leaving = asyncio.ensure_future(_gone(reader))
         done, _ = await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
+        await asyncio.wait({leaving})
         if answering in done:
             answering.result()
             self.n_finished += 1
