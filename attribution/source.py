@@ -1,0 +1,115 @@
+"""What travels through the package: documents, where they come from, places in them, and matches.
+
+Bytes are counted from 0 and half-open, lines from 1 and inclusive. Texts are bytes as they were
+found: nothing is decoded or normalised, so that every place is byte-exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import StrEnum
+
+# A match that stands in this many files besides the one shown is common code (licence headers, idioms).
+COMMON_FILES = 10
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a document comes from; `license` is an SPDX expression, None where nobody knows."""
+
+    repository: str
+    path: str
+    revision: str | None = None
+    license: str | None = None
+    url: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """The part of the repository's name before the first `/` (of an npm or PyPI name, all of it)."""
+        return self.repository.partition("/")[0]
+
+    @property
+    def sort_key(self) -> tuple[str, str]:
+        """The order in which the owners of the same content are named."""
+        return (self.repository, self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One file: its bytes and its source. Two documents of one repository and path are versions of it."""
+
+    source: Source
+    text: bytes
+
+    @property
+    def key(self) -> bytes:
+        """What identifies the content: 16 bytes of SHA-256."""
+        return content_key(self.text)
+
+
+def content_key(text: bytes) -> bytes:
+    """The first 16 bytes of a text's SHA-256."""
+    return hashlib.sha256(text).digest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A place in a text: bytes [start_byte, end_byte), lines start_line to end_line inclusive."""
+
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+
+
+class Lines:
+    """From byte positions to line numbers; `\\n`, `\\r\\n` and a lone `\\r` end a line, as in LSP."""
+
+    def __init__(self, text: bytes) -> None:
+        self._starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+
+    def span(self, start_byte: int, end_byte: int) -> Span:
+        """The place [start_byte, end_byte) with its lines; it must not be empty."""
+        return Span(
+            start_byte=start_byte,
+            end_byte=end_byte,
+            start_line=bisect_right(self._starts, start_byte),
+            end_line=bisect_right(self._starts, end_byte - 1),
+        )
+
+
+class Kind(StrEnum):
+    """How much of a match is the same."""
+
+    EXACT = "exact"  # byte for byte
+    REFORMATTED = "reformatted"  # the same tokens with other white space
+    NEAR = "near"  # some tokens differ
+    RENAMED = "renamed"  # the same tokens but for consistently renamed identifiers and other numbers
+
+
+ALL_KINDS = frozenset(Kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A verified copy: `tokens` of the query are the same as the source's, `similarity` is 0 to 1.
+
+    `also_in` counts further files that hold the same copy.
+    """
+
+    kind: Kind
+    tokens: int
+    similarity: float
+    query: Span
+    source: Source
+    source_span: Span
+    also_in: int = 0
+
+    @property
+    def common(self) -> bool:
+        """Whether so many files hold it that it says little about where it comes from."""
+        return self.also_in >= COMMON_FILES
