@@ -6,8 +6,10 @@ an `Editor`; knows no message of the protocol.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +20,7 @@ from pygls.uris import to_fs_path
 
 from lsp.acceptance import Acceptances
 from lsp.client_facts import ClientFacts
-from lsp.completion import Completer
+from lsp.completion import Ask, Completer
 from lsp.documents import Document, Documents, Edit
 from lsp.engine_link import EngineLink
 from lsp.engines import engine_of
@@ -26,6 +28,7 @@ from lsp.exclusions import Exclusions
 from lsp.notebooks import notebook_uri, text_of_earlier_cells
 from lsp.place import Place, Selected, find_place
 from lsp.query import DEFAULT_CONTEXT_TOKENS, QueryMaker
+from lsp.reading import Update
 from lsp.settings import Settings
 from lsp.status import TROUBLE, Status, StatusBoard
 from lsp.telemetry import LatencyBook
@@ -74,6 +77,7 @@ class Window:
         self._exclusions: Exclusions | None = None
         self._warned: set[str] = set()
         self._is_toggled = False
+        self._started = asyncio.Event()
 
     async def start(self, pulled: object = None) -> None:
         """Read the settings' other sources and begin to connect. `pulled`: what the editor answered."""
@@ -82,6 +86,14 @@ class Window:
         self._sources = read_sources(next(iter(self.roots()), None), os.environ)
         self._apply(self._resolve(pulled))
         await self.link.restart(engine_of(self.settings))
+        self._started.set()
+
+    async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
+        """The completer's answer, once the settings are known (the editor may still be telling them)."""
+        await self._started.wait()
+        async with aclosing(self.completer.suggest(ask)) as updates:
+            async for update in updates:
+                yield update
 
     async def configure(self, changed: object) -> None:
         """The editor's settings have changed."""

@@ -15,8 +15,8 @@ from typing import Any
 from lsprotocol import types
 from pygls.protocol import default_converter
 from pytest_lsp import ClientServerConfig, LanguageClient
-from pytest_lsp.client import register_lsp_features
 from pytest_lsp.client import configuration as answer_configuration
+from pytest_lsp.client import register_lsp_features
 
 from lsp.protocol import JsonRPCNotification, JsonRPCResponseMessage, _notification, _response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ async def test_text_streams_to_a_client_that_declared_it(engine: FakeEngine, tmp
         last = ed.heard.deltas[-1]
         assert (last["shown"], last["done"]) == ("a = 1\n    b = 2\n    return a", True)
         shown = [delta["shown"] for delta in ed.heard.deltas]
-        assert all(later.startswith(earlier) for earlier, later in zip(shown, shown[1:], strict=False))
+        assert all(later.startswith(earlier) for earlier, later in pairwise(shown))
         assert ed.heard.partials[0][1][0]["insertText"] == last["shown"]
 
 
