@@ -210,6 +210,8 @@ class BlockExtent:
         indent = self._indent(line)
         if is_shallower(self._floor(), indent) or not (indent == "" or self._seen.definition):
             return False
+        if any(is_shallower(indent, indent_of(after)) for after in self._around.following[:1]):
+            return False  # the suffix is a body that still wants its first line
         if indent == "" and self._seen.blank:
             return True
         return self._seen.deeper and kind is _Kind.CODE
