@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lsp import cli
+from lsp.engines import engine_of
+from lsp.settings import Settings
 from tests.model.tiny import write_tiny_model
 
 
@@ -26,21 +29,9 @@ Command = Callable[..., Run]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user without settings of their own, in a folder that is no project."""
-    for variable in ("CONFIG", "STATE", "CACHE", "DATA"):
-        monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable.lower()))
-    (tmp_path / "run").mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setenv("COLUMNS", "100")
-    (tmp_path / "work" / ".git").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path
-
-
-@pytest.fixture
 def command(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Runs `starcoder-lsp ARGUMENTS` in this process."""
+    monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments: str) -> Run:
         monkeypatch.setattr(sys, "argv", ["starcoder-lsp", *arguments])
@@ -155,6 +146,33 @@ def test_complete_says_what_is_wrong_with_a_position(command: Command, position:
     run = command("complete", position)
     assert run.code == cli.ExitCode.USAGE
     assert complaint in " ".join(run.err.replace("│", " ").split())
+
+
+@pytest.fixture
+def starter_engine(home: Path) -> Iterator[None]:
+    """Ends the engine that the test starts."""
+
+    async def stop() -> None:
+        engine = engine_of(Settings())
+        await engine.stop()
+        await engine.aclose()
+
+    yield
+    asyncio.run(stop())
+
+
+@pytest.mark.usefixtures("starter_engine")
+def test_complete_streams_what_the_model_says(command: Command) -> None:
+    Path("app.py").write_text("import os\n\nfor name in os.listdir('.'):\n    print(na\n", encoding="utf-8")
+    shown = json.loads(command("complete", "app.py:4:13", "--json").out)
+    assert shown["finish_reason"] in ("stop", "length")
+    assert shown["timings"]["completion_tokens"] >= 1
+    assert shown["first_token_ms"] <= shown["total_ms"]
+
+    again = command("complete", "app.py:4:13")
+    assert again.code == 0
+    assert again.out.rstrip("\n") == shown["text"].rstrip("\n")
+    assert "KV reuse" in again.err
 
 
 def test_serve_takes_one_transport(command: Command) -> None:

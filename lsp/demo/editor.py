@@ -52,8 +52,9 @@ class Editor:
         self._version = 0
         self._deltas: dict[str, asyncio.Queue[Mapping[str, Any]]] = {}
         self._status: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-        client.feature(wire.COMPLETION_DELTA)(self._on_delta)
-        client.feature(wire.STATUS)(self._on_status)
+        # Functions, because pygls sets attributes on what it is given.
+        client.feature(wire.COMPLETION_DELTA)(lambda params: self._on_delta(params))
+        client.feature(wire.STATUS)(lambda params: self._status.put_nowait(params))
 
     async def start(self, folder: Path, settings: Mapping[str, Any]) -> None:
         """Initialize the server and open the document."""
@@ -132,9 +133,6 @@ class Editor:
     def _on_delta(self, params: Any) -> None:
         if (queue := self._deltas.get(params["requestId"])) is not None:
             queue.put_nowait(params)
-
-    def _on_status(self, params: Any) -> None:
-        self._status.put_nowait(params)
 
 
 @asynccontextmanager
