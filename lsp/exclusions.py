@@ -2,41 +2,25 @@
 
 Three sources: the setting `exclude.globs` (secret files by default), what git ignores
 (every `.gitignore` from the repository's root down, `.git/info/exclude`, the user's own ignore
-file), and the per-language switch. Git is not started: gitignore(5) is evaluated here by
-`pathspec`, and the files are read again only when their time or size changes. A file that git
-tracks although a pattern names it counts as ignored, since the index is not read.
+file), and the per-language switch. Git is not started, and ignore files are read again only when
+their time or size changes. A file that git tracks although a pattern names it counts as ignored,
+since the index is not read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from lsp.gitignore import Patterns
 
+if TYPE_CHECKING:
     from lsp.settings import Settings
 
 _MAX_CACHED = 4096
-
-
-@dataclass(frozen=True)
-class Patterns:
-    """Compiled patterns of one file or setting; `origin` names it in reasons."""
-
-    origin: str
-    lines: tuple[str, ...]
-    spec: GitIgnoreSpec
-
-    def verdict(self, path: str) -> tuple[bool, str] | None:
-        """(ignored, the pattern) of the last pattern that matches a /-separated path, else None."""
-        result = self.spec.check_file(path)
-        if result.include is None or result.index is None:
-            return None
-        return result.include, self.lines[result.index]
 
 
 class Exclusions:
@@ -51,7 +35,7 @@ class Exclusions:
         roots: Sequence[Path] = (),
         global_ignore: Path | None = None,
     ) -> None:
-        self._globs = compile_patterns([glob.lower() for glob in globs], origin="exclude.globs")
+        self._glob_lines = tuple(globs)
         self._gitignored = gitignored
         self._disabled_languages = frozenset(disabled_languages)
         # The deepest first: a file in a nested workspace folder belongs to that one.
@@ -92,34 +76,31 @@ class Exclusions:
                 return reason
         return None
 
+    @cached_property
+    def _globs(self) -> Patterns:
+        return Patterns.of_lines(self._glob_lines, origin="exclude.globs", ignore_case=True)
+
     def _glob_reason(self, path: Path) -> str | None:
         if path not in self._by_glob:
             if len(self._by_glob) >= _MAX_CACHED:
                 self._by_glob.clear()
-            root = self._root_of(path)
-            inside = path.relative_to(root if root is not None else path.anchor).as_posix()
-            verdict = self._globs.verdict(inside.lower())
-            self._by_glob[path] = f'"{verdict[1]}" in exclude.globs' if verdict and verdict[0] else None
+            root = self._root_of(path) or Path(path.anchor)
+            self._by_glob[path] = _reason(root, path, lambda folder: self._globs if folder == root else None)
         return self._by_glob[path]
 
     def _git_reason(self, path: Path) -> str | None:
         root = repository_root(path) or self._root_of(path)
         if root is None or path == root:
             return None
-        everywhere = [self._patterns(file) for file in (self._global_ignore, _info_exclude(root)) if file]
-        above: list[tuple[Path, Patterns | None]] = [(root, patterns) for patterns in everywhere]
-        parts = path.relative_to(root).parts
-        if parts[0] == ".git":
+        if path.relative_to(root).parts[0] == ".git":
             return "it is part of git's own data"
-        folder = root
-        for number, part in enumerate(parts):
-            above.append((folder, self._patterns(folder / ".gitignore")))
-            is_file = number == len(parts) - 1
-            reason = _last_verdict(above, folder / part, is_file=is_file)
-            if reason is not None:
-                return reason  # nothing below an ignored folder can be taken back in
-            folder = folder / part
-        return None
+        everywhere = (self._global_ignore, _info_exclude(root))
+        return _reason(
+            root,
+            path,
+            lambda folder: self._patterns(folder / ".gitignore"),
+            [self._patterns(file) for file in everywhere if file is not None],
+        )
 
     def _root_of(self, path: Path) -> Path | None:
         return next((root for root in self._roots if path.is_relative_to(root)), None)
@@ -133,28 +114,11 @@ class Exclusions:
         stamp = (status.st_mtime_ns, status.st_size)
         known = self._files.get(file)
         if known is None or known[0] != stamp:
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            text = file.read_text(encoding="utf-8", errors="replace")
             if len(self._files) >= _MAX_CACHED:
                 self._files.clear()
-            known = self._files[file] = (stamp, compile_patterns(lines, origin=str(file)))
+            known = self._files[file] = (stamp, Patterns.of_text(text, origin=str(file)))
         return known[1]
-
-
-def compile_patterns(lines: Sequence[str], *, origin: str) -> Patterns:
-    """Compile lines of gitignore(5) syntax. A line that is no pattern is passed over, as git does."""
-    from pathspec import GitIgnoreSpec  # 20 ms: not needed to answer `initialize`
-    from pathspec.patterns.gitignore import GitIgnorePatternError
-
-    usable: list[str] = []
-    for line in lines:
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            GitIgnoreSpec.from_lines([line])
-        except GitIgnorePatternError:
-            continue
-        usable.append(line)
-    return Patterns(origin, tuple(usable), GitIgnoreSpec.from_lines(usable))
 
 
 def repository_root(path: Path) -> Path | None:
@@ -187,15 +151,35 @@ def _info_exclude(root: Path) -> Path | None:
     return folder / "info" / "exclude"
 
 
-def _last_verdict(above: Sequence[tuple[Path, Patterns | None]], path: Path, *, is_file: bool) -> str | None:
-    """The reason if the last pattern that names `path` ignores it: deeper files win over outer ones."""
-    for folder, patterns in reversed(above):
-        if patterns is None:
-            continue
-        inside = path.relative_to(folder).as_posix() + ("" if is_file else "/")
-        verdict = patterns.verdict(inside)
+def _reason(
+    root: Path,
+    path: Path,
+    patterns_of: Callable[[Path], Patterns | None],
+    everywhere: Sequence[Patterns | None] = (),
+) -> str | None:
+    """Walk from `root` down to `path`: the reason if it, or a folder on the way, is ignored.
+
+    Of several patterns the last one counts, those of an inner folder after those of the outer ones.
+    """
+    known: list[tuple[Path, Patterns]] = [(root, patterns) for patterns in everywhere if patterns]
+    folder = root
+    parts = path.relative_to(root).parts
+    for number, part in enumerate(parts, start=1):
+        here = patterns_of(folder)
+        if here is not None:
+            known.append((folder, here))
+        folder = folder / part
+        reason = _last_verdict(known, folder, is_folder=number < len(parts))
+        if reason is not None:
+            return reason  # nothing below an ignored folder can be taken back in
+    return None
+
+
+def _last_verdict(known: Sequence[tuple[Path, Patterns]], path: PurePath, *, is_folder: bool) -> str | None:
+    for folder, patterns in reversed(known):
+        verdict = patterns.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
         if verdict is not None:
-            return f'"{verdict[1]}" in {patterns.origin}' if verdict[0] else None
+            return None if verdict.negated else f'"{verdict.line}" in {patterns.origin}'
     return None
 
 

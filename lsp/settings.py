@@ -297,9 +297,10 @@ def _checked(info: SettingInfo, value: Any, layer: Layer, current: Any) -> _Acce
         return f"{layer.source}: {info.key} = {_shown(value)}: expected {info.expected}"
     converted = info.rule.convert(value)
     if not layer.trusted and info.reach == "adds_only":
-        # "!glob" would lift an exclusion that the user relies on.
-        added = (item for item in converted if item not in current and not item.startswith("!"))
-        converted = (*current, *added)
+        lifted = [item for item in converted if item.startswith("!")]
+        if lifted:
+            return f"{layer.source}: {info.key} = {_shown(lifted)}: a project's file may add, not take away"
+        converted = (*current, *(item for item in converted if item not in current))
     return _Accepted(converted)
 
 

@@ -1,0 +1,167 @@
+"""Patterns in .gitignore's syntax, matched as git matches them (gitignore(5), git's wildmatch.c).
+
+A verdict is about one file or folder itself, never about what lies in it: whoever asks walks down
+from the top, and what is in an ignored folder is ignored. (pathspec lets a pattern for a folder also
+match all below it; then `!a/` would take back what `?` ignores as `a/b`, and `b/**` ignores `b`.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_CLASSES = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": " \\t",
+    "cntrl": "\\x00-\\x1f\\x7f",
+    "digit": "0-9",
+    "graph": "\\x21-\\x7e",
+    "lower": "a-z",
+    "print": "\\x20-\\x7e",
+    "punct": "!-/:-@\\[-`{-~",
+    "space": "\\s",
+    "upper": "A-Z",
+    "xdigit": "0-9a-fA-F",
+}
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One line. `regex` matches a whole path below the pattern's folder, without a slash at its end."""
+
+    line: str
+    negated: bool
+    folders_only: bool
+    regex: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The patterns of one file or setting in their order; `origin` names it in reasons."""
+
+    origin: str
+    patterns: tuple[Pattern, ...]
+
+    @classmethod
+    def of_lines(cls, lines: Sequence[str], *, origin: str, ignore_case: bool = False) -> Patterns:
+        """Parse lines; comments, blank lines and what git would never match are left out."""
+        parsed = (parse(line, ignore_case=ignore_case) for line in lines)
+        return cls(origin, tuple(pattern for pattern in parsed if pattern is not None))
+
+    @classmethod
+    def of_text(cls, text: str, *, origin: str) -> Patterns:
+        """Parse a .gitignore file's text."""
+        return cls.of_lines(text.removeprefix("\ufeff").split("\n"), origin=origin)
+
+    def verdict(self, path: str, *, is_folder: bool) -> Pattern | None:
+        """The last pattern that names a /-separated path; ignored if it is not negated."""
+        for pattern in reversed(self.patterns):
+            if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(path):
+                return pattern
+        return None
+
+
+def parse(line: str, *, ignore_case: bool = False) -> Pattern | None:
+    """Parse one line; None if it is blank, a comment, or no pattern that could match."""
+    line = line.removesuffix("\r")
+    glob = re.sub(r"(?<!\\) +$", "", line)
+    negated = glob.startswith("!")
+    glob = glob[1:] if negated else glob
+    if not glob or (glob.startswith("#") and not negated):
+        return None
+    folders_only = glob.endswith("/")
+    glob = glob.removesuffix("/")
+    anchored = "/" in glob
+    glob = glob.removeprefix("/")
+    expression = _translate(glob)
+    if not glob or expression is None:
+        return None
+    if not anchored:
+        expression = f"(?:.*/)?{expression}"
+    flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
+    return Pattern(line, negated, folders_only, re.compile(expression, flags))
+
+
+def _translate(glob: str) -> str | None:
+    """A regular expression for a glob's path; None for one that git never matches."""
+    parts = glob.split("/")
+    pieces: list[str] = []
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        if part == "**" and len(parts) > 1:
+            # Before a slash: no folder or any number of them; at the end: all that is inside.
+            pieces.append(".+" if last else "(?:.+/)?")
+            continue
+        translated = _translate_part(part)
+        if translated is None:
+            return None
+        pieces.append(translated if last else f"{translated}/")
+    return "".join(pieces)
+
+
+def _translate_part(part: str) -> str | None:
+    pieces: list[str] = []
+    at = 0
+    while at < len(part):
+        character = part[at]
+        at += 1
+        if character == "*":
+            pieces.append("[^/]*")
+        elif character == "?":
+            pieces.append("[^/]")
+        elif character == "[":
+            end = _class_end(part, at)
+            if end is None:
+                return None
+            pieces.append(_class(part[at:end]))
+            at = end + 1
+        elif character == "\\":
+            if at == len(part):
+                return None
+            pieces.append(re.escape(part[at]))
+            at += 1
+        else:
+            pieces.append(re.escape(character))
+    return "".join(pieces)
+
+
+def _class_end(part: str, start: int) -> int | None:
+    """Where the bracket that closes a class stands; `start` is behind the opening one."""
+    at = start + (part[start : start + 1] in ("!", "^"))
+    at += part[at : at + 1] == "]"  # the first one stands for itself
+    while at < len(part):
+        if part.startswith("[:", at) and ":]" in part[at + 2 :]:
+            at = part.index(":]", at + 2) + 2
+        elif part[at] == "]":
+            return at
+        else:
+            at += 2 if part[at] == "\\" else 1
+    return None
+
+
+def _class(content: str) -> str:
+    """The expression for the content of a bracketed class, which never matches a slash."""
+    negated = content[:1] in ("!", "^")
+    members = "".join(_members(content[1:] if negated else content))
+    if not members:
+        return "[^/]" if negated else "(?!)"
+    return f"(?!/)[{'^' if negated else ''}{members}]"
+
+
+def _members(content: str) -> Iterator[str]:
+    tokens = re.findall(r"\[:[a-z]*:\]|\\.|.", content, re.DOTALL)
+    at = 0
+    while at < len(tokens):
+        token = tokens[at]
+        if token.startswith("[:") and len(token) > 1:
+            yield _CLASSES.get(token[2:-2], "")
+        elif tokens[at + 1 : at + 2] == ["-"] and at + 2 < len(tokens):
+            low, high = token[-1], tokens[at + 2][-1]
+            # Of a range that is upside down, git still takes the first character.
+            yield f"{re.escape(low)}-{re.escape(high)}" if low <= high else re.escape(low)
+            at += 2
+        else:
+            yield re.escape(token[-1])
+        at += 1
