@@ -84,7 +84,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             optimizer=load_file(path / OPTIMIZER_FILE),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResumeError(f"{path} is not a readable checkpoint ({error}): delete it to use an older one") from error
+        raise ResumeError(
+            f"{path} is not a readable checkpoint ({error}): delete it to use an older one"
+        ) from error
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -53,7 +53,9 @@ def pretrain_command(
     train: Annotated[Path | None, typer.Option(help="Folder of training documents.")] = None,
     held_out: Annotated[Path | None, typer.Option(help="Folder of held-out documents.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="Folder of tokenizer.json.")] = None,
-    override: Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=JSON, replaces a value.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="TABLE.KEY=JSON, replaces a value.")
+    ] = None,
 ) -> None:
     """Train from nothing, or continue the run folder's newest checkpoint. Ctrl+C saves and stops."""
     from training.runs import start_pretraining
@@ -102,7 +104,9 @@ def infilling_command(
     if json_output:
         typer.echo(json.dumps(score))
     else:
-        typer.echo(f"exact match {100 * score['exact_match']:.1f} % of {score['n_problems']} ({score['order']})")
+        typer.echo(
+            f"exact match {100 * score['exact_match']:.1f} % of {score['n_problems']} ({score['order']})"
+        )
 
 
 @eval_app.command("loss")
@@ -123,7 +127,8 @@ def loss_command(
         typer.echo(json.dumps(losses))
         return
     for language, loss in losses.items():
-        typer.echo(f"{language:<20} {loss['bits_per_byte']:.3f} bits a byte  {loss['nats_per_token']:.3f} nats a token")
+        per_byte, per_token = loss["bits_per_byte"], loss["nats_per_token"]
+        typer.echo(f"{language:<20} {per_byte:.3f} bits a byte  {per_token:.3f} nats a token")
 
 
 def _changes(overrides: list[str], minutes: float | None, steps: int | None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class DataOptions:
     seq_len: int = 1_024
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=lambda: {"*": 1.0})
-    fim: FimOptions = FimOptions()
+    fim: FimOptions = field(default_factory=FimOptions)
 
     def __post_init__(self) -> None:
         if self.seq_len < 8:
@@ -56,7 +56,9 @@ def mixture(corpus: PackedCorpus, weights: Mapping[str, float], seq_len: int) ->
     large = sorted(name for name in corpus.shards if corpus.n_tokens(name) > seq_len + 1)
     unknown = sorted(set(weights) - set(corpus.shards) - {"*"})
     if unknown or not large:
-        raise PackingError(f"the corpus has {', '.join(large) or 'no language'}, but not {', '.join(unknown)}")
+        raise PackingError(
+            f"the corpus has {', '.join(large) or 'no language'}, but not {', '.join(unknown)}"
+        )
     rest = [name for name in large if name not in weights]
     rest_tokens = sum(corpus.n_tokens(name) for name in rest)
     shares = {name: weights[name] for name in large if name in weights}
@@ -69,7 +71,9 @@ def mixture(corpus: PackedCorpus, weights: Mapping[str, float], seq_len: int) ->
 class LanguageStream:
     """One language's samples: number j -> `seq_len` + 1 ids, epoch after epoch without end."""
 
-    def __init__(self, shards: list[PackedShard], *, end_id: int, seq_len: int, seed: tuple[int, ...]) -> None:
+    def __init__(
+        self, shards: list[PackedShard], *, end_id: int, seq_len: int, seed: tuple[int, ...]
+    ) -> None:
         self._shards, self._end_id, self._seq_len, self._seed = shards, end_id, seq_len, seed
         self._of_shard = np.repeat(np.arange(len(shards)), [shard.info.n_documents for shard in shards])
         self._in_shard = np.concatenate([np.arange(shard.info.n_documents) for shard in shards])

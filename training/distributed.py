@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 _PATIENCE = timedelta(minutes=30)  # a first step may compile for minutes on a busy machine
 
@@ -50,7 +50,9 @@ class Group:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.size
-        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, part in zip(
+            tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True
+        ):
             tensor.copy_(part.view_as(tensor))
 
     def total(self, values: Sequence[float]) -> list[float]:
@@ -68,7 +70,9 @@ def run_group(work: Callable[..., None], processes: int, *arguments: Any) -> Non
     Under torchrun this process is one of them; else they are started here (one runs in place).
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        dist.init_process_group("gloo" if not torch.cuda.is_available() else "cpu:gloo,cuda:nccl", timeout=_PATIENCE)
+        dist.init_process_group(
+            "gloo" if not torch.cuda.is_available() else "cpu:gloo,cuda:nccl", timeout=_PATIENCE
+        )
         try:
             work(Group(rank=dist.get_rank(), size=dist.get_world_size()), *arguments)
         finally:
@@ -79,10 +83,12 @@ def run_group(work: Callable[..., None], processes: int, *arguments: Any) -> Non
         return
     with tempfile.TemporaryDirectory(prefix="starcoder-train-") as folder:
         rendezvous = (Path(folder) / "rendezvous").as_uri()
-        mp.spawn(_member, (processes, rendezvous, work, arguments), nprocs=processes)  # type: ignore[no-untyped-call]
+        spawn(_member, (processes, rendezvous, work, arguments), nprocs=processes)  # type: ignore[no-untyped-call]
 
 
-def _member(rank: int, size: int, rendezvous: str, work: Callable[..., None], arguments: Sequence[Any]) -> None:
+def _member(
+    rank: int, size: int, rendezvous: str, work: Callable[..., None], arguments: Sequence[Any]
+) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=size, timeout=_PATIENCE)
     try:

@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tokenizers import Tokenizer as BackendTokenizer
-
 from model.fim_format import SPECIAL_TOKENS
-from training.errors import PackingError
+from model.tokenizer import Tokenizer
 
 
 class Encoding(Protocol):
@@ -33,30 +31,6 @@ class Encoding(Protocol):
         """Ids to text; bytes that are not UTF-8 become U+FFFD."""
 
 
-class FileEncoding:
-    """A tokenizer.json, without the caches that serving needs."""
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise PackingError(f"{path} does not exist: train a tokenizer first")
-        self._backend = BackendTokenizer.from_file(str(path))
-        self._backend.encode_special_tokens = True
-        self.vocab_size = self._backend.get_vocab_size()
-        ids = {token: self._backend.token_to_id(token) for token in SPECIAL_TOKENS}
-        missing = [token for token, token_id in ids.items() if token_id is None]
-        if missing:
-            raise PackingError(f"{path} lacks the special tokens {', '.join(missing)}")
-        self.special_ids: Mapping[str, int] = {token: int(i) for token, i in ids.items() if i is not None}
-
-    def encode(self, text: str) -> list[int]:
-        """Text to ids, none of them special."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Ids to text; bytes that are not UTF-8 become U+FFFD."""
-        return str(self._backend.decode(list(ids), skip_special_tokens=True))
-
-
 class ByteEncoding:
     """One id per byte, after the special tokens."""
 
@@ -75,7 +49,5 @@ class ByteEncoding:
 
 
 def open_encoding(tokenizer: Path | None) -> Encoding:
-    """The tokenizer.json at a path or in a folder; bytes when there is none."""
-    if tokenizer is None:
-        return ByteEncoding()
-    return FileEncoding(tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer)
+    """The tokenizer.json of a folder; bytes when there is none. Raises TokenizerError."""
+    return ByteEncoding() if tokenizer is None else Tokenizer.from_folder(tokenizer)

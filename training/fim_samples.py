@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ class FimTransform:
     def fragments(self, ids: npt.NDArray[Any]) -> Iterable[list[int]]:
         """Split at end-of-document, which belongs to no fragment; a fragment may be empty."""
         bounds = [-1, *np.flatnonzero(ids == self._end).tolist(), len(ids)]
-        for before, after in zip(bounds, bounds[1:], strict=False):
+        for before, after in pairwise(bounds):
             yield ids[before + 1 : after].tolist()
 
     def fragment(self, ids: list[int], rng: np.random.Generator) -> list[int]:

@@ -32,7 +32,11 @@ class Optimizers:
             adjust_lr_fn="match_rms_adamw",
         )
         self._adamw = torch.optim.AdamW(
-            list(self._others.values()), lr=recipe.adamw_lr, betas=recipe.adamw_betas, weight_decay=0.0, fused=True
+            list(self._others.values()),
+            lr=recipe.adamw_lr,
+            betas=recipe.adamw_betas,
+            weight_decay=0.0,
+            fused=True,
         )
 
     def step(self, lr_factor: float) -> None:
@@ -40,7 +44,7 @@ class Optimizers:
         for optimizer, lr in ((self._muon, self._recipe.muon_lr), (self._adamw, self._recipe.adamw_lr)):
             for group in optimizer.param_groups:
                 group["lr"] = lr * lr_factor
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]  # Muon's is not annotated
 
     def zero_grad(self) -> None:
         """Forget the gradients and free their memory."""
@@ -59,15 +63,15 @@ class Optimizers:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of `state`. Raises ResumeError when a name is foreign."""
         homes: dict[str, tuple[torch.optim.Optimizer, Tensor]] = {}
-        for optimizer, named in ((self._muon, self._matrices), (self._adamw, self._others)):
-            homes.update({name: (optimizer, parameter) for name, parameter in named.items()})
+        homes.update({name: (self._muon, parameter) for name, parameter in self._matrices.items()})
+        homes.update({name: (self._adamw, parameter) for name, parameter in self._others.items()})
         for key, value in state.items():
             name, _, what = key.rpartition("/")
             if name not in homes:
                 raise ResumeError(f"the checkpoint's optimizer has {key!r}, which this model does not")
-            optimizer, parameter = homes[name]
+            home, parameter = homes[name]
             kept = value if what == "step" else value.to(parameter.device)
-            optimizer.state[parameter][what] = kept.clone()
+            home.state[parameter][what] = kept.clone()
 
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:

@@ -107,8 +107,7 @@ def tokenizer_sha256(tokenizer: Path | None) -> str:
     """Identity of the tokenizer, so that shards of another one are never trained on."""
     if tokenizer is None:
         return "bytes"
-    path = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256((tokenizer / "tokenizer.json").read_bytes()).hexdigest()
 
 
 def _pack_file(path: Path, target: Path, tokenizer: Path | None, options: PackOptions) -> list[ShardInfo]:
@@ -125,14 +124,19 @@ def _pack_file(path: Path, target: Path, tokenizer: Path | None, options: PackOp
 
 
 def _records(path: Path) -> Iterator[dict[str, str]]:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with (
+        gzip.open(path, "rt", encoding="utf-8")
+        if path.suffix == ".gz"
+        else path.open(encoding="utf-8") as lines
+    ):
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
                 yield {key: record[key] for key in ("repository", "path", "language", "text", "sha256")}
             except (ValueError, KeyError) as error:
-                raise PackingError(f"{path}, line {number}: not a document of the corpus ({error!r})") from error
+                raise PackingError(
+                    f"{path}, line {number}: not a document of the corpus ({error!r})"
+                ) from error
 
 
 def tagged_ids(record: dict[str, str], encoding: Encoding, options: PackOptions) -> list[int]:
@@ -156,7 +160,9 @@ class _ShardBuilder:
         self.ids.append(np.asarray(ids, dtype=np.uint32))
         self.text_bytes.append(text_bytes)
 
-    def write(self, folder: Path, name: str, language: str, dtype: type[np.unsignedinteger[Any]]) -> ShardInfo:
+    def write(
+        self, folder: Path, name: str, language: str, dtype: type[np.unsignedinteger[Any]]
+    ) -> ShardInfo:
         tokens = np.concatenate(self.ids).astype(dtype)
         starts = np.cumsum([0, *(len(ids) for ids in self.ids)], dtype=np.int64)
         tokens.tofile(folder / f"{name}.tokens")
@@ -200,7 +206,9 @@ class PackedCorpus:
         except FileNotFoundError as error:
             raise PackingError(f"{folder / INDEX_FILE} does not exist: pack the corpus first") from error
         if index["format_version"] != FORMAT_VERSION:
-            raise PackingError(f"{folder} has format {index['format_version']}, not {FORMAT_VERSION}: pack again")
+            raise PackingError(
+                f"{folder} has format {index['format_version']}, not {FORMAT_VERSION}: pack again"
+            )
         if index["tokenizer_sha256"] != tokenizer_sha256(tokenizer):
             raise PackingError(f"{folder} was packed with another tokenizer than {tokenizer}: pack again")
         self.vocab_size = int(index["vocab_size"])

@@ -14,7 +14,7 @@ _SMOOTHING_SHARE = 0.02
 
 
 def plot_loss(log: Path, picture: Path) -> None:
-    """Training loss (raw and smoothed) and held-out bits per byte, over tokens. Nothing to plot: no picture."""
+    """Training loss (raw and smoothed) and held-out bits per byte, over tokens."""
     from matplotlib.figure import Figure  # slow to import; no pyplot, which would keep global state
 
     records = list(read_log(log))
@@ -43,7 +43,11 @@ def _plot_training(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
 def _plot_held_out(axes: Any, evaluations: Sequence[dict[str, Any]]) -> None:
     languages = sorted({name for record in evaluations for name in record["bits_per_byte"]})
     for language in languages:
-        points = [(r["tokens"] / 1e6, r["bits_per_byte"][language]) for r in evaluations if language in r["bits_per_byte"]]
+        points = [
+            (r["tokens"] / 1e6, r["bits_per_byte"][language])
+            for r in evaluations
+            if language in r["bits_per_byte"]
+        ]
         axes.plot(*zip(*points, strict=True), marker=".", label=language)
     axes.set(xlabel="million tokens", ylabel="bits a byte", title="held-out packages")
     axes.grid(alpha=0.3)

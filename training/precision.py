@@ -31,7 +31,9 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """`auto` is a GPU where there is one; a process of a group gets its own."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name, local_rank % torch.cuda.device_count()) if name == "cuda" else torch.device(name)
+    return (
+        torch.device(name, local_rank % torch.cuda.device_count()) if name == "cuda" else torch.device(name)
+    )
 
 
 def flops_per_token(config: ModelConfig, seq_len: int) -> float:

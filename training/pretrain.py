@@ -11,6 +11,7 @@ Shapes: B samples of a micro-batch, T ids a sample.
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import time
@@ -76,7 +77,9 @@ class Trainer:
 
     def __init__(self, group: Group, recipe: Recipe, paths: RunPaths) -> None:
         self._group, self._recipe, self._paths = group, recipe, paths
-        self._precision = Precision(device=pick_device(recipe.compute.device, group.rank), bf16=recipe.compute.bf16)
+        self._precision = Precision(
+            device=pick_device(recipe.compute.device, group.rank), bf16=recipe.compute.bf16
+        )
         self._encoding = open_encoding(paths.tokenizer)
         self._corpus = PackedCorpus(paths.packed_train, tokenizer=paths.tokenizer)
         self._held_out = PackedCorpus(paths.packed_held_out, tokenizer=paths.tokenizer)
@@ -97,7 +100,7 @@ class Trainer:
         self._peak_flops = self._group.total([peak_flops(self._precision)])[0]
         # Only the first process has a log: two would replace each other's file.
         first_only = RunLog(self._paths.run, resumed_step=self._state.step) if self._group.is_first else None
-        with _stop_on_signal(self._request_stop), first_only or nullcontext() as self._log:
+        with _StopOnSignal(self._request_stop), first_only or nullcontext() as self._log:
             checkpoint_at = evaluate_at = self._state.elapsed_s
             checkpoint_at += 60 * self._recipe.upkeep.checkpoint_minutes
             while True:
@@ -126,14 +129,16 @@ class Trainer:
             inputs, targets = (t.to(self._precision.device, non_blocking=True) for t in next(self._batches))
             with self._precision.autocast():
                 loss = self._loss(inputs, targets)
-            (loss / shape.accumulate).backward()
+            torch.autograd.backward(loss / shape.accumulate)
             losses.append(loss.detach())
         mean_loss = torch.stack(losses).mean().float()
         parameters = [p for p in self._model.parameters() if p.grad is not None]
         self._group.average([*(cast(Tensor, p.grad) for p in parameters), mean_loss])
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._recipe.optim.clip_norm)
         if not math.isfinite(float(mean_loss)):
-            raise DivergedError(f"the loss is {float(mean_loss)} at step {self._state.step}: lower the learning rates")
+            raise DivergedError(
+                f"the loss is {float(mean_loss)} at step {self._state.step}: lower the learning rates"
+            )
         factor = lr_factor(self._recipe.schedule, step=self._state.step, done=done)
         self._optimizers.step(factor)
         self._optimizers.zero_grad()
@@ -157,7 +162,12 @@ class Trainer:
         if self._log is None or state.step % self._recipe.upkeep.log_every_steps:
             return
         seq_len = self._recipe.stages[stage].seq_len
-        tokens = self._recipe.stages[stage].accumulate * self._recipe.stages[stage].micro_batch * self._group.size * seq_len
+        tokens = (
+            self._recipe.stages[stage].accumulate
+            * self._recipe.stages[stage].micro_batch
+            * self._group.size
+            * seq_len
+        )
         rate = tokens / step_s
         mfu = rate * flops_per_token(self._recipe.model, seq_len) / self._peak_flops
         record = {
@@ -187,7 +197,9 @@ class Trainer:
         """Go on with a stage's lengths and batches, from where the state says."""
         recipe, shape = self._recipe, self._recipe.stages[stage]
         if stage > 0 and self._state.stage_samples[stage] == 0:
-            extend_positions(self._model, trained=trained_positions(recipe, self._state), wanted=shape.seq_len)
+            extend_positions(
+                self._model, trained=trained_positions(recipe, self._state), wanted=shape.seq_len
+            )
         options = DataOptions(
             seq_len=shape.seq_len,
             # Another seed each stage: else a later one would begin with the text of the first.
@@ -199,7 +211,7 @@ class Trainer:
         order = _RankBatches(self._group, shape.micro_batch, self._state.stage_samples[stage])
         loader = DataLoader(
             samples,
-            batch_sampler=order,  # type: ignore[arg-type]  # any iterable of lists does
+            batch_sampler=order,
             num_workers=recipe.data.workers,
             pin_memory=self._precision.device.type == "cuda",
         )
@@ -266,12 +278,12 @@ def trained_positions(recipe: Recipe, state: RunState) -> int:
 
 def _check_same(checkpoint: Checkpoint, recipe: Recipe) -> None:
     # Through JSON's types, as the checkpoint's recipe went.
-    import json
-
     wanted = json.loads(json.dumps(recipe.to_dict(), default=str))
     changed = [key for key in wanted if key not in _MAY_CHANGE and wanted[key] != checkpoint.recipe.get(key)]
     if changed:
-        raise ResumeError(f"the run was started with another {changed[0]!r}: use its recipe or another run folder")
+        raise ResumeError(
+            f"the run was started with another {changed[0]!r}: use its recipe or another run folder"
+        )
 
 
 def _compiled(model: GPTBigCode) -> Callable[[Tensor, Tensor], Tensor]:
@@ -292,12 +304,14 @@ class _RankBatches:
             begin += self._group.size * self._micro_batch
 
 
-class _stop_on_signal:  # noqa: N801 - a context manager used like a function
+class _StopOnSignal:
     def __init__(self, request: Callable[[], None]) -> None:
         self._request = request
 
     def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {
+            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)
+        }
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

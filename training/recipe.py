@@ -20,7 +20,7 @@ from training.fim_samples import FimOptions
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecipe:
-    """Where documents and the tokenizer lie, and how they are mixed. Paths as given on the command line win."""
+    """Where documents and the tokenizer lie, and how they are mixed; the command line can name others."""
 
     train: str = "data/starter/train"
     held_out: str = "data/starter/held_out"
@@ -104,7 +104,7 @@ class Recipe:
     schedule: ScheduleRecipe
     seed: int = 0
     data: DataRecipe = DataRecipe()
-    fim: FimOptions = FimOptions()
+    fim: FimOptions = field(default_factory=FimOptions)
     optim: OptimRecipe = OptimRecipe()
     stages: tuple[StageRecipe, ...] = (StageRecipe(),)
     compute: ComputeRecipe = ComputeRecipe()
@@ -113,7 +113,9 @@ class Recipe:
     def __post_init__(self) -> None:
         starts = [stage.start for stage in self.stages]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1:
-            raise RecipeError(f"stages start at {starts}: the first at 0, each later than the one before, below 1")
+            raise RecipeError(
+                f"stages start at {starts}: the first at 0, each later than the one before, below 1"
+            )
         longest = max(stage.seq_len for stage in self.stages)
         if longest > self.model.n_positions:
             raise RecipeError(f"seq_len {longest} is beyond the model's n_positions {self.model.n_positions}")
@@ -140,7 +142,9 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     else:
         bundled = resources.files("training.recipes") / f"{name_or_path}.toml"
         if not bundled.is_file():
-            raise RecipeError(f"no recipe is named {name_or_path!r}: there are {', '.join(bundled_recipes())}")
+            raise RecipeError(
+                f"no recipe is named {name_or_path!r}: there are {', '.join(bundled_recipes())}"
+            )
         text = bundled.read_text(encoding="utf-8")
     try:
         values = tomllib.loads(text)
@@ -160,7 +164,8 @@ def bundled_recipes() -> list[str]:
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
     """Build and check a recipe. Raises RecipeError, which names the key."""
     try:
-        return _build(Recipe, values, "recipe")
+        recipe: Recipe = _build(Recipe, values, "recipe")
+        return recipe
     except ConfigError as error:
         raise RecipeError(f"model: {error}") from error
 

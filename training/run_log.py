@@ -27,7 +27,12 @@ class RunLog:
         _drop_after(self.path, resumed_step)
         self._file = self.path.open("a", encoding="utf-8")
         self._console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.1f} %"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.1f} %"),
+            TimeElapsedColumn(),
+        )
         self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._progress.add_task("starting", total=1.0)
         self._printed_at = 0.0
@@ -48,7 +53,9 @@ class RunLog:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._progress.stop()
         self._file.close()
 

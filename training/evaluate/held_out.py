@@ -61,7 +61,12 @@ def languages_to_score(corpus: PackedCorpus) -> list[str]:
 
 @torch.no_grad()
 def score_language(
-    model: GPTBigCode, corpus: PackedCorpus, language: str, end_id: int, options: ScoreOptions, precision: Precision
+    model: GPTBigCode,
+    corpus: PackedCorpus,
+    language: str,
+    end_id: int,
+    options: ScoreOptions,
+    precision: Precision,
 ) -> LanguageLoss:
     """Sum the loss over (this part of) a language's windows."""
     windows = list(_windows(corpus.shards[language], end_id, options))[options.part :: options.parts]

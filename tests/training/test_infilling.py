@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import save_checkpoint
+from model.config import ModelConfig
+from model.engine import Engine, load_engine
+from model.fim_format import FimOrder
+from model.transformer import GPTBigCode
+from training.errors import EvaluationError
+from training.evaluate.infilling import (
+    Problem,
+    complete_lines,
+    prompt_ids,
+    read_problems,
+    score_infilling,
+)
+from training.runs import evaluate_infilling
+from training.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
+
+HUMAN_EVAL = Path(__file__).parents[3] / "shared" / "data" / "human-eval-infilling"
+PROBLEMS = [
+    Problem(task_id=str(i), prefix="def f(x):\n" * (1 + i), suffix="    return x\n", line="    x = 1\n")
+    for i in range(5)
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model of random weights that leans to letters: its answers are arbitrary, but never empty."""
+    texts = ["def f(x):\n    x = 1\n    return x\n"] * 40
+    tokenizer = train_tokenizer(texts, TokenizerOptions(vocab_size=290))
+    save_tokenizer(tokenizer, tmp_path / "model")
+    config = ModelConfig(vocab_size=290, n_positions=128, n_embd=32, n_layer=2, n_head=2)
+    model = GPTBigCode(config)
+    model.init_weights(torch.Generator().manual_seed(2))
+    letters = [tokenizer.token_to_id(letter) for letter in "abcdef"]
+    with torch.no_grad():
+        model.transformer.ln_f.bias.copy_(300 * model.transformer.wte.weight[letters].mean(0))
+    save_checkpoint(tmp_path / "model", config, dict(model.state_dict()))
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def engine(folder: Path) -> Engine:
+    return load_engine(folder, device="cpu", quantize="none")
+
+
+def write_problems(path: Path, problems: list[Problem]) -> Path:
+    records = [
+        {"task_id": p.task_id, "prompt": p.prefix, "suffix": p.suffix, "canonical_solution": p.line}
+        for p in problems
+    ]
+    path.write_bytes(gzip.compress("".join(json.dumps(record) + "\n" for record in records).encode()))
+    return path
+
+
+@pytest.mark.parametrize("order", list(FimOrder))
+def test_what_the_model_says_is_an_exact_match(engine: Engine, order: FimOrder) -> None:
+    answers = complete_lines(engine, PROBLEMS, order)
+    assert all(answer.strip() for answer in answers)
+    right = [
+        Problem(task_id=p.task_id, prefix=p.prefix, suffix=p.suffix, line=f"  {answer}\n")
+        for p, answer in zip(PROBLEMS, answers, strict=True)
+    ]
+    score = score_infilling(engine, right, order)
+    assert score.exact_match == 1.0
+    assert score.exact_match_indented < 1.0
+    assert score_infilling(engine, PROBLEMS, order).exact_match == 0.0
+
+
+def test_a_batch_answers_as_one_at_a_time(engine: Engine) -> None:
+    together = complete_lines(engine, PROBLEMS, FimOrder.SPM)
+    assert all(together)
+    assert together == [complete_lines(engine, [problem], FimOrder.SPM)[0] for problem in PROBLEMS]
+
+
+def test_a_long_problem_keeps_what_is_next_to_the_hole(engine: Engine) -> None:
+    tokenizer = engine.tokenizer
+    problem = Problem(
+        task_id="long", prefix="a = 1\n" * 500 + "here", suffix="there\n" + "b = 2\n" * 500, line=""
+    )
+    ids = prompt_ids(tokenizer, problem, FimOrder.PSM, 60)
+    assert len(ids) == 60
+    middle, suffix = ids.index(tokenizer.fim_middle_id), ids.index(tokenizer.fim_suffix_id)
+    assert middle == 59
+    assert tokenizer.decode(ids[1:suffix]).endswith("here")
+    assert tokenizer.decode(ids[suffix + 1 : middle]).startswith("there")
+
+
+def test_the_command_gives_exact_match_and_orders(folder: Path, tmp_path: Path) -> None:
+    path = write_problems(tmp_path / "problems.jsonl.gz", PROBLEMS)
+    score = evaluate_infilling(str(folder), path, "psm", limit=3)
+    assert score["exact_match"] == 0.0
+    assert (score["n_problems"], score["order"], score["model"]) == (3, "psm", str(folder))
+    with pytest.raises(EvaluationError, match="expected spm or psm"):
+        evaluate_infilling(str(folder), path, "mps")
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n')
+    with pytest.raises(EvaluationError, match=r"a\.jsonl"):
+        read_problems(tmp_path / "a.jsonl")
+    with pytest.raises(EvaluationError, match=r"b\.jsonl"):
+        read_problems(tmp_path / "b.jsonl.gz")
+
+
+@pytest.mark.skipif(not HUMAN_EVAL.is_dir(), reason="HumanEval infilling is not beside this checkout")
+def test_the_published_problems_are_read() -> None:
+    path = HUMAN_EVAL / "HumanEval-SingleLineInfilling.jsonl.gz"
+    assert len(read_problems(path)) == 1_033
+    some = read_problems(path, limit=100)
+    assert len({problem.task_id for problem in some}) == 100
+    assert all(problem.line.strip() for problem in some)

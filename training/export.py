@@ -1,0 +1,75 @@
+"""A checkpoint of a run as a model folder that the engine and transformers load.
+
+Positions that were never trained are cut off, so that the shipped context is one the model knows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import save_checkpoint
+from model.config import ModelConfig
+from model.quantize import Scheme
+from model.tokenizer import Tokenizer
+from training.checkpointing import Checkpoint, checkpoints, load_checkpoint
+from training.errors import TrainingError
+from training.recipe import Recipe, recipe_from_dict
+
+MAX_SHARD_BYTES = 16 * 10**6  # no file of the repository is larger
+_POSITIONS = "transformer.wpe.weight"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export was made of."""
+
+    config: ModelConfig
+    checkpoint: Checkpoint
+    recipe: Recipe
+
+
+def newest_checkpoint(run: Path) -> Checkpoint:
+    """The last complete checkpoint of a run folder. Raises TrainingError when there is none."""
+    found = checkpoints(run / "checkpoints")
+    if not found:
+        raise TrainingError(f"{run} holds no checkpoint: train first")
+    return load_checkpoint(found[-1])
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint, target: Path, tokenizer: Path, scheme: Scheme = Scheme.NONE
+) -> Exported:
+    """Write config.json, weights (bf16, or int8 by row) and tokenizer.json into `target`."""
+    recipe = recipe_from_dict(checkpoint.recipe)
+    vocabulary = Tokenizer.from_folder(tokenizer).vocab_size
+    if vocabulary > recipe.model.vocab_size:
+        raise TrainingError(f"{tokenizer} has {vocabulary} tokens, the model {recipe.model.vocab_size}")
+    n_positions = _trained_positions(recipe, checkpoint)
+    config = replace(recipe.model, n_positions=n_positions)
+    state = {name: _cut(name, tensor, n_positions) for name, tensor in checkpoint.model.items()}
+    save_checkpoint(
+        target,
+        config,
+        {name: tensor.to(torch.bfloat16) for name, tensor in state.items()},
+        scheme=scheme,
+        max_shard_bytes=MAX_SHARD_BYTES,
+    )
+    shutil.copyfile(tokenizer / "tokenizer.json", target / "tokenizer.json")
+    return Exported(config=config, checkpoint=checkpoint, recipe=recipe)
+
+
+def _trained_positions(recipe: Recipe, checkpoint: Checkpoint) -> int:
+    stages = zip(recipe.stages, checkpoint.state.stage_samples, strict=True)
+    trained = [stage.seq_len for stage, samples in stages if samples]
+    if not trained:
+        raise TrainingError("the checkpoint is from before the first step: train first")
+    return max(trained)
+
+
+def _cut(name: str, tensor: Tensor, n_positions: int) -> Tensor:
+    return tensor[:n_positions] if name == _POSITIONS else tensor

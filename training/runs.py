@@ -1,0 +1,112 @@
+"""The whole of a command: recipe to packed shards to a run, run to a model folder, model to scores.
+
+Everything `training.cli` calls. Knows where things lie; how they are made is the other modules'.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from model.hub import resolve
+from training.errors import EvaluationError
+from training.packing import INDEX_FILE, PackedCorpus, PackOptions, ShardInfo, pack
+from training.recipe import load_recipe
+
+PACKED_FOLDER = "packed"
+
+
+def pack_with_progress(source: Path, target: Path, tokenizer: Path, processes: int) -> list[ShardInfo]:
+    """`pack` with a bar on stderr."""
+    with _bar(f"packing {source}") as progress:
+        return pack(source, target, tokenizer, PackOptions(processes=processes), progress)
+
+
+def start_pretraining(recipe_name: str, run: Path, changes: Mapping[str, Any]) -> None:
+    """Pack what the recipe names, unless it is packed already, then train or continue `run`."""
+    from training.pretrain import RunPaths, pretrain
+
+    recipe = load_recipe(recipe_name, changes)
+    tokenizer = Path(recipe.data.tokenizer)
+    packed = {split: run / PACKED_FOLDER / split for split in ("train", "held_out")}
+    for split, source in (("train", recipe.data.train), ("held_out", recipe.data.held_out)):
+        if not (packed[split] / INDEX_FILE).is_file():
+            pack_with_progress(Path(source), packed[split], tokenizer, max(1, (os.cpu_count() or 2) - 1))
+    pretrain(
+        recipe,
+        RunPaths(
+            run=run, packed_train=packed["train"], packed_held_out=packed["held_out"], tokenizer=tokenizer
+        ),
+    )
+
+
+def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> None:
+    """Write the newest checkpoint of `run` as a model folder; `number_format` is bf16 or int8."""
+    from model.quantize import Scheme
+    from training.export import export_checkpoint, newest_checkpoint
+
+    schemes = {"bf16": Scheme.NONE, "int8": Scheme.INT8}
+    if number_format not in schemes:
+        raise EvaluationError(f"quantize = {number_format!r}: expected bf16 or int8")
+    export_checkpoint(newest_checkpoint(run), target, tokenizer, schemes[number_format])
+
+
+def evaluate_infilling(model: str, problems: Path, order: str, limit: int | None = None) -> dict[str, Any]:
+    """Exact match of a model by name or folder: `exact_match`, `n_problems`, `order`, `model`."""
+    from model.engine import load_engine
+    from model.fim_format import FimOrder
+    from training.evaluate.infilling import read_problems, score_infilling
+
+    if order not in list(FimOrder):
+        raise EvaluationError(f"order = {order!r}: expected spm or psm")
+    wanted = read_problems(problems, limit)
+    engine = load_engine(resolve(model).folder)
+    with _bar("infilling") as progress:
+        score = score_infilling(engine, wanted, FimOrder(order), progress)
+    return {"model": model, **score.to_dict()}
+
+
+def evaluate_loss(model: str, held_out: Path, tokens_per_language: int) -> dict[str, dict[str, float]]:
+    """Held-out loss of a model folder by language, over shards packed with the same tokenizer."""
+    import torch
+
+    from model.checkpoint import load_checkpoint
+    from model.device import Placement
+    from model.quantize import Scheme
+    from model.tokenizer import Tokenizer
+    from training.evaluate.held_out import ScoreOptions, languages_to_score, score_language
+    from training.precision import Precision, pick_device
+
+    folder = resolve(model).folder
+    device = pick_device("auto")
+    # fp32 arithmetic: the figure is the weights', not the number format's.
+    placement = Placement(device=device, dtype=torch.float32, scheme=Scheme.NONE, reason="evaluation")
+    loaded = load_checkpoint(folder, placement)
+    corpus = PackedCorpus(held_out, tokenizer=folder)
+    end_id = Tokenizer.from_folder(folder).eos_id
+    options = ScoreOptions(seq_len=loaded.config.n_positions, tokens_per_language=tokens_per_language)
+    precision = Precision(device=device, bf16=False)
+    losses: dict[str, dict[str, float]] = {}
+    for language in languages_to_score(corpus):
+        loss = score_language(loaded, corpus, language, end_id, options, precision)
+        losses[language] = {
+            **asdict(loss),
+            "bits_per_byte": loss.bits_per_byte,
+            "nats_per_token": loss.nats_per_token,
+        }
+    return losses
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
