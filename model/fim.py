@@ -205,7 +205,7 @@ def _steady_size(chunks: Chunks, room: int) -> int:
     Typing can make a line shorter in tokens (two of them merge): without the rounding, the window
     would move forth and back.
     """
-    step = max(1, room // 16)
+    step = max(1, room // 64)
     return _size(chunks[:-1]) + (len(chunks[-1]) // step + 1) * step
 
 
