@@ -58,7 +58,7 @@ class Kept:
         return any(self._fits(alternative, now) for alternative in self.generation.alternatives)
 
     def _fits(self, alternative: Alternative, now: DocumentState) -> bool:
-        if alternative.is_given_up or (self.generation.finished and not alternative.is_finished):
+        if alternative.is_given_up or (self.generation.is_ending and not alternative.is_finished):
             return False
         offer = Offer(state=self.origin, text=alternative.text, finished=alternative.is_finished)
         match = type_through(offer, now)
@@ -218,15 +218,17 @@ class Completer:
         """Read a generation from the place of `ask` until nothing more of it matters."""
         generation = kept.generation
         readings = self._readings(kept, ask)
+        texts: set[str] = set()
         with generation.reader(), self._board.busy():
             async with aclosing(generation.progress()) as progress:
                 async for _ in progress:
                     for reading, alternative in zip(readings, generation.alternatives, strict=True):
                         update = reading.look(alternative, ended=generation.finished)
-                        if update is not None:
-                            if update.done:
-                                generation.conclude(reading.index, "length" if update.item else "cancelled")
-                            yield await self._checked(update)
+                        if update is None:
+                            continue
+                        if update.done:
+                            generation.conclude(reading.index, "length" if update.item else "cancelled")
+                        yield await self._checked(update, texts)
                     if all(reading.done for reading in readings):
                         return
 
@@ -246,15 +248,20 @@ class Completer:
             for index in range(len(kept.generation.alternatives))
         ]
 
-    async def _checked(self, update: Update) -> Update:
-        """Count what is kept back, and put an item through the checks."""
-        item = update.item
+    async def _checked(self, update: Update, texts: set[str]) -> Update:
+        """Put an item through the checks, and count what is kept back. `texts` are the items so far."""
+        item, dropped_by = update.item, update.dropped_by
+        if item is not None and item.text in texts:
+            item, dropped_by = None, "the same as another"
         for check in self.checks:
             if item is not None and (item := await check(item)) is None:
-                update = replace(update, shown="", item=None, dropped_by=getattr(check, "__name__", "check"))
-        if update.dropped_by is not None:
-            self._book.not_shown(update.dropped_by)
-        return update if item is None else replace(update, item=item)
+                dropped_by = getattr(check, "__name__", "check")
+        if item is not None:
+            texts.add(item.text)
+        elif update.done:
+            self._book.not_shown(dropped_by or "")
+            return replace(update, shown="", item=None, dropped_by=dropped_by)
+        return replace(update, item=item)
 
     def _account(self, generation: Generation, clock: _Clock, *, is_new: bool) -> None:
         """Enter a finished answer into the book and the status."""

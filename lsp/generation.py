@@ -51,6 +51,7 @@ class Generation:
         self.error: BaseException | None = None
         self.timings: Mapping[str, float] = {}
         self.finished = False
+        self._is_cancelled = False
         self._n_readers = 0
         self._grace: asyncio.TimerHandle | None = None
         self._change = asyncio.Event()
@@ -58,13 +59,18 @@ class Generation:
         # Not a `finally` of the task: one that is cancelled before its first step never runs any.
         self._task.add_done_callback(self._ended)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more will come, or it is too late to read on."""
+        return self.finished or self._is_cancelled
+
     def conclude(self, index: int, finish_reason: str) -> None:
         """Enough of an alternative is read: once that holds for all, a running engine is told."""
         if self.alternatives[index].finish_reason is not None:
             return
         self.alternatives[index].finish_reason = finish_reason
         if all(each.finish_reason for each in self.alternatives):
-            self._task.cancel()
+            self._cancel()
 
     async def progress(self) -> AsyncGenerator[None, None]:
         """Yield now and after each change, until the end (a failure is in `error`)."""
@@ -87,17 +93,21 @@ class Generation:
         finally:
             self._n_readers -= 1
             if not self._n_readers and not self.finished:
-                self._grace = asyncio.get_running_loop().call_later(GRACE_S, self._task.cancel)
+                self._grace = asyncio.get_running_loop().call_later(GRACE_S, self._cancel)
 
     def stop_if_unread(self) -> None:
         """End now instead of after the grace time: the document has moved on elsewhere."""
         if not self._n_readers:
-            self._task.cancel()
+            self._cancel()
 
     async def stop(self) -> None:
         """End now, whoever reads, and wait until the engine has been told."""
-        self._task.cancel()
+        self._cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        self._task.cancel()
 
     async def _collect(self, deltas: AsyncGenerator[CompletionDelta, None]) -> None:
         try:

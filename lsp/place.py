@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from lsp.documents import Document, columns_of
 
-LINES_BEFORE = 400
+LINES_BEFORE = 200
 LINES_AFTER = 100
-MAX_CHARS_BEFORE = 24_576
+MAX_CHARS_BEFORE = 12_288
 MAX_CHARS_AFTER = 8_192
 
 
