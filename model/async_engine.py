@@ -8,12 +8,13 @@ gone within one step.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 
 from model.engine import Engine, Handle
-from model.errors import EngineUnavailableError, ModelError
+from model.errors import EngineUnavailableError
 from model.generation import Delta, EngineStats, GenerationRequest
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class _Stream:
 
     def put(self, event: _Event) -> None:
         """Called by the step thread."""
-        self._loop.call_soon_threadsafe(self.events.put_nowait, event)
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody reads any more
+            self._loop.call_soon_threadsafe(self.events.put_nowait, event)
 
 
 class AsyncEngine:
@@ -120,7 +122,7 @@ class AsyncEngine:
             return
         try:
             stream.handle = self.engine.submit(stream.request)
-        except ModelError as error:
+        except Exception as error:  # this stream's caller gets it; the thread must live on
             stream.put(error)
             return
         self._streams[stream.handle] = stream

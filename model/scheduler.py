@@ -100,18 +100,19 @@ class Scheduler:
         sequence.lease = None
 
     def _admit(self) -> None:
-        while self.waiting and len(self.running) < self._max_batch:
-            sequence = self.waiting[0]
+        for sequence in list(self.waiting):
+            if len(self.running) == self._max_batch:
+                return
             # The last token is always computed: its logits choose the first new one.
             wanted = sequence.prompt[:-1]
             if self._better_to_wait(wanted):
-                return
+                continue
             lease = self.cache.lease(wanted)
             n_more = sequence.capacity - len(lease.slots)
             if n_more > self.cache.available:
                 self.cache.release(lease)
-                return
-            self.waiting.popleft()
+                return  # nobody overtakes a sequence that waits for room: it would never get it
+            self.waiting.remove(sequence)
             sequence.lease = lease
             sequence.slots = np.concatenate([lease.slots, self.cache.take(n_more)])
             sequence.n_computed = sequence.n_cached = len(lease.slots)
