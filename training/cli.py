@@ -86,6 +86,26 @@ def export_command(
     typer.echo(f"{target}")
 
 
+@train_app.command("publish")
+def publish_command(
+    run: RunFolder,
+    target: Annotated[Path, typer.Argument(help="Model folder to write; its name is the model's.")],
+    packed: Annotated[Path, typer.Option(help="Folder of the packed shards, train and held_out.")],
+    notices: Annotated[Path, typer.Option(help="Corpus folder with NOTICE.md and LICENSES.txt.")],
+    problems: Annotated[Path, typer.Option(help="HumanEval infilling problems, .jsonl or .jsonl.gz.")],
+    tokenizer: Annotated[Path, typer.Option(help="Folder of tokenizer.json.")],
+) -> None:
+    """Export, measure and write the model card."""
+    from training.runs import Publication, publish_run
+
+    source = Publication(run=run, packed=packed, notices=notices, problems=problems, tokenizer=tokenizer)
+    try:
+        publish_run(source, target)
+    except (TrainingError, ModelError) as error:
+        raise _fail(error) from error
+    typer.echo(f"{target}")
+
+
 @eval_app.command("infilling")
 def infilling_command(
     model: Annotated[str, typer.Option(help="A bundled name or a model folder.")],

@@ -6,9 +6,10 @@ Everything `training.cli` calls. Knows where things lie; how they are made is th
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from model.hub import resolve
 from training.errors import EvaluationError
 from training.packing import INDEX_FILE, PackedCorpus, PackOptions, ShardInfo, pack
 from training.recipe import load_recipe
+from training.run_log import LOG_FILE
 
 PACKED_FOLDER = "packed"
 
@@ -56,6 +58,39 @@ def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> 
     if number_format not in schemes:
         raise EvaluationError(f"quantize = {number_format!r}: expected bf16 or int8")
     export_checkpoint(newest_checkpoint(run), target, tokenizer, schemes[number_format])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What `publish_run` reads: a run, its packed shards, the corpus's notices, the problems to score."""
+
+    run: Path
+    packed: Path
+    notices: Path
+    problems: Path
+    tokenizer: Path
+    held_out_tokens: int = 400_000
+
+
+def publish_run(source: Publication, target: Path) -> None:
+    """Export, measure and describe a model: `target` is then complete, licences included.
+
+    `notices` is the folder of NOTICE.md and LICENSES.txt. Raises TrainingError.
+    """
+    from training.export import export_checkpoint, newest_checkpoint
+    from training.model_card import Measured, write_card
+    from training.pretrain import PICTURE_FILE
+
+    exported = export_checkpoint(newest_checkpoint(source.run), target, source.tokenizer)
+    for file in (source.run / PICTURE_FILE, source.notices / "LICENSES.txt"):
+        shutil.copyfile(file, target / file.name)
+    measured = Measured(
+        losses=evaluate_loss(str(target), source.packed / "held_out", source.held_out_tokens),
+        infilling=[evaluate_infilling(str(target), source.problems, order) for order in ("spm", "psm")],
+    )
+    corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
+    notice = (source.notices / "NOTICE.md").read_text(encoding="utf-8")
+    write_card(target, target.name, exported, source.run / LOG_FILE, corpus, notice, measured)
 
 
 def evaluate_infilling(model: str, problems: Path, order: str, limit: int | None = None) -> dict[str, Any]:

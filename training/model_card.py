@@ -1,0 +1,137 @@
+"""The README.md of a trained model: what it is, what it saw, how good it is, what it cannot do.
+
+Everything in it comes from the run's own files and measurements that are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.export import Exported
+from training.packing import PackedCorpus
+from training.precision import flops_per_token
+from training.run_log import read_log
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """`losses`: by language, as `training.runs.evaluate_loss` gives; `infilling`: one entry an order."""
+
+    losses: Mapping[str, Mapping[str, float]]
+    infilling: Sequence[Mapping[str, Any]]
+
+
+def write_card(
+    target: Path,
+    name: str,
+    exported: Exported,
+    log: Path,
+    corpus: PackedCorpus,
+    notice: str,
+    measured: Measured,
+) -> None:
+    """Write `target/README.md`. `notice` is the corpus's table of packages and licences (Markdown)."""
+    sections = [
+        _head(name),
+        _what(name, exported),
+        _quality(measured),
+        _training(exported, log),
+        _data(exported, corpus, notice),
+    ]
+    (target / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _head(name: str) -> str:
+    front = ("license: apache-2.0", "library_name: transformers", "pipeline_tag: text-generation")
+    return "\n".join(["---", *front, "---", "", f"# {name}"])
+
+
+def _what(name: str, exported: Exported) -> str:
+    config = exported.config
+    return f"""A very small code completion model of the StarCoder architecture (GPTBigCode), trained from
+nothing by this repository's `training/` on permissively licensed packages.
+
+| | |
+|---|---|
+| parameters | {config.n_parameters:,} (token embedding tied to the output) |
+| layers × hidden × heads | {config.n_layer} × {config.n_embd} × {config.n_head}, multi-query attention |
+| context | {config.n_positions:,} learned positions |
+| vocabulary | {config.vocab_size:,}, byte-level BPE, StarCoder's 19 special tokens at ids 0 to 18 |
+| weights | safetensors, read by this repository's engine and by transformers |
+
+**What to expect.** It is here so that completions work out of the box on any machine, without a
+download: it finishes words, names that are in sight, idiomatic lines and brackets. It does not
+reason about code, often guesses wrong where more than the nearby lines matter, and may write code
+that is wrong or unsafe: read what you accept. Larger models of the same family are used by naming
+them. It was trained on English comments and mostly on Python; other languages than Python,
+JavaScript and TypeScript it has barely seen. Use `starcoder-lsp` with the model `{name}`."""
+
+
+def _quality(measured: Measured) -> str:
+    rows = [
+        f"| {language} | {loss['nats_per_token']:.3f} | {loss['bits_per_byte']:.3f} | {loss['n_tokens']:,} |"
+        for language, loss in measured.losses.items()
+    ]
+    lines = [
+        f"- single-line infilling (HumanEval, {score['n_problems']:,} problems, greedy, "
+        f"{str(score['order']).upper()}): **exact match {100 * score['exact_match']:.1f} %** "
+        f"({100 * score['exact_match_indented']:.1f} % with the indentation counted)"
+        for score in measured.infilling
+    ]
+    return (
+        "## Measured\n\nHeld-out packages, none of which was trained on:\n\n"
+        "| language | nats a token | bits a byte | tokens scored |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n\n"
+        + "\n".join(lines)
+    )
+
+
+def _training(exported: Exported, log: Path) -> str:
+    steps = [record for record in read_log(log) if record["kind"] == "step"]
+    recipe, state = exported.recipe, exported.checkpoint.state
+    last = steps[-max(1, len(steps) // 50) :]
+    flops = sum(
+        (b["tokens"] - a["tokens"]) * flops_per_token(recipe.model, b["seq_len"])
+        for a, b in zip([{"tokens": 0}, *steps], steps, strict=False)
+    )
+    stages = ", ".join(f"{stage.seq_len:,} from {stage.start:.0%}" for stage in recipe.stages)
+    return f"""## Training
+
+Recipe `{recipe.name}`: {state.tokens / 1e6:.1f}M tokens in {state.step:,} steps, \
+{state.elapsed_s / 60:.0f} minutes
+({state.tokens / state.elapsed_s:,.0f} tokens/s on average, device {recipe.compute.device}, \
+{recipe.compute.processes} process(es)), {flops:.2e} FLOP in all.
+Muon (learning rate {recipe.optim.muon_lr:g}) for the matrices, \
+AdamW ({recipe.optim.adamw_lr:g}) for the rest,
+warm-up {recipe.schedule.warmup_steps} steps, linear decay over the last {recipe.schedule.decay_share:.0%};
+sample length {stages} of the run. Fill-in-the-middle at load time: rate {recipe.fim.rate:g},
+{recipe.fim.spm_rate:.0%} of it suffix first (SPM), the rest prefix first (PSM).
+Training loss at the end: {sum(record["loss"] for record in last) / len(last):.3f} nats a token
+(samples with fill-in-the-middle, mean of the last {len(last)} steps). The curve is in `loss.png`."""
+
+
+def _data(exported: Exported, corpus: PackedCorpus, notice: str) -> str:
+    total = sum(corpus.n_tokens(language) for language in corpus.shards)
+    rows = []
+    for language in sorted(corpus.shards, key=lambda name: -corpus.n_tokens(name)):
+        documents = sum(shard.info.n_documents for shard in corpus.shards[language])
+        size, tokens = corpus.text_bytes(language) / 1e6, corpus.n_tokens(language)
+        rows.append(f"| {language} | {documents:,} | {size:.1f} | {tokens:,} |")
+    weights = ", ".join(f"{language} {share:.0%}" for language, share in exported.recipe.data.weights.items())
+    seen = exported.checkpoint.state.tokens / total
+    return f"""## Data
+
+{total / 1e6:.1f}M tokens of source files from the packages below, cleaned, deduplicated and with personal
+data replaced by `training/corpus`; HumanEval and MBPP problems are removed from it. Samples were drawn
+with these shares of languages: {weights} (`*`: the others by their size), {seen:.2f} times the corpus's
+size in all. The full texts of the licences are in `LICENSES.txt`.
+
+| language | files | MB | tokens |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+{notice.strip()}"""
