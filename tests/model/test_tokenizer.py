@@ -120,6 +120,11 @@ class TestEncoding:
             text = text[:at] + piece + text[at + data.draw(st.integers(0, 3)) :]
             assert merging_tokenizer.encode(text) == merging_tokenizer.encode_uncached(text)
 
+    def test_going_on_where_a_remembered_text_had_a_line_end(self, merging_tokenizer):
+        text = "line of code\n" * 40 + "re"
+        merging_tokenizer.encode(text + "\nturn")
+        assert merging_tokenizer.encode(text + "turn") == merging_tokenizer.encode_uncached(text + "turn")
+
     @given(text=TEXTS)
     def test_decoding_gives_the_text_back(self, merging_tokenizer, text):
         well_formed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
