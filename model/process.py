@@ -104,7 +104,9 @@ class EngineProcess:
         self._child = None
 
     def _seems_alive(self) -> bool:
-        """A glance at the file system: an engine that ended by itself has removed its socket."""
+        """A glance: an engine that ended by itself has removed its socket, our own child can be asked."""
+        if self._child is not None and self._child.poll() is not None:
+            return False
         return self._use_port or self.files.socket.exists()
 
     async def _find_or_start(self) -> EngineClient:

@@ -42,6 +42,18 @@ def generation_request(body: CompletionBody, tokenizer: Tokenizer, config: Model
     )
 
 
+def token_text(tokenizer: Tokenizer, token_id: int) -> str:
+    """How one token is shown beside its log-probability: its text or, as OpenAI writes them, its bytes.
+
+    The bytes keep two tokens apart that are both half a character.
+    """
+    spelled = tokenizer.token_bytes(token_id)
+    try:
+        return spelled.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
+
+
 def _prompt(body: CompletionBody, tokenizer: Tokenizer, max_prompt_tokens: int) -> tuple[list[int], bytes]:
     if not isinstance(body.prompt, str):
         return _checked_ids(body.prompt, tokenizer.vocab_size), b""

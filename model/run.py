@@ -68,7 +68,7 @@ async def _serve(
     idle_seconds: float | None,
 ) -> None:
     from model.async_engine import AsyncEngine
-    from model.prompting import generation_request
+    from model.prompting import generation_request, token_text
     from model.server import serve, stopping_on_signals
     from model.serving import Served, Serving
 
@@ -84,7 +84,7 @@ async def _serve(
         async_engine,
         served,
         prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
-        token_text=lambda token_id: engine.tokenizer.token_bytes(token_id).decode(errors="replace"),
+        token_text=partial(token_text, engine.tokenizer),
     )
     async_engine.start()
     try:

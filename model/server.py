@@ -78,6 +78,9 @@ class _Routes:
             return JSONResponse(error_object(error), status_code=400)
         except ClientDisconnect:
             return Response(status_code=400)
+        if body.model not in (None, name := self._serving.served.name):
+            unserved = RequestError(f"model = {body.model!r}: this engine serves {name!r}", field="model")
+            return JSONResponse(error_object(unserved), status_code=404)
         return CompletionStream(self._serving, body, f"cmpl-{uuid.uuid4().hex}")
 
     async def models(self, request: Request) -> Response:

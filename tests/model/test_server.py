@@ -236,6 +236,13 @@ class TestBadRequests:
         assert answer.status_code == 413
         assert str(MAX_BODY_BYTES) in answer.json()["error"]["message"]
 
+    async def test_another_model(self, client):
+        answer = await client.post(COMPLETIONS, json={"prompt": "count", "model": "gpt-4"})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"] == "model = 'gpt-4': this engine serves 'scripted'"
+        served = await client.post(COMPLETIONS, json={"prompt": "count", "model": "scripted"})
+        assert served.status_code == 200
+
     async def test_no_such_page(self, client):
         assert (await client.get("/v2")).status_code == 404
         assert (await client.get(COMPLETIONS)).status_code == 405
