@@ -12,8 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Measured on the starter's tokenizer with Python, TypeScript and C: 3.0 to 3.7 characters a token.
-CHARS_PER_TOKEN = 3.0
+from lsp.languages import Family, family
+
+# Medians measured with a 16,384-token vocabulary on the standard library, npm packages and numpy's
+# headers are 3.9, 3.5 and 2.6 (p10: 3.2, 3.1, 2.2). What is still too long is cut by the engine, which
+# costs a little stability; what is too short costs context.
+_CHARS_PER_TOKEN: dict[Family | None, float] = {"python": 3.4, "script": 3.2, "c": 2.4, None: 3.0}
 _PREFIX_SHARE, _SUFFIX_SHARE, _EXCERPT_SHARE = 0.6, 0.2, 0.2
 _SPECIAL_TOKENS = 16  # FIM and file-name tokens, a healed token, one to spare
 _LINE_CHARS = 36  # a usual line of code: turns characters into a first guess of lines
@@ -32,12 +36,10 @@ class ContextBudget:
     excerpt_chars: int
 
     @classmethod
-    def of_engine(
-        cls, context_tokens: int, *, max_new_tokens: int, chars_per_token: float = CHARS_PER_TOKEN
-    ) -> ContextBudget:
+    def of_engine(cls, context_tokens: int, *, max_new_tokens: int, language: str = "") -> ContextBudget:
         """Share an engine's context between prefix (60 %), suffix and excerpts (20 % each)."""
         tokens = max(context_tokens - max_new_tokens - _SPECIAL_TOKENS, 64)
-        chars = tokens * chars_per_token
+        chars = tokens * _CHARS_PER_TOKEN[family(language)]
         return cls(
             prefix_chars=int(chars * _PREFIX_SHARE),
             suffix_chars=int(chars * _SUFFIX_SHARE),

@@ -7,17 +7,19 @@ they see to brackets that the editor has closed by itself. Pure; compares window
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lsp.postprocess.suggestion import to_lf
 
 _COMPARED_AFTER_CHARS = 400
-_OFFERS_KEPT = 8
+_MAX_ADDED_CHARS = 64
+_MAX_TYPED_CHARS = 1000
 # What editors add behind the cursor when one of these is typed; Enter between two brackets moves
 # the closing one to a line of its own.
 _PAIRS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`", "<": ">"}
+_CLOSING = "".join(_PAIRS.values())
+_ADDED = _CLOSING + " \t\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,49 +68,19 @@ def type_through(offer: Offer, now: DocumentState) -> Match | None:
     if now.uri != offer.state.uri or now.version < offer.state.version:
         return None
     typed = _typed(offer.state, now)
-    if typed is None:
+    text = to_lf(offer.text)
+    if typed is None or not (text.startswith(typed) or (typed.startswith(text) and not offer.finished)):
         return None
-    closed = _closed_by_editor(to_lf(offer.state.after), to_lf(now.after), typed)
+    edited = now.version > offer.state.version
+    closed = _closed_by_editor(to_lf(offer.state.after), to_lf(now.after), typed, edited=edited)
     if closed is None:
         return None
-    text = to_lf(offer.text)
-    if text.startswith(typed):
-        remainder = text[len(typed) :]
-        done = offer.finished and not remainder.strip()
-        return Match(
-            fit=Fit.COMPLETE if done else Fit.REMAINDER, typed=typed, remainder=remainder, closed=closed
-        )
-    if not offer.finished and typed.startswith(text):
-        return Match(fit=Fit.AHEAD, typed=typed, remainder="", closed=closed)
-    return None
-
-
-class Offers:
-    """The last few offers, so that an older one serves again after a backspace. Bounded."""
-
-    def __init__(self, kept: int = _OFFERS_KEPT) -> None:
-        self._offers: deque[Offer] = deque(maxlen=kept)
-
-    def add(self, offer: Offer) -> None:
-        """Remember an offer; one for the same place of the same document takes the older one's place."""
-        self._offers = deque(
-            (known for known in self._offers if known.state != offer.state), maxlen=self._offers.maxlen
-        )
-        self._offers.append(offer)
-
-    def forget(self, uri: str) -> None:
-        """Drop what belongs to a document."""
-        self._offers = deque(
-            (known for known in self._offers if known.state.uri != uri), maxlen=self._offers.maxlen
-        )
-
-    def match(self, now: DocumentState) -> tuple[Offer, Match] | None:
-        """The newest offer that fits and has something left."""
-        for offer in reversed(self._offers):
-            match = type_through(offer, now)
-            if match is not None and match.fit is not Fit.COMPLETE:
-                return offer, match
-        return None
+    remainder = text[len(typed) :]
+    if len(typed) > len(text):
+        fit = Fit.AHEAD
+    else:
+        fit = Fit.COMPLETE if offer.finished and not remainder.strip() else Fit.REMAINDER
+    return Match(fit=fit, typed=typed, remainder=remainder, closed=closed)
 
 
 def _typed(offered: DocumentState, now: DocumentState) -> str | None:
@@ -118,27 +90,35 @@ def _typed(offered: DocumentState, now: DocumentState) -> str | None:
     if not 0 <= rows < len(lines):
         return None
     anchor = len(lines) - 1 - rows
-    if not lines[anchor].startswith(known[-1]):
-        return None
-    # The windows may begin at different lines, and their first lines may be cut.
-    common = min(anchor, len(known) - 1) - 1
-    if common > 0 and lines[anchor - common : anchor] != known[-1 - common : -1]:
+    if not (lines[anchor].startswith(known[-1]) and _same_end(lines[:anchor], known[:-1])):
         return None
     return "\n".join([lines[anchor][len(known[-1]) :], *lines[anchor + 1 :]])
 
 
-def _closed_by_editor(after: str, now: str, typed: str) -> str | None:
+def _same_end(lines: list[str], known: list[str]) -> bool:
+    """Whether two windows' lines agree as far as both reach; the first line of a window may be cut."""
+    common = min(len(lines), len(known))
+    if not common:
+        return True
+    first, second = lines[-common], known[-common]
+    shorter, longer = sorted((first, second), key=len)
+    return longer.endswith(shorter) and lines[len(lines) - common + 1 :] == known[len(known) - common + 1 :]
+
+
+def _closed_by_editor(after: str, now: str, typed: str, *, edited: bool) -> str | None:
     """What the editor put between the cursor and the old text behind it; None if the text differs."""
     if _same_start(now, after):
         return ""
-    for added in range(1, 2 * len(typed) + 1):
-        if _is_closing(now[:added], typed) and _same_start(now[added:], after):
+    wanted = [_PAIRS[character] for character in reversed(typed[-_MAX_TYPED_CHARS:]) if character in _PAIRS]
+    run = len(now) - len(now.lstrip(_ADDED))
+    for added in range(1, min(run, _MAX_ADDED_CHARS) + 1):
+        if _is_closing(now[:added], wanted) and _same_start(now[added:], after):
             return now[:added]
-    # A closing bracket typed over the one that stood there.
-    for over in range(1, len(typed) + 1):
+    # A closing bracket typed over the one that stood there (not just a cursor that moved behind it).
+    for over in range(1, min(len(typed), _MAX_ADDED_CHARS) + 1 if edited else 1):
         if (
             after[:over] == typed[-over:]
-            and not after[:over].strip(")]}>\"'`")
+            and not after[:over].strip(_CLOSING)
             and _same_start(now, after[over:])
         ):
             return ""
@@ -151,15 +131,15 @@ def _same_start(text: str, other: str) -> bool:
     return text[:length] == other[:length] and bool(text) == bool(other)
 
 
-def _is_closing(added: str, typed: str) -> bool:
-    """Whether `added` is white space and closing counterparts of openers in `typed`, inside out."""
-    wanted = [_PAIRS[character] for character in reversed(typed) if character in _PAIRS]
+def _is_closing(added: str, wanted: list[str]) -> bool:
+    """Whether `added` is white space and brackets out of `wanted`, in that order."""
+    at = 0
     for character in added:
         if character.isspace():
             continue
-        while wanted and wanted[0] != character:
-            wanted.pop(0)
-        if not wanted:
+        while at < len(wanted) and wanted[at] != character:
+            at += 1
+        if at == len(wanted):
             return False
-        wanted.pop(0)
+        at += 1
     return bool(added.strip())
