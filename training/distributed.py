@@ -8,17 +8,20 @@ other in every operation, processes once a step (measured here on two cores shar
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessContext, spawn
 
 _PATIENCE = timedelta(minutes=30)  # a first step may compile for minutes on a busy machine
 
@@ -83,7 +86,26 @@ def run_group(work: Callable[..., None], processes: int, *arguments: Any) -> Non
         return
     with tempfile.TemporaryDirectory(prefix="starcoder-train-") as folder:
         rendezvous = (Path(folder) / "rendezvous").as_uri()
-        spawn(_member, (processes, rendezvous, work, arguments), nprocs=processes)  # type: ignore[no-untyped-call]
+        members = (processes, rendezvous, work, arguments)
+        context = spawn(_member, members, nprocs=processes, join=False)  # type: ignore[no-untyped-call]
+        _wait(context)
+
+
+def _wait(context: ProcessContext) -> None:
+    """Until all members are done. A signal to this process is theirs to answer: they save and end."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for pid in context.pids():  # type: ignore[no-untyped-call]
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(pid, number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while not context.join():
+            pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _member(

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from model.fim_format import END_OF_TEXT
 from model.transformer import GPTBigCode
 from training.checkpointing import Checkpoint, RunState, checkpoints, load_checkpoint, save_checkpoint
-from training.data import DataOptions, TrainingSamples
+from training.data import DataOptions, TrainingSamples, document_ids
 from training.distributed import Group, run_group
 from training.encoding import open_encoding
 from training.errors import DivergedError, ResumeError
@@ -86,7 +86,9 @@ class Trainer:
         self._model = GPTBigCode(recipe.model)
         self._model.init_weights(torch.Generator().manual_seed(recipe.seed))
         self._model.to(self._precision.device).train()
-        self._loss = _compiled(self._model) if recipe.compute.compile else self._model.loss
+        self._loss = (
+            torch.compile(self._mean_loss, dynamic=False) if recipe.compute.compile else self._mean_loss
+        )
         self._optimizers = Optimizers(self._model, recipe.optim)
         self._state = RunState(stage_samples=(0,) * len(recipe.stages))
         self._resume()
@@ -144,6 +146,14 @@ class Trainer:
         self._optimizers.zero_grad()
         self._advance(stage)
         self._tell(stage, done, float(mean_loss), float(norm), factor, time.monotonic() - began)
+
+    def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """inputs [B, T], targets [B, T] -> mean loss of a micro-batch."""
+        masked = self._recipe.data.document_mask
+        documents = document_ids(inputs, self._encoding.special_ids[END_OF_TEXT]) if masked else None
+        return self._model.loss(
+            inputs, targets, document_ids=documents, chunk_tokens=self._recipe.compute.chunk_tokens
+        )
 
     def _advance(self, stage: int) -> None:
         shape = self._recipe.stages[stage]
@@ -284,10 +294,6 @@ def _check_same(checkpoint: Checkpoint, recipe: Recipe) -> None:
         raise ResumeError(
             f"the run was started with another {changed[0]!r}: use its recipe or another run folder"
         )
-
-
-def _compiled(model: GPTBigCode) -> Callable[[Tensor, Tensor], Tensor]:
-    return cast(Callable[[Tensor, Tensor], Tensor], torch.compile(model.loss, dynamic=False))
 
 
 class _RankBatches:

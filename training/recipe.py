@@ -27,6 +27,8 @@ class DataRecipe:
     tokenizer: str = "data/tokenizer-8k"
     weights: Mapping[str, float] = field(default_factory=lambda: {"*": 1.0})
     workers: int = 0
+    # Whether attention stops at document ends. The paper's did not; it rules out flash attention.
+    document_mask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,10 @@ class StageRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeRecipe:
-    """How the arithmetic is done. `processes` of `threads` each train on different samples."""
+    """How the arithmetic is done. `processes` of `threads` each train on different samples.
+
+    `chunk_tokens`: logits of so many tokens at a time (see `GPTBigCode.loss`), where memory is short.
+    """
 
     device: str = "auto"
     processes: int = 1

@@ -45,6 +45,26 @@ if __name__ == "__main__":
     pretrain(recipe(6, compute=compute, stages=[{"seq_len": 64, "micro_batch": 4}]), paths)
 """
 
+# Two processes of which the first interrupts the one that started them, in its fourth step.
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from tests.training.tiny import recipe
+from training.pretrain import RunPaths, Trainer, pretrain
+
+advance = Trainer._advance
+def interrupt(self, stage):
+    advance(self, stage)
+    if self._state.step == 4 and self._group.is_first:
+        os.kill(os.getppid(), signal.SIGINT)
+Trainer._advance = interrupt
+if __name__ == "__main__":
+    run, train, held_out = map(Path, sys.argv[1:])
+    paths = RunPaths(run=run, packed_train=train, packed_held_out=held_out, tokenizer=None)
+    compute = {"device": "cpu", "bf16": False, "processes": 2}
+    pretrain(recipe(100_000, compute=compute), paths)
+"""
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
@@ -123,6 +143,31 @@ def test_an_interrupt_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pyt
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     pretrain(recipe(10), paths)
     assert len(losses(paths.run)) == 10
+
+
+@pytest.mark.slow
+def test_an_interrupt_reaches_all_processes(tmp_path: Path) -> None:
+    paths = run_paths(tmp_path)
+    assert run_script(INTERRUPTED, tmp_path, paths) == 0
+    (checkpoint,) = (load_checkpoint(path) for path in checkpoints(paths.run / "checkpoints"))
+    assert not checkpoint.state.finished
+    assert checkpoint.state.step >= 4
+
+
+def test_memory_savers_and_the_document_mask_change_the_loss_as_they_should(tmp_path: Path) -> None:
+    first = {}
+    for name, tables in (
+        ("plain", {}),
+        ("chunked", {"compute": {"device": "cpu", "bf16": False, "chunk_tokens": 50}}),
+        ("masked", {"data": {"document_mask": True}}),
+    ):
+        paths = run_paths(tmp_path / name)
+        stages = [{"seq_len": 64, "micro_batch": 48}]  # enough for some to hold the end of a document
+        pretrain(recipe(3, stages=stages, **tables), paths)
+        first[name] = losses(paths.run)
+    assert first["chunked"] == pytest.approx(first["plain"], rel=1e-5)
+    assert first["masked"] != pytest.approx(first["plain"], rel=1e-6)
+    assert first["masked"] == pytest.approx(first["plain"], rel=0.05)
 
 
 def test_a_later_stage_is_longer_and_resumes_inside(tmp_path: Path) -> None:
