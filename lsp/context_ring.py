@@ -168,4 +168,5 @@ def _chunk(path: str, language: str, lines: Sequence[str], first: int) -> Chunk 
         return None
     text = "\n".join(kept).strip("\n")
     chunk = Chunk(path, language, first, text)
-    return chunk if len(chunk.distinct_lines) >= 2 else None
+    # Both sets are needed for the next prompt, which has less time than the opening of a file.
+    return chunk if len(chunk.distinct_lines) >= 2 and chunk.identifiers else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from lsp.context_ring import FAR_LINES, Chunk, ContextRing, distinct_lines_of, identifiers_of
@@ -47,6 +47,7 @@ class ExcerptChooser:
     def __init__(self, ring: ContextRing) -> None:
         self._ring = ring
         self._choices: OrderedDict[str, _Choice] = OrderedDict()
+        self._weights: _Weights | None = None
 
     def choose(
         self,
@@ -68,13 +69,12 @@ class ExcerptChooser:
         if last is not None and not self._is_stale(last, line, budget_chars, allowed):
             return last.excerpts
         kept = last.excerpts if last is not None else ()
-        query = identifiers_of("".join(lines[max(line - _LINES_ABOVE, 0) : line + _LINES_BELOW]))
+        query = self._query("".join(lines[max(line - _LINES_ABOVE, 0) : line + _LINES_BELOW]), language)
         window = distinct_lines_of("".join(lines[slice(*window_lines)]))
         candidates = [
             chunk for chunk in self._ring.chunks() if allowed(chunk.path) and not _is_in(chunk, window)
         ]
-        ranked = _ranked(candidates, query, language, kept)
-        chosen = _fill(ranked, query, budget_chars)
+        chosen = _fill(_ranked(candidates, query, kept), query, budget_chars)
         if set(chosen) == set(kept):
             chosen = kept
         self._remember(path, _Choice(line, self._ring.generation, budget_chars, chosen))
@@ -83,6 +83,13 @@ class ExcerptChooser:
     def forget(self, path: str) -> None:
         """A document was closed."""
         self._choices.pop(path, None)
+
+    def _query(self, surroundings: str, language: str) -> _Query:
+        if self._weights is None or self._weights.generation != self._ring.generation:
+            chunks = list(self._ring.chunks())
+            self._weights = _Weights.of_chunks(chunks, generation=self._ring.generation)
+        names = identifiers_of(surroundings)
+        return _Query(names, language, self._weights, self._weights.total(names))
 
     def _is_stale(self, last: _Choice, line: int, budget_chars: int, allowed: Callable[[str], bool]) -> bool:
         return (
@@ -100,65 +107,84 @@ class ExcerptChooser:
 
 
 @dataclass(frozen=True)
-class _Ranked:
-    chunk: Chunk
-    score: float
-    weights: Mapping[str, float]
+class _Weights:
+    """How much each name says: ln(1 + chunks / chunks with it). A name in no chunk weighs most."""
+
+    generation: int
+    of_name: Mapping[str, float]
+    of_chunk: Mapping[int, float]  # by id(): the ring keeps its chunks as long as its generation
+    unknown: float
+
+    @classmethod
+    def of_chunks(cls, chunks: Sequence[Chunk], *, generation: int) -> _Weights:
+        """Count names over everything there is; what may be used for one prompt changes too often."""
+        counts: Counter[str] = Counter()
+        for chunk in chunks:
+            counts.update(chunk.identifiers)
+        weights = {name: math.log1p(len(chunks) / count) for name, count in counts.items()}
+        totals = {id(chunk): sum(weights[name] for name in chunk.identifiers) for chunk in chunks}
+        return cls(generation, weights, totals, math.log1p(max(len(chunks), 1)))
+
+    def total(self, names: Iterable[str]) -> float:
+        """The weight of some names together."""
+        return sum(self.of_name.get(name, self.unknown) for name in names)
 
 
-def _ranked(
-    candidates: Sequence[Chunk], query: frozenset[str], language: str, kept: Iterable[Excerpt]
-) -> list[_Ranked]:
-    counts = Counter(name for chunk in candidates for name in chunk.identifiers)
-    weights = {name: math.log1p(len(candidates) / count) for name, count in counts.items()}
-    before = {(excerpt.path, line) for excerpt in kept for line in distinct_lines_of(excerpt.text)}
-    ranked: list[_Ranked] = []
+@dataclass(frozen=True)
+class _Query:
+    """The names around the cursor, and how chunks compare with them."""
+
+    names: frozenset[str]
+    language: str
+    weights: _Weights
+    weight: float
+
+    def similarity(self, chunk: Chunk) -> float:
+        """Weighted Jaccard similarity of the names, less for other languages."""
+        common = self.weights.total(chunk.identifiers & self.names)
+        if not common:
+            return 0.0
+        union = self.weight + self.weights.of_chunk[id(chunk)] - common
+        return common / union * relatedness(self.language, chunk.language)
+
+
+def _ranked(candidates: Iterable[Chunk], query: _Query, kept: Sequence[Excerpt]) -> list[Chunk]:
+    """The candidates that are similar enough, the best first; what is in use already has an advantage."""
+    before = {excerpt.path: distinct_lines_of(excerpt.text) for excerpt in kept}
+    scored: list[tuple[float, Chunk]] = []
     for chunk in candidates:
-        score = _similarity(chunk.identifiers, query, weights) * relatedness(language, chunk.language)
-        if any((chunk.path, line) in before for line in chunk.distinct_lines):
+        score = query.similarity(chunk)
+        if chunk.distinct_lines & before.get(chunk.path, frozenset()):
             score *= _KEPT_BONUS
         if score >= _MIN_SCORE:
-            ranked.append(_Ranked(chunk, score, weights))
+            scored.append((score, chunk))
     # sorted() is stable: of two equal ones, the place visited last comes first.
-    return sorted(ranked, key=lambda item: -item.score)
+    return [chunk for _, chunk in sorted(scored, key=lambda item: -item[0])]
 
 
-def _similarity(names: frozenset[str], query: frozenset[str], weights: Mapping[str, float]) -> float:
-    """Weighted Jaccard similarity; a name that no chunk has weighs as one that a single chunk has."""
-    rare = max(weights.values(), default=1.0)
-    common = sum(weights[name] for name in names & query)
-    return common / (sum(weights.get(name, rare) for name in names | query) or 1.0)
-
-
-def _fill(ranked: Sequence[_Ranked], query: frozenset[str], budget_chars: int) -> tuple[Excerpt, ...]:
+def _fill(ranked: Sequence[Chunk], query: _Query, budget_chars: int) -> tuple[Excerpt, ...]:
     """Take from the best down until the budget is full; the most similar comes last."""
     chosen: list[Excerpt] = []
     taken: set[str] = set()
     left = budget_chars
-    for item in ranked:
-        room = left - len(item.chunk.path) - _HEADER_CHARS
+    for chunk in ranked:
+        room = left - len(chunk.path) - _HEADER_CHARS
         if room < _MIN_EXCERPT_CHARS:
             break
-        if (
-            item.chunk.distinct_lines
-            and len(item.chunk.distinct_lines & taken) > len(item.chunk.distinct_lines) / 2
-        ):
-            continue
-        excerpt = _excerpt(item, query, room)
+        excerpt = None if _is_in(chunk, taken) else _excerpt(chunk, query, room)
         if excerpt is not None:
             chosen.append(excerpt)
-            taken |= item.chunk.distinct_lines
+            taken |= chunk.distinct_lines
             left -= len(excerpt.text) + len(excerpt.path) + _HEADER_CHARS
     return tuple(reversed(chosen))
 
 
-def _excerpt(item: _Ranked, query: frozenset[str], room: int) -> Excerpt | None:
+def _excerpt(chunk: Chunk, query: _Query, room: int) -> Excerpt | None:
     """The chunk, or the part of it that fits and has most of the cursor's names."""
-    chunk = item.chunk
     if len(chunk.text) <= room:
         return Excerpt(chunk.path, chunk.text, chunk.start_line)
     lines = chunk.text.split("\n")
-    gains = [sum(item.weights[name] for name in identifiers_of(line) & query) for line in lines]
+    gains = [query.weights.total(identifiers_of(line) & query.names) for line in lines]
     best = max(_spans(lines, room), key=lambda span: (sum(gains[span[0] : span[1]]), -span[0]), default=None)
     if best is None:
         return None
@@ -180,6 +206,6 @@ def _spans(lines: Sequence[str], room: int) -> Iterable[tuple[int, int]]:
             end = start + 1
 
 
-def _is_in(chunk: Chunk, window: frozenset[str]) -> bool:
+def _is_in(chunk: Chunk, window: Set[str]) -> bool:
     """Whether the prompt has most of the chunk anyway, as the window's own text or a copy of it."""
     return len(chunk.distinct_lines & window) * 2 > len(chunk.distinct_lines)

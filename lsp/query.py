@@ -61,7 +61,9 @@ class QueryMaker:
 
         document, line = place.document, place.line
         lines = document.lines
-        budget = ContextBudget.of_engine(self.context_tokens, max_new_tokens=settings.max_new_tokens)
+        budget = ContextBudget.of_engine(
+            self.context_tokens, max_new_tokens=settings.max_new_tokens, language=place.language
+        )
         window = window_around(lines, line, place.replace_end_char, budget)
         excerpts = self._chooser.choose(
             document.path,
@@ -73,6 +75,8 @@ class QueryMaker:
             # Asked for each of hundreds of chunks, and it looks at the disk.
             allowed=cache(lambda path: self._is_allowed(Path(path))),
         )
+        if not excerpts:
+            window = window_around(lines, line, place.replace_end_char, budget.without_excerpts())
         return CompletionQuery(
             prefix=_clean(self._prefix(place, window.prefix, window.start_line)),
             suffix=_clean(window.suffix),
