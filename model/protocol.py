@@ -108,6 +108,12 @@ class CompletionBody(BaseModel):
         """Whether the prompt is the text before a cursor; else it is continued just as it is."""
         return self.suffix is not None or bool(self.context)
 
+    @property
+    def n_chars(self) -> int:
+        """How much text there is to encode."""
+        prompt = len(self.prompt) if isinstance(self.prompt, str) else 0
+        return prompt + len(self.suffix or "") + sum(len(item.text) for item in self.context)
+
 
 def _is_list_of(value: Any, kind: type) -> bool:
     return isinstance(value, list) and all(type(item) is kind for item in value)
