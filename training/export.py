@@ -49,7 +49,9 @@ def export_checkpoint(
     vocabulary = Tokenizer.from_folder(tokenizer).vocab_size
     if vocabulary > recipe.model.vocab_size:
         raise TrainingError(f"{tokenizer} has {vocabulary} tokens, the model {recipe.model.vocab_size}")
-    n_positions = _trained_positions(recipe, checkpoint)
+    n_positions = recipe.trained_positions(checkpoint.state.stage_samples)
+    if not n_positions:
+        raise TrainingError("the checkpoint is from before the first step: train first")
     config = replace(recipe.model, n_positions=n_positions)
     state = {name: _cut(name, tensor, n_positions) for name, tensor in checkpoint.model.items()}
     save_checkpoint(
@@ -61,14 +63,6 @@ def export_checkpoint(
     )
     shutil.copyfile(tokenizer / "tokenizer.json", target / "tokenizer.json")
     return Exported(config=config, checkpoint=checkpoint, recipe=recipe)
-
-
-def _trained_positions(recipe: Recipe, checkpoint: Checkpoint) -> int:
-    stages = zip(recipe.stages, checkpoint.state.stage_samples, strict=True)
-    trained = [stage.seq_len for stage, samples in stages if samples]
-    if not trained:
-        raise TrainingError("the checkpoint is from before the first step: train first")
-    return max(trained)
 
 
 def _cut(name: str, tensor: Tensor, n_positions: int) -> Tensor:

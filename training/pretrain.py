@@ -13,27 +13,26 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from model.fim_format import END_OF_TEXT
 from model.transformer import GPTBigCode
+from training.batches import stage_batches
 from training.checkpointing import Checkpoint, RunState, checkpoints, load_checkpoint, save_checkpoint
-from training.data import DataOptions, TrainingSamples, document_ids
+from training.data import document_ids
 from training.distributed import Group, run_group
 from training.encoding import open_encoding
 from training.errors import DivergedError, ResumeError
-from training.evaluate.held_out import ScoreOptions, languages_to_score, score_language
+from training.evaluate.held_out import LanguageLoss, ScoreOptions, languages_to_score, score_language
+from training.interrupt import StopOnSignal
 from training.optim import Optimizers
 from training.packing import PackedCorpus
 from training.plots import plot_loss
@@ -42,6 +41,7 @@ from training.precision import Precision, flops_per_token, peak_flops, pick_devi
 from training.recipe import Recipe
 from training.run_log import RunLog
 from training.schedule import lr_factor, progress
+from training.step_report import StepReport
 
 CHECKPOINTS_FOLDER = "checkpoints"
 PICTURE_FILE = "loss.png"
@@ -81,6 +81,7 @@ class Trainer:
             device=pick_device(recipe.compute.device, group.rank), bf16=recipe.compute.bf16
         )
         self._encoding = open_encoding(paths.tokenizer)
+        self._end_id = self._encoding.special_ids[END_OF_TEXT]
         self._corpus = PackedCorpus(paths.packed_train, tokenizer=paths.tokenizer)
         self._held_out = PackedCorpus(paths.packed_held_out, tokenizer=paths.tokenizer)
         self._model = GPTBigCode(recipe.model)
@@ -94,7 +95,6 @@ class Trainer:
         self._resume()
         self._stage = -1
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
-        self._stop_requested = False
 
     def run(self) -> None:
         """Steps until the schedule's end or a stop; then a last evaluation, checkpoint and picture."""
@@ -102,11 +102,11 @@ class Trainer:
         self._peak_flops = self._group.total([peak_flops(self._precision)])[0]
         # Only the first process has a log: two would replace each other's file.
         first_only = RunLog(self._paths.run, resumed_step=self._state.step) if self._group.is_first else None
-        with _StopOnSignal(self._request_stop), first_only or nullcontext() as self._log:
+        with StopOnSignal() as signals, first_only or nullcontext() as self._log:
             checkpoint_at = evaluate_at = self._state.elapsed_s
             checkpoint_at += 60 * self._recipe.upkeep.checkpoint_minutes
             while True:
-                now, stop = self._group.broadcast([time.monotonic() - started, self._stop_requested])
+                now, stop = self._group.broadcast([time.monotonic() - started, signals.requested])
                 self._state = replace(self._state, elapsed_s=now)
                 done = progress(self._recipe.schedule, step=self._state.step, elapsed_s=now)
                 if stop or done >= 1:
@@ -124,33 +124,49 @@ class Trainer:
         stage = self._recipe.stage_at(done)
         if stage != self._stage:
             self._enter(stage)
-        shape = self._recipe.stages[stage]
-        began = time.monotonic()
-        losses = []
-        for _ in range(shape.accumulate):
-            inputs, targets = (t.to(self._precision.device, non_blocking=True) for t in next(self._batches))
-            with self._precision.autocast():
-                loss = self._loss(inputs, targets)
-            torch.autograd.backward(loss / shape.accumulate)
-            losses.append(loss.detach())
-        mean_loss = torch.stack(losses).mean().float()
+        began, tokens_before = time.monotonic(), self._state.tokens
+        loss = self._backward(self._recipe.stages[stage].accumulate)
         parameters = [p for p in self._model.parameters() if p.grad is not None]
-        self._group.average([*(cast(Tensor, p.grad) for p in parameters), mean_loss])
+        self._group.average([*(cast(Tensor, p.grad) for p in parameters), loss])
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._recipe.optim.clip_norm)
-        if not math.isfinite(float(mean_loss)):
+        if not math.isfinite(float(loss)):
             raise DivergedError(
-                f"the loss is {float(mean_loss)} at step {self._state.step}: lower the learning rates"
+                f"the loss is {float(loss)} at step {self._state.step}: lower the learning rates"
             )
         factor = lr_factor(self._recipe.schedule, step=self._state.step, done=done)
         self._optimizers.step(factor)
         self._optimizers.zero_grad()
         self._advance(stage)
-        self._tell(stage, done, float(mean_loss), float(norm), factor, time.monotonic() - began)
+        rate = (self._state.tokens - tokens_before) / (time.monotonic() - began)
+        seq_len, optim = self._recipe.stages[stage].seq_len, self._recipe.optim
+        report = StepReport(
+            loss=float(loss),
+            grad_norm=float(norm),
+            lr_factor=factor,
+            muon_lr=factor * optim.muon_lr,
+            adamw_lr=factor * optim.adamw_lr,
+            seq_len=seq_len,
+            tokens_per_s=rate,
+            mfu=rate * flops_per_token(self._recipe.model, seq_len) / self._peak_flops,
+            progress=done,
+        )
+        self._tell(report)
+
+    def _backward(self, accumulate: int) -> Tensor:
+        """Gradients of this process's micro-batches of a step; returns their mean loss, fp32 scalar."""
+        losses = []
+        for _ in range(accumulate):
+            inputs, targets = (t.to(self._precision.device) for t in next(self._batches))
+            with self._precision.autocast():
+                loss = self._loss(inputs, targets)
+            torch.autograd.backward(loss / accumulate)
+            losses.append(loss.detach())
+        return torch.stack(losses).mean().float()
 
     def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """inputs [B, T], targets [B, T] -> mean loss of a micro-batch."""
         masked = self._recipe.data.document_mask
-        documents = document_ids(inputs, self._encoding.special_ids[END_OF_TEXT]) if masked else None
+        documents = document_ids(inputs, self._end_id) if masked else None
         return self._model.loss(
             inputs, targets, document_ids=documents, chunk_tokens=self._recipe.compute.chunk_tokens
         )
@@ -167,84 +183,46 @@ class Trainer:
             stage_samples=tuple(used),
         )
 
-    def _tell(self, stage: int, done: float, loss: float, norm: float, factor: float, step_s: float) -> None:
-        state = self._state
-        if self._log is None or state.step % self._recipe.upkeep.log_every_steps:
+    def _tell(self, report: StepReport) -> None:
+        if self._log is None or self._state.step % self._recipe.upkeep.log_every_steps:
             return
-        seq_len = self._recipe.stages[stage].seq_len
-        tokens = (
-            self._recipe.stages[stage].accumulate
-            * self._recipe.stages[stage].micro_batch
-            * self._group.size
-            * seq_len
-        )
-        rate = tokens / step_s
-        mfu = rate * flops_per_token(self._recipe.model, seq_len) / self._peak_flops
-        record = {
-            "kind": "step",
-            "step": state.step,
-            "tokens": state.tokens,
-            "elapsed_s": round(state.elapsed_s, 2),
-            "progress": done,
-            "loss": loss,
-            "grad_norm": norm,
-            "lr_factor": factor,
-            "muon_lr": factor * self._recipe.optim.muon_lr,
-            "adamw_lr": factor * self._recipe.optim.adamw_lr,
-            "seq_len": seq_len,
-            "tokens_per_s": rate,
-            "mfu": mfu,
-        }
-        self._log.write(record)
-        left_min = state.elapsed_s * (1 - done) / max(done, 1e-9) / 60
-        self._log.show(
-            f"step {state.step}  {state.tokens / 1e6:.2f}M tokens  loss {loss:.3f}  {rate:,.0f} tokens/s  "
-            f"MFU {100 * mfu:.0f} %  {left_min:.0f} min left",
-            done,
-        )
+        self._log.write(report.record(self._state))
+        self._log.show(report.line(self._state), report.progress)
 
     def _enter(self, stage: int) -> None:
         """Go on with a stage's lengths and batches, from where the state says."""
-        recipe, shape = self._recipe, self._recipe.stages[stage]
-        if stage > 0 and self._state.stage_samples[stage] == 0:
-            extend_positions(
-                self._model, trained=trained_positions(recipe, self._state), wanted=shape.seq_len
-            )
-        options = DataOptions(
-            seq_len=shape.seq_len,
-            # Another seed each stage: else a later one would begin with the text of the first.
-            seed=recipe.seed + stage,
-            weights=recipe.data.weights,
-            fim=recipe.fim,
-        )
-        samples = TrainingSamples(self._corpus, self._encoding, options)
-        order = _RankBatches(self._group, shape.micro_batch, self._state.stage_samples[stage])
-        loader = DataLoader(
-            samples,
-            batch_sampler=order,
-            num_workers=recipe.data.workers,
-            pin_memory=self._precision.device.type == "cuda",
-        )
-        self._batches = iter(loader)
+        recipe, used = self._recipe, self._state.stage_samples
+        if stage > 0 and used[stage] == 0:
+            wanted = recipe.stages[stage].seq_len
+            extend_positions(self._model, trained=recipe.trained_positions(used), wanted=wanted)
+        self._batches = stage_batches(recipe, stage, self._corpus, self._encoding, self._group, used[stage])
         self._stage = stage
 
     def _evaluate(self) -> None:
-        recipe, per_byte, per_token = self._recipe, {}, {}
+        recipe = self._recipe
         options = ScoreOptions(
-            seq_len=trained_positions(recipe, self._state) or recipe.stages[0].seq_len,
+            seq_len=recipe.trained_positions(self._state.stage_samples) or recipe.stages[0].seq_len,
             tokens_per_language=recipe.upkeep.held_out_tokens,
             part=self._group.rank,
             parts=self._group.size,
         )
+        losses: dict[str, LanguageLoss] = {}
         for language in languages_to_score(self._held_out):
-            end_id = self._encoding.special_ids[END_OF_TEXT]
-            part = score_language(self._model, self._held_out, language, end_id, options, self._precision)
+            part = score_language(
+                self._model, self._held_out, language, self._end_id, options, self._precision
+            )
             nats, n_tokens, n_bytes = self._group.total([part.nats, part.n_tokens, part.text_bytes])
-            per_byte[language] = nats / math.log(2) / n_bytes
-            per_token[language] = nats / n_tokens
+            losses[language] = LanguageLoss(nats=nats, n_tokens=int(n_tokens), text_bytes=n_bytes)
         if self._log is not None:
-            position = {"kind": "held_out", "step": self._state.step, "tokens": self._state.tokens}
-            self._log.write({**position, "bits_per_byte": per_byte, "nats_per_token": per_token})
+            self._log.write(
+                {
+                    "kind": "held_out",
+                    "step": self._state.step,
+                    "tokens": self._state.tokens,
+                    "bits_per_byte": {name: loss.bits_per_byte for name, loss in losses.items()},
+                    "nats_per_token": {name: loss.nats_per_token for name, loss in losses.items()},
+                }
+            )
             plot_loss(self._log.path, self._paths.run / PICTURE_FILE)
 
     def _finish(self, complete: bool) -> None:
@@ -276,15 +254,6 @@ class Trainer:
         self._optimizers.load_state(checkpoint.optimizer)
         self._state = checkpoint.state
 
-    def _request_stop(self) -> None:
-        self._stop_requested = True
-
-
-def trained_positions(recipe: Recipe, state: RunState) -> int:
-    """How many positions the run has trained so far."""
-    stages = zip(recipe.stages, state.stage_samples, strict=True)
-    return max((stage.seq_len for stage, samples in stages if samples), default=0)
-
 
 def _check_same(checkpoint: Checkpoint, recipe: Recipe) -> None:
     # Through JSON's types, as the checkpoint's recipe went.
@@ -294,34 +263,3 @@ def _check_same(checkpoint: Checkpoint, recipe: Recipe) -> None:
         raise ResumeError(
             f"the run was started with another {changed[0]!r}: use its recipe or another run folder"
         )
-
-
-class _RankBatches:
-    """Sample numbers of this process's micro-batches, without end: micro-batch m of a step goes to
-    process m modulo the group's size, so a group sees what one process would, in the same steps."""
-
-    def __init__(self, group: Group, micro_batch: int, first_sample: int) -> None:
-        self._group, self._micro_batch, self._first = group, micro_batch, first_sample
-
-    def __iter__(self) -> Iterator[list[int]]:
-        begin = self._first + self._group.rank * self._micro_batch
-        while True:
-            yield list(range(begin, begin + self._micro_batch))
-            begin += self._group.size * self._micro_batch
-
-
-class _StopOnSignal:
-    def __init__(self, request: Callable[[], None]) -> None:
-        self._request = request
-
-    def __enter__(self) -> None:
-        self._before = {
-            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._request()

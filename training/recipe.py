@@ -6,7 +6,7 @@ Unknown keys are errors. Knows nothing of tensors.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
@@ -128,6 +128,11 @@ class Recipe:
     def stage_at(self, progress: float) -> int:
         """Index of the stage at a share of the run, 0 to 1."""
         return max(i for i, stage in enumerate(self.stages) if stage.start <= progress or i == 0)
+
+    def trained_positions(self, stage_samples: Sequence[int]) -> int:
+        """How many positions were trained when each stage has used so many samples; 0 before the first."""
+        stages = zip(self.stages, stage_samples, strict=True)
+        return max((stage.seq_len for stage, samples in stages if samples), default=0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored beside checkpoints."""

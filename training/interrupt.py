@@ -1,0 +1,26 @@
+"""Ctrl+C and SIGTERM as a wish to stop that a run looks at between steps."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+class StopOnSignal:
+    """While entered, `requested` turns true at SIGINT or SIGTERM instead of anything being cut short."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> StopOnSignal:
+        self._before = {
+            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
