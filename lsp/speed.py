@@ -30,5 +30,5 @@ def describe(first_ms: float | None, timings: Mapping[str, float]) -> str:
         parts.append(f"{speed:.0f} tokens/s")
     if (share := reused_share(timings)) is not None:
         cached, prompt = timings["cached_tokens"], timings["prompt_tokens"]
-        parts.append(f"KV reuse {share:.0%} ({cached:g} of {prompt:g} tokens)")
+        parts.append(f"KV reuse {share:.0%} ({cached:g} of {prompt:g})")
     return " · ".join(parts)

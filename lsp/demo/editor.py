@@ -33,11 +33,13 @@ class ServerFailedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a suggestion has come to: text that may be shown, and at the end the item's facts."""
+    """What a suggestion has come to; at its end the text of the item, and the engine's timings.
+
+    `first_ms` is the time from the question to the first text.
+    """
 
     text: str
-    elapsed_ms: float
-    done: bool = False
+    first_ms: float | None
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -108,6 +110,7 @@ class Editor:
     async def suggest(self) -> AsyncGenerator[Progress, None]:
         """Ask for a suggestion and follow it. Closing the generator cancels the request."""
         start_s = time.perf_counter()
+        first_ms: float | None = None
         request_id = str(uuid.uuid4())
         deltas = self._deltas[request_id] = asyncio.Queue()
         params = types.InlineCompletionParams(
@@ -122,13 +125,15 @@ class Editor:
         )
         try:
             async for delta in _until(answer, deltas):
-                yield Progress(text=str(delta["text"]), elapsed_ms=(time.perf_counter() - start_s) * 1e3)
-            yield _final(await answer, (time.perf_counter() - start_s) * 1e3)
+                if first_ms is None and delta["text"]:
+                    first_ms = (time.perf_counter() - start_s) * 1e3
+                yield Progress(text=str(delta["text"]), first_ms=first_ms)
+            yield _final(await answer, first_ms)
         finally:
             del self._deltas[request_id]
             if not answer.done():
                 self._client.cancel_request(types.CancelParams(id=request_id))
-                answer.cancel()
+                answer.add_done_callback(_mark_as_seen)
 
     def _on_delta(self, params: Any) -> None:
         if (queue := self._deltas.get(params["requestId"])) is not None:
@@ -183,14 +188,18 @@ async def _until(
             coming.cancel()
 
 
-def _final(result: types.InlineCompletionList, elapsed_ms: float) -> Progress:
+def _mark_as_seen(answer: asyncio.Future[Any]) -> None:
+    """The error that answers a cancelled request is expected."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _final(result: types.InlineCompletionList, first_ms: float | None) -> Progress:
     if not result.items:
-        return Progress(text="", elapsed_ms=elapsed_ms, done=True)
+        return Progress(text="", first_ms=first_ms)
     item = result.items[0]
     facts = getattr(item, "starcoder", None) or {}
-    return Progress(
-        text=str(item.insert_text), elapsed_ms=elapsed_ms, done=True, timings=facts.get("timings") or {}
-    )
+    return Progress(text=str(item.insert_text), first_ms=first_ms, timings=facts.get("timings") or {})
 
 
 def _position(before: str) -> types.Position:

@@ -26,5 +26,5 @@ def test_other_engines_tell_nothing() -> None:
 
 
 def test_all_of_it_in_one_line() -> None:
-    expected = "first token 12 ms · 50 tokens/s · KV reuse 99% (396 of 400 tokens)"
+    expected = "first token 12 ms · 50 tokens/s · KV reuse 99% (396 of 400)"
     assert speed.describe(12.4, TIMINGS) == expected
