@@ -41,7 +41,8 @@ _MIN_CONTEXT_TOKENS = 24
 _MAX_HEALED_BYTES = 48
 # The last pre-token of a text, by GPT-2's expression (\p{L} as Python has it: a word character
 # that is neither digit nor underscore): a word with the space before it, or a run of punctuation.
-_LAST_WORD = re.compile(r" ?(?:[^\W\d_]+|(?:[^\w\s]|_)+)\Z")
+# Of a run of tabs or line ends the last one is a pre-token of its own, but only before a word.
+_LAST_WORD = re.compile(r"(?: |(?<=\s)[^\S ])?(?:[^\W\d_]+|(?:[^\w\s]|_)+)\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ def build_prompt(
 def split_healed(prefix: str) -> tuple[str, str]:
     """Cut off the end of `prefix` that a tokenizer would join with what comes next.
 
-    That is the last word or run of punctuation that ends in an underscore, with the space before
+    That is the last word (or run of punctuation that ends in an underscore) with the space before
     it, or the last character of white space: in `\\n    return` the last of the four spaces belongs
     to the word's token. Other punctuation and digits are left: they rarely merge with a word.
     """

@@ -6,10 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.model.tiny import write_tiny_model
+from model.tokenizer import Tokenizer
+from tests.model.small_tokenizers import write_merging_tokenizer
+from tests.model.tiny import write_byte_tokenizer, write_tiny_model
 
 
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer multi-query model with a byte tokenizer."""
     return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """One token a byte."""
+    folder = tmp_path_factory.mktemp("byte-tokenizer")
+    write_byte_tokenizer(folder)
+    return Tokenizer.from_folder(folder)
+
+
+@pytest.fixture(scope="session")
+def merging_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """Byte-level BPE with merges: small, but every kind of token occurs."""
+    folder = tmp_path_factory.mktemp("merging-tokenizer")
+    source = Path(__file__).with_name("test_tokenizer.py").read_text(encoding="utf-8")
+    write_merging_tokenizer(folder, source)
+    return Tokenizer.from_folder(folder)

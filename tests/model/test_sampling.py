@@ -101,6 +101,19 @@ class TestFilters:
         assert (counts - expected).abs().max() < 4 * math.sqrt(0.25 / n)
         assert set(counts.nonzero()[:, 0].tolist()) == kept
 
+    def test_the_distribution_over_a_wide_vocabulary(self):
+        params = SamplingParams(temperature=1.0)
+        shares = {0: 0.1, 255: 0.2, 256: 0.3, 700: 0.25, 999: 0.15}  # at the edges of the summed blocks
+        logits = torch.full((1, 1000), -math.inf)
+        for token, share in shares.items():
+            logits[0, token] = math.log(share)
+        n = 2000
+        sampled = draw(logits.expand(n, -1), *[params] * n, generators=[generators_of(1)[0]] * n)
+        counts = torch.bincount(torch.tensor(sampled.token_ids), minlength=1000).double() / n
+        assert set(counts.nonzero()[:, 0].tolist()) == set(shares)
+        for token, share in shares.items():
+            assert counts[token].item() == pytest.approx(share, abs=4 * math.sqrt(0.25 / n))
+
     def test_a_flat_row_is_filtered_beyond_the_sorted_head(self):
         # 4,000 equal tokens: the nucleus of .9 ends far behind the best thousand.
         params = SamplingParams(temperature=1.0, top_p=0.9)

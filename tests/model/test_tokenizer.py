@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, normalizers
 
 from model.errors import TokenizerError
 from model.fim_format import SPECIAL_TOKENS, FimOrder, arrange
@@ -31,32 +31,6 @@ FRAGMENTS = st.sampled_from(
     ]
 )
 TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=40).map("".join), st.text(max_size=60))
-
-
-@pytest.fixture(scope="session")
-def byte_tokenizer(tmp_path_factory) -> Tokenizer:
-    folder = tmp_path_factory.mktemp("byte-tokenizer")
-    write_byte_tokenizer(folder)
-    return Tokenizer.from_folder(folder)
-
-
-@pytest.fixture(scope="session")
-def merging_tokenizer(tmp_path_factory) -> Tokenizer:
-    """Byte-level BPE with merges, trained on this file: small, but every kind of token occurs."""
-    backend = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=900,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator([Path(__file__).read_text(encoding="utf-8")] * 2, trainer)
-    folder = tmp_path_factory.mktemp("merging-tokenizer")
-    backend.save(str(folder / "tokenizer.json"))
-    return Tokenizer.from_folder(folder)
 
 
 @pytest.fixture(scope="session")
