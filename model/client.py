@@ -127,12 +127,13 @@ class EngineClient:
             self.is_lost = True
             raise
         self.is_lost = False
+        protocol, pid = answer.get("protocol"), answer.get("pid")
         return EngineHealth(
             status=str(answer.get("status")),
             model=str(answer.get("model")),
             version=str(answer.get("version")),
-            protocol=int(answer.get("protocol") or 0),
-            pid=answer.get("pid"),
+            protocol=protocol if isinstance(protocol, int) else 0,  # another program may be answering
+            pid=pid if isinstance(pid, int) else None,
             license=answer.get("license"),
             restrictions=answer.get("restrictions"),
         )

@@ -5,14 +5,9 @@ Two uses: one language server at a time starts an engine; an engine owns its soc
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
-
-# How often a waiting process looks again. Waiting in the kernel would need a thread that cannot be cancelled.
-_POLL_SECONDS = 0.02
 
 
 class FileLock:
@@ -40,16 +35,6 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    async def __aenter__(self) -> FileLock:
-        while not self.try_acquire():
-            await asyncio.sleep(_POLL_SECONDS)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 def _lock(descriptor: int) -> bool:

@@ -3,8 +3,9 @@
 Owns retries, time limits and turning failures into this package's exceptions, with the URL, the
 status and the remedy. Knows nothing about what is asked: the two clients do.
 
-httpx is imported at the first request: it costs as much time as a third of the language server's
-start (100 ms of 300 here), and a request through it 0.6 ms over a unix socket.
+httpx is imported at the first request: 100 ms, a third of the language server's start, which imports
+it in a thread. A request through it takes 0.9 ms to the first token over a unix socket, of which bare
+asyncio streams would save 0.4 but know neither proxies nor TLS (`benchmarks/http_overhead.py`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# A long prompt on a slow machine may compute for a minute before anything is sent.
-_SILENCE_S = 120.0
 _CONNECT_S = 5.0
 # Less than the engine's 75 s, so that we never write to a connection that it is just closing.
 _KEEP_ALIVE_S = 60.0
@@ -49,6 +48,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_delays_s: tuple[float, ...] = ()
     """Pauses before the second, third … attempt, as long as nothing has been received."""
+    silence_s: float = 120.0
+    """How long nothing may come: a long prompt on a slow machine takes a minute to the first token."""
     remedy: str = "Is the server running?"
 
     def __str__(self) -> str:
@@ -99,7 +100,7 @@ class HttpSession:
         import httpx
 
         try:
-            async with self._open("POST", path, body, _SILENCE_S) as response:
+            async with self._open("POST", path, body, self.endpoint.silence_s) as response:
                 await self._raise_for_status(response, path)
                 async with aclosing(_events(response)) as events:
                     async for data in events:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class EngineProcess:
 
     async def stop(self) -> None:
         """Ask the engine to end, for all windows, and wait until it has."""
-        async with FileLock(self.files.start_lock):
+        async with self._starting():
             if (health := await self._health()) is not None:
                 await self._retire(health)
         self._backoff.reset()
@@ -110,12 +110,30 @@ class EngineProcess:
         return self._use_port or self.files.socket.exists()
 
     async def _find_or_start(self) -> EngineClient:
-        async with FileLock(self.files.start_lock):
+        async with self._starting():
             client = await self._running() or await self._start()
         if self._client is not None and self._client is not client:
             await self._client.aclose()
         self._client = client
         return client
+
+    @contextlib.asynccontextmanager
+    async def _starting(self) -> AsyncIterator[None]:
+        """Be the only one who looks for an engine and starts one."""
+        lock = FileLock(self.files.start_lock)
+
+        async def acquired() -> bool:
+            return lock.try_acquire()
+
+        if not await _until(acquired, self._start_seconds):
+            raise EngineUnavailableError(
+                f"another window has been starting the engine for {self._start_seconds:.0f} s: close it, or end "
+                f"the process that holds {lock.path}"
+            )
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def _running(self) -> EngineClient | None:
         """A client of the engine that runs, None if there is none; one of an older version is ended."""

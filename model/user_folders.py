@@ -34,14 +34,16 @@ def private_folder(folder: Path) -> Path:
     """Make sure that `folder` exists and that no other user can reach into it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
+        found, above = folder.lstat(), folder.parent.stat()
     except OSError as error:
         raise EngineUnavailableError(
             f"cannot make the runtime folder {folder} ({error.strerror}): set XDG_RUNTIME_DIR to one of yours"
         ) from error
     if sys.platform == "win32":
         return folder  # it lies in the user's profile, which has an access list of its own
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    # Whoever owns the folder above could put another in its place.
+    is_ours = found.st_uid == os.getuid() and above.st_uid in (0, os.getuid())
+    if not stat.S_ISDIR(found.st_mode) or not is_ours:
         raise EngineUnavailableError(f"{folder} is not a folder of yours: remove it, or set XDG_RUNTIME_DIR")
     if stat.S_IMODE(found.st_mode) & 0o077:
         folder.chmod(0o700)

@@ -17,10 +17,12 @@ from model.client import CompletionQuery, ContextText, EngineClient
 from model.client_openai import OpenAIClient, base_url
 from model.errors import EngineUnavailableError, RequestError
 from model.fim_templates import TEMPLATES, template_name
+from model.http_session import Endpoint, HttpSession
+from model.listen import Listen
 from model.query_window import windowed_query
 from model.sse import EventDecoder
 from tests.model.foreign_server import ForeignServer, raw_server
-from tests.model.test_server import listen, serving_at, until  # noqa: F401  (a fixture)
+from tests.model.serving import is_true, serving_at, until
 
 
 def query(prefix: str = "count", suffix: str = "", **fields) -> CompletionQuery:
@@ -69,7 +71,8 @@ class TestEvents:
 
 class TestEngineClient:
     @pytest.fixture
-    async def pair(self, listen):  # noqa: F811
+    async def pair(self, tmp_path):
+        listen = Listen.parse(f"unix:{tmp_path}/e.sock")
         async with serving_at(listen) as (_, serving):
             client = EngineClient(unix_path=listen.unix_path)
             yield client, serving
@@ -108,18 +111,18 @@ class TestEngineClient:
         async with aclosing(client.complete(query("hang"))) as deltas:
             assert (await anext(deltas)).text == "0 "
             assert serving.engine.counters.running == 1
-        await until(lambda: _is(serving.engine.counters.running == 0))
+        await until(lambda: is_true(serving.engine.counters.running == 0))
         assert serving.engine.counters.cancelled == 1
         assert await text_of(client, query()) == "0 1 2 "
 
     async def test_cancelling_the_task_cancels(self, pair):
         client, serving = pair
         task = asyncio.create_task(text_of(client, query("wait")))
-        await until(lambda: _is(serving.engine.counters.running == 1))
+        await until(lambda: is_true(serving.engine.counters.running == 1))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until(lambda: _is(serving.engine.counters.running == 0))
+        await until(lambda: is_true(serving.engine.counters.running == 0))
 
     async def test_half_a_character_is_sent_as_a_question_mark(self, pair):
         assert await text_of(pair[0], query("\ud83d", "\udc4d")) == "0 1 2 "
@@ -176,10 +179,6 @@ class TestEngineClient:
                 async for _ in deltas:
                     pass
         assert sorted(times)[len(times) // 2] < 0.02
-
-
-async def _is(value: bool) -> bool:
-    return value
 
 
 OK_STREAM = (
@@ -241,6 +240,15 @@ class TestFailuresOfServers:
         async with raw_server(page) as (url, _), closing(OpenAIClient(url)) as client:
             with pytest.raises(EngineUnavailableError, match="not JSON"):
                 await client.health()
+
+    async def test_silence_has_an_end(self):
+        async with ForeignServer(pieces=["a", "(hang)"]).running() as server:
+            session = HttpSession(Endpoint(url=f"{server.url}/v1", silence_s=0.1))
+            events = session.stream("/completions", {})
+            assert (await anext(events))["choices"][0]["text"] == "a"
+            with pytest.raises(EngineUnavailableError, match="ReadTimeout"):
+                await anext(events)
+            await session.aclose()
 
     async def test_nobody_at_the_url(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:

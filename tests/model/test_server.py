@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import os
@@ -23,25 +22,9 @@ from model.listen import MAX_UNIX_PATH_BYTES, Listen
 from model.server import MAX_BODY_BYTES, serve
 from tests.model import scripted_engine
 from tests.model.scripted_engine import scripted_serving
+from tests.model.serving import events_of, is_true, metric, metric_is, serving_at, until
 
 COMPLETIONS = "/v1/completions"
-
-
-@contextlib.asynccontextmanager
-async def serving_at(listen: Listen, **options):
-    """A server in this event loop; yields (client, serving) once it is ready, and stops it at the end."""
-    serving = scripted_serving(license="apache-2.0")
-    ready = asyncio.Event()
-    with listen.open() as listener:
-        task = asyncio.create_task(serve(serving, listener, on_ready=ready.set, **options))
-        await asyncio.wait_for(ready.wait(), 10)
-        address = listener.address
-        transport = httpx.AsyncHTTPTransport(uds=address.unix_path and str(address.unix_path))
-        base_url = "http://engine" if address.unix_path else str(address)
-        async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=20) as client:
-            yield client, serving
-        serving.stopping.set()
-        await asyncio.wait_for(task, 10)
 
 
 @pytest.fixture
@@ -58,27 +41,6 @@ async def server(listen: Listen) -> AsyncIterator[tuple[httpx.AsyncClient, scrip
 @pytest.fixture
 async def client(server) -> httpx.AsyncClient:
     return server[0]
-
-
-async def until(condition) -> None:
-    """Wait for a condition that nothing announces; the test's own time limit ends a hopeless wait."""
-    async with asyncio.timeout(20):
-        while not await condition():
-            await asyncio.sleep(0.005)
-
-
-async def metric(client: httpx.AsyncClient, name: str) -> float:
-    text = (await client.get("/metrics")).text
-    return next(
-        float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"starcoder_{name} ")
-    )
-
-
-def events_of(text: str) -> list[str]:
-    parts = text.split("\n\n")
-    assert parts.pop() == ""
-    assert all(part.startswith("data: ") for part in parts)
-    return [part.removeprefix("data: ") for part in parts]
 
 
 def test_the_script_speaks_as_the_real_engine_does():
@@ -159,6 +121,10 @@ class TestAnswers:
         assert objects[0]["choices"][0]["logprobs"] is None
         assert json.loads(usage)["choices"] == []
         assert json.loads(usage)["usage"]["completion_tokens"] == 2
+
+    async def test_a_long_text_is_read_beside_the_event_loop(self, client):
+        answer = await client.post(COMPLETIONS, json={"prompt": "x" * 100_000, "max_tokens": 1})
+        assert answer.json()["choices"][0]["text"] == "0 "
 
     async def test_one_connection_serves_many_requests(self, server):
         client, _ = server
@@ -290,10 +256,10 @@ class TestCancellation:
         client, _ = server
         request = client.post(COMPLETIONS, json={"prompt": prompt, "stream": stream, "n": 3})
         task = asyncio.create_task(request)
-        await until(lambda: _equals(client, "running_sequences", 3))
+        await until(lambda: metric_is(client, "running_sequences", 3))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await until(lambda: _equals(client, "running_sequences", 0))
+        await until(lambda: metric_is(client, "running_sequences", 0))
         assert await metric(client, "cancelled_total") == 3
 
     async def test_a_thousand_times_leaks_nothing(self, server):
@@ -303,21 +269,13 @@ class TestCancellation:
             tasks = [
                 asyncio.create_task(client.post(COMPLETIONS, json={"prompt": "hang"})) for _ in range(25)
             ]
-            await until(lambda: _is(serving.engine.counters.running == 25))
+            await until(lambda: is_true(serving.engine.counters.running == 25))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await until(lambda: _is(serving.engine.counters.running == 0))
+            await until(lambda: is_true(serving.engine.counters.running == 0))
         assert serving.engine.counters.cancelled == 1000
-        await until(lambda: _is(len(asyncio.all_tasks()) <= before))
-
-
-async def _equals(client: httpx.AsyncClient, name: str, value: float) -> bool:
-    return await metric(client, name) == value
-
-
-async def _is(value: bool) -> bool:
-    return value
+        await until(lambda: is_true(len(asyncio.all_tasks()) <= before))
 
 
 class TestMetrics:
@@ -381,7 +339,7 @@ class TestEnd:
         async with serving_at(listen) as (client, serving):
             task = asyncio.create_task(client.post(COMPLETIONS, json={"prompt": "hang", "stream": True}))
             waiting = asyncio.create_task(client.post(COMPLETIONS, json={"prompt": "wait", "stream": True}))
-            await until(lambda: _is(serving.engine.counters.running == 2))
+            await until(lambda: is_true(serving.engine.counters.running == 2))
             answer = await client.post("/shutdown", json={})
             assert answer.status_code == 202
             *_, error, done = events_of((await task).text)

@@ -26,8 +26,8 @@ from model.prompting import generation_request, token_text
 from model.protocol import CompletionBody
 from model.server import serve
 from model.serving import Served, Serving
+from tests.model.serving import alive, events_of, is_true, metric, metric_is, until
 from tests.model.test_client import text_of
-from tests.model.test_server import events_of, metric, until
 
 SOURCE = "def area(width, height):\n    return width * height\n\n\nfor i in ra║nge(10):\n    print(i)\n"
 
@@ -114,13 +114,9 @@ async def test_a_closed_connection_frees_its_place(http):
     async with http.stream("POST", "/v1/completions", json=request) as answer:
         await anext(answer.aiter_bytes())
         assert await metric(http, "running_sequences") == 3
-    await until(lambda: _equals(http, "running_sequences", 0))
+    await until(lambda: metric_is(http, "running_sequences", 0))
     assert await metric(http, "cancelled_total") == 3
     assert await metric(http, "generated_tokens_total") < 3 * 1_000
-
-
-async def _equals(http: httpx.AsyncClient, name: str, value: float) -> bool:
-    return await metric(http, name) == value
 
 
 async def test_a_seed_repeats_itself_and_logprobs_fit(http):
@@ -215,6 +211,7 @@ async def test_the_process_killed_in_mid_stream_is_replaced(process):
             async for _ in events:
                 pass
     await session.aclose()
+    await until(lambda: is_true(not alive(health.pid)))
     again = await process.ensure()
     assert (await again.health()).pid != health.pid
     deltas = [delta async for delta in again.complete(cursor("x = ║"))]
