@@ -82,10 +82,13 @@ class Acceptances:
     def _accept(self, item: Item, text: str, *, partially: bool) -> None:
         acceptance = Acceptance(uri=item.place.uri, line=item.place.line, text=text, at_s=time.monotonic())
         self._book.accepted(acceptance, partially=partially)
-        asyncio.get_running_loop().call_later(RETAINED_AFTER_S + 0.1, self._judge)
+        asyncio.get_running_loop().call_later(
+            RETAINED_AFTER_S + 0.1, lambda: self.judge_retained(time.monotonic())
+        )
 
-    def _judge(self) -> None:
-        for acceptance in self._book.due(time.monotonic()):
+    def judge_retained(self, now_s: float) -> None:
+        """Look up what is left of the texts that were taken over 30 s or longer before `now_s`."""
+        for acceptance in self._book.due(now_s):
             document = self._documents.open_document(acceptance.uri)
             if document is None:  # closed meanwhile: nothing can be said
                 continue

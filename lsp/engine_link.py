@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FIRST_BACK_OFF_S = 0.25
 MAX_BACK_OFF_S = 30.0
 # Attempts in the background; after these only a request, or the restart command, tries again.
-MAX_QUIET_ATTEMPTS = 6
+MAX_QUIET_ATTEMPTS = 4
 
 
 class EngineLink:

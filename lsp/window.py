@@ -183,9 +183,10 @@ class Window:
         self._editor.tell_status(status)
         # Editors without our status bar get the reason once.
         trouble = status.state in TROUBLE and not self.facts.wants_deltas
-        if trouble and status.message and status.message not in self._warned:
-            self._warned.add(status.message)
-            self._editor.warn(status.message)
+        reason, _, _ = status.message.partition("\n")  # below it, the engine's log
+        if trouble and reason and reason not in self._warned:
+            self._warned.add(reason)
+            self._editor.warn(reason)
 
     @property
     def exclusions(self) -> Exclusions:

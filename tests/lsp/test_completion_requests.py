@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -184,6 +185,22 @@ async def test_the_selected_item_of_the_editors_list_is_honoured(engine: FakeEng
 async def test_a_document_that_is_not_open_has_no_completions(engine: FakeEngine, tmp_path: Path) -> None:
     async with editor(engine.options(), home=tmp_path) as ed:
         assert await ed.items(types.Position(0, 0), uri="file:///work/unknown.py") == []
+
+
+def documented(section: str) -> set[str]:
+    """The first column of the table under a heading of docs/lsp-messages.md."""
+    page = Path(__file__).parents[2] / "docs" / "lsp-messages.md"
+    _, _, rest = page.read_text(encoding="utf-8").partition(f"## {section}")
+    rows = re.findall(r"^\| (`.*?) \|", rest.partition("\n## ")[0], re.M)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+async def test_the_messages_are_as_documented(engine: FakeEngine, tmp_path: Path) -> None:
+    async with editor(engine.options(), home=tmp_path, experimental=STREAMS) as ed:
+        (item,) = await ed.items(ed.open("x = ║\n"))
+        assert item["starcoder"].keys() == documented("Items")
+        assert ed.heard.deltas[-1].keys() == documented("`starcoder/completionDelta`")
+        assert ed.heard.statuses[-1].keys() == documented("`starcoder/status`")
 
 
 async def test_an_unreadable_request_gets_an_error_that_names_what_is_missing(

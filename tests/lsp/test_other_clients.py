@@ -13,6 +13,7 @@ from pygls.exceptions import JsonRpcException
 from lsp.other_clients import copilot_item_id
 from tests.lsp.editor import editor
 from tests.lsp.fake_engine import FakeEngine
+from tests.lsp.test_completion_requests import documented
 
 # What llm.nvim sends, its settings included.
 LLM_NVIM: dict[str, Any] = {
@@ -108,10 +109,4 @@ async def test_what_the_server_announces(engine: FakeEngine, tmp_path: Path) -> 
     capabilities = answer["capabilities"]
     assert capabilities["inlineCompletionProvider"] == {}
     assert capabilities["textDocumentSync"]["change"] == types.TextDocumentSyncKind.Incremental
-    assert set(capabilities["executeCommandProvider"]["commands"]) == {
-        "starcoder.accepted",
-        "starcoder.restartEngine",
-        "starcoder.showLatencyBook",
-        "starcoder.showStatus",
-        "starcoder.toggle",
-    }
+    assert set(capabilities["executeCommandProvider"]["commands"]) == documented("Commands")
