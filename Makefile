@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. The rest is for working on the code.
 .DEFAULT_GOAL := help
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 export PYTHON
 
 .PHONY: help demo test lint format check bench constraints clean install-run install-dev
@@ -31,8 +32,8 @@ format: install-dev ## Format and mend what ruff can mend.
 
 check: lint test ## All of it; what continuous integration runs.
 
-bench: install-dev ## A keystroke here and in transformers, same weights, interleaved.
-	@.venv/bin/python -m benchmarks.keystroke
+bench: install-dev ## A keystroke here and in transformers, same weights, interleaved. BENCH_ARGS="--json"
+	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)
 
 constraints: install-dev ## Pin what pyproject.toml asks for anew.
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --strip-extras --no-annotate --quiet \
