@@ -24,7 +24,8 @@ _C_COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
 # A slash begins a regular expression where a value may begin: after an operator, a bracket, `return`.
 _REGEX_LITERAL = (
     r"(?:(?<=[=(,:\[!&|?{};\n])|(?<=[=(,:\[!&|?{};>] )|(?<=return ))"
-    r"/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/"
+    # bounded and without backtracking, or a line of slashes and brackets would take minutes
+    r"/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n]){0,100}+\]|[^/\\\n\[]){1,200}+/"
 )
 # In C, Java, Rust … an apostrophe quotes one character; alone it is a lifetime or a digit separator.
 _CHARACTER = r"'(?:\\[^\n]{1,9}?|[^'\\\n])'"

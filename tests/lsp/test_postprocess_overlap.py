@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from lsp.postprocess import Suggestion, postprocess
+from lsp.postprocess import CursorContext, Ended, Suggestion, postprocess
 from lsp.postprocess.overlap import (
     cut_closed_brackets,
     cut_repeated_tail,
@@ -142,3 +144,13 @@ def test_the_rest_of_the_line_is_not_written_again(text: str, drawing: str, left
 )
 def test_the_line_above_is_not_written_again(text: str, drawing: str, left: str | None) -> None:
     assert filtered(drop_line_above, text, drawing) == left
+
+
+@pytest.mark.parametrize("line", ["=/[", "/a[", ")", '"', "\\", '"""', "`${", "    \n", "/*"])
+@pytest.mark.parametrize("language", ["python", "typescript", "c", "ruby"])
+def test_no_text_takes_long(line: str, language: str) -> None:
+    text = (line * 5_000)[:15_000]
+    started = time.process_time()
+    context = CursorContext.at(prefix=text, suffix="\n" + text, language=language)
+    postprocess(Suggestion(text[:2_000], Ended.LENGTH), context)
+    assert time.process_time() - started < 1.0
