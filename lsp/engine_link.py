@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FIRST_BACK_OFF_S = 0.25
 MAX_BACK_OFF_S = 30.0
+# How long a request waits for an engine that is starting. Weights may have to be fetched first, and
+# an editor should not hold a request for as long as that takes.
+PATIENCE_S = 20.0
 # Attempts in the background; after these only a request, or the restart command, tries again.
 MAX_QUIET_ATTEMPTS = 4
 
@@ -28,11 +31,17 @@ class EngineLink:
     """The connection to one engine, shared by all documents of an editor window."""
 
     def __init__(
-        self, engine: Engine, board: StatusBoard, *, on_connected: Callable[[EngineHealth], None]
+        self,
+        engine: Engine,
+        board: StatusBoard,
+        *,
+        on_connected: Callable[[EngineHealth], None],
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._engine = engine
         self._board = board
         self._on_connected = on_connected
+        self._patience_s = patience_s
         self._client: CompletionClient | None = None
         self._connecting: asyncio.Task[CompletionClient] | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -66,8 +75,11 @@ class EngineLink:
                 raise EngineUnavailableError(self._failure)
             self._begin()
         assert self._connecting is not None
-        # Shielded: a cancelled request must not cancel the connection that others wait for.
-        return await asyncio.shield(self._connecting)
+        try:
+            # Shielded: one request's end must not cancel the connection that others wait for.
+            return await asyncio.wait_for(asyncio.shield(self._connecting), self._patience_s)
+        except TimeoutError as error:
+            raise EngineUnavailableError("the engine is still starting") from error
 
     async def stream(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """The engine's deltas; closing the generator cancels the request in the engine.

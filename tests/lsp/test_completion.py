@@ -129,7 +129,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(engine: MemoryEngine | None = None, **completion: Any) -> AsyncIterator[Bench]:
+async def bench(
+    engine: MemoryEngine | None = None, *, patience_s: float = 5.0, **completion: Any
+) -> AsyncIterator[Bench]:
     engine = engine or MemoryEngine()
     told: list[Status] = []
 
@@ -138,7 +140,7 @@ async def bench(engine: MemoryEngine | None = None, **completion: Any) -> AsyncI
         engine.news.set()
 
     board = StatusBoard(tell)
-    link = EngineLink(engine, board, on_connected=lambda health: None)
+    link = EngineLink(engine, board, on_connected=lambda health: None, patience_s=patience_s)
     settings = Settings(completion=replace(CompletionSettings(debounce_ms=0), **completion))
     queries = QueryMaker(is_allowed=lambda path: True, roots=lambda: [Path("/work")])
     book = LatencyBook()
@@ -321,6 +323,23 @@ async def test_a_cancelled_request_does_not_cancel_the_connection_that_others_wa
         assert await first == []
         gate.set()
         assert await second == ["pass"]
+
+
+async def test_a_request_does_not_wait_forever_for_an_engine_that_is_starting() -> None:
+    gate = asyncio.Event()
+
+    class Slow(MemoryEngine):
+        async def ensure(self) -> MemoryEngine:
+            await gate.wait()
+            return self
+
+    async with bench(Slow(), patience_s=0.01) as b:
+        b.open("x = ║\n")
+        assert await b.texts() == []
+        assert b.told[-1].state is State.STARTING
+        gate.set()
+        await b.until(lambda: b.told[-1].state is State.READY)
+        assert await b.texts() == ["pass"]
 
 
 @pytest.mark.parametrize("n_lines", [1_000, 100_000])
