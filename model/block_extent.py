@@ -8,31 +8,13 @@ top level, or of a definition, has nothing that is less deep, so there one state
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from model.extent import Line, LineReader, after_indent, may_be
 from model.lexical import indent_of, is_shallower
-from model.surroundings import CLAUSES, Surroundings
-
-_CLOSING_WORDS = {"end", "fi", "done", "esac", "endif", "endwhile", "endforeach", "endfor", "endswitch"}
-_COMMENT = re.compile(r"//|/\*|\*|#|--|<!--|%|;")
-_PARTIAL_MARK = re.compile(r"[</!-]+")
-_MODIFIERS = "export|default|pub|public|private|protected|internal|static|abstract|final|async|unsafe|virtual"
-_KEYWORDS = "def|class|fn|func|fun|function|interface|struct|impl|enum|trait|type|module|namespace"
-_DEFINITION = re.compile(rf"@|(?:(?:{_MODIFIERS})\b(?:\(\w+\))?\s+)*(?:{_KEYWORDS})\b")
-
-
-class _Kind(Enum):
-    """What a line begins with."""
-
-    UNDECIDED = auto()
-    BRACKET = auto()
-    CLOSING = auto()
-    CONTINUING = auto()
-    COMMENT = auto()
-    CODE = auto()
+from model.line_kind import Kind, begins_definition, kind_of
+from model.surroundings import Surroundings
 
 
 class _Do(Enum):
@@ -139,10 +121,10 @@ class BlockExtent:
         seen.skipped = seen.blank = False
         if own and not within and self._level is None:
             self._level = self._level_from(indent)
-            seen.definition = not self._has_lead and bool(_DEFINITION.match(line.text.strip()))
+            seen.definition = not self._has_lead and begins_definition(line.text)
         seen.deeper |= own and is_shallower(self._floor(), indent)
-        kind = _kind(line)
-        seen.code |= kind is not _Kind.COMMENT
+        kind = kind_of(line.text, complete=line.complete)
+        seen.code |= kind is not Kind.COMMENT
 
     def _level_from(self, indent: str) -> str:
         """The block's level, given the first of its lines."""
@@ -170,29 +152,29 @@ class BlockExtent:
             return reached
         if not self._is_own(line) or self._reader.within:
             return reached or _Do.ACCEPT
-        kind = _kind(line)
+        kind = kind_of(line.text, complete=line.complete)
         do = self._place(line, kind)
         if do is _Do.ACCEPT and reached is not None:
             return reached
         return do
 
-    def _place(self, line: Line, kind: _Kind) -> _Do:
+    def _place(self, line: Line, kind: Kind) -> _Do:
         """What to do with a line of the completion's own, by its depth and first word."""
         outside = self._is_outside(self._indent(line))
-        if kind is _Kind.UNDECIDED:  # it matters only where some kinds of line may not stand
-            return _Do.HOLD if outside or self._is_done(line, _Kind.CODE) else _Do.ACCEPT
-        if kind is _Kind.BRACKET:
+        if kind is Kind.UNDECIDED:  # it matters only where some kinds of line may not stand
+            return _Do.HOLD if outside or self._is_done(line, Kind.CODE) else _Do.ACCEPT
+        if kind is Kind.BRACKET:
             too_much = self._reader.closes_too_much(line)
             if too_much is not None:
                 return _Do.CUT if too_much else _Do.CLOSE
-            kind = _Kind.CLOSING
-        if kind is _Kind.CLOSING and outside:
+            kind = Kind.CLOSING
+        if kind is Kind.CLOSING and outside:
             if not line.complete:
                 return _Do.HOLD
             return _Do.CUT if self._around.closes(self._whole(line)) else _Do.CLOSE
-        if kind is _Kind.COMMENT and (outside or self._is_done(line, _Kind.CODE)):
+        if kind is Kind.COMMENT and (outside or self._is_done(line, Kind.CODE)):
             return _Do.SKIP if line.complete else _Do.HOLD
-        if kind is _Kind.CONTINUING and outside and self._around.takes_clause(self._indent(line)):
+        if kind is Kind.CONTINUING and outside and self._around.takes_clause(self._indent(line)):
             return _Do.ACCEPT
         return _Do.CUT if outside or self._is_done(line, kind) else _Do.ACCEPT
 
@@ -205,7 +187,7 @@ class BlockExtent:
                 return False
         return is_shallower(indent, self._floor())
 
-    def _is_done(self, line: Line, kind: _Kind) -> bool:
+    def _is_done(self, line: Line, kind: Kind) -> bool:
         """Whether the one statement that is the block was complete before `line`."""
         indent = self._indent(line)
         if is_shallower(self._floor(), indent) or not (indent == "" or self._seen.definition):
@@ -214,7 +196,7 @@ class BlockExtent:
             return False  # the suffix is a body that still wants its first line
         if indent == "" and self._seen.blank:
             return True
-        return self._seen.deeper and kind is _Kind.CODE
+        return self._seen.deeper and kind is Kind.CODE
 
     def _reached(self, line: Line) -> _Do | None:
         """MATCH, CUT or HOLD if this is where the suffix goes on."""
@@ -249,27 +231,3 @@ class BlockExtent:
     def _tail_of(self, line: Line, do: _Do) -> int | None:
         """Where an accepted line begins to repeat the suffix."""
         return self._reader.tail(line) if do in (_Do.ACCEPT, _Do.CLOSE) else None
-
-
-def _kind(line: Line) -> _Kind:
-    text = line.text.strip() if line.complete else line.text.lstrip()
-    if text[0] in ")]}":
-        return _Kind.BRACKET
-    if not line.complete and _may_grow(text):
-        return _Kind.UNDECIDED
-    if text.startswith("</"):
-        return _Kind.CLOSING
-    if _COMMENT.match(text):
-        return _Kind.COMMENT
-    word = re.match(r"\w*", text)
-    assert word is not None
-    if word.group() in _CLOSING_WORDS and not text[word.end() :].strip(" \t;,.)"):
-        return _Kind.CLOSING if line.complete else _Kind.UNDECIDED
-    continuing = text[0] == "{" or word.group() in CLAUSES
-    return _Kind.CONTINUING if continuing else _Kind.CODE
-
-
-def _may_grow(text: str) -> bool:
-    """Whether more characters may turn the beginning of a line into one of the marks or words."""
-    words = _CLOSING_WORDS | CLAUSES
-    return bool(_PARTIAL_MARK.fullmatch(text)) or any(word.startswith(text) for word in words)

@@ -17,6 +17,8 @@ from model.surroundings import Surroundings, kinds
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)
 # A model that writes nothing but empty lines will not recover.
 _MAX_LEADING_LINE_ENDS = 4
+# Such a line is data or minified, and scanning it anew for each token would take milliseconds.
+_MAX_TAIL_CHARS = 1_000
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class LineReader:
         That is a bracket closed for the second time, or the rest of the cursor's line. While the
         line is incomplete the answer may still become None, so the text is held, not cut.
         """
+        if len(line.text) > _MAX_TAIL_CHARS:
+            return None
         found = [at for at in (self._over(line), self._rest(line)) if at is not None]
         return line.start + min(found) if found else None
 

@@ -5,26 +5,17 @@ Everything is worked out when it is first asked for: most line completions end b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from model.lexical import OPENER_OF, Open, Place, indent_of, is_shallower, lines_of, move, syntax_of
-
-CLAUSES = {"else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure"}
-CLAUSES |= {"case", "default", "when", "then", "do", "while", "until", "where"}
+from model.line_kind import begins_clause
 
 
 def kinds(stack: Sequence[Open]) -> list[str]:
     """The brackets of a stack, without where they stand."""
     return [one.bracket for one in stack]
-
-
-def begins_clause(text: str) -> bool:
-    """Whether a line goes on with the statement above it: `else`, `except`, a case."""
-    word = re.match(r"[\s})]*(\w*)", text)
-    return word is not None and word[1] in CLAUSES
 
 
 class Surroundings:

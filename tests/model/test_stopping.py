@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
+import ast
+import gzip
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -48,11 +51,6 @@ def line(document: str, generated: str, path: str | None = None) -> str:
 
 def block(document: str, generated: str, path: str | None = None) -> str:
     return check(rules_at(document, StopAt.BLOCK, path), generated)
-
-
-def text(source: str) -> str:
-    """A triple-quoted text without its own indentation and first line end."""
-    return textwrap.dedent(source).removeprefix("\n")
 
 
 class TestStopStrings:
@@ -331,6 +329,24 @@ PYTHON = [
 ]
 
 PYTHON_SUFFIX = [
+    (
+        "an else of which the suffix is the body",
+        "if a:\n    ║\n    b()\nd()\n",
+        "c()\nelse:",
+        "c()\nelse:",
+    ),
+    (
+        "a definition of which the suffix is the body",
+        "x = 1\n║\n    return a\n",
+        "y = 2\n\ndef f(a):",
+        "y = 2\n\ndef f(a):",
+    ),
+    (
+        "a line before the one in whose block it is",
+        "def f():\n    if x:\n        return 1║\n    return 2\n",
+        "\n    if y:\n        return 3\n    return 2\n",
+        "\n    if y:\n        return 3",
+    ),
     (
         "the suffix is reached",
         "def f(x):\n    ║\n    return x\n",
@@ -618,6 +634,87 @@ CASES = [
 )
 def test_block(path, document, generated, expected):
     assert block(document, generated, path) == expected
+
+
+# The cursor stands before text of its line: what is inserted must leave that a line of its own.
+BEFORE_A_LINE = [
+    ("if a:\n    ║return x\n", "x = 1\n    y = x\n    return x\n", "x = 1\n    ", "x = 1\n    y = x\n    "),
+    ("def f(x):\n║    return x\n", "    x += 1\n    return x\n", "    x += 1\n", "    x += 1\n"),
+    ("def f(x):\n║    return x\n", "    x += 1\n", "    x += 1\n", "    x += 1\n"),
+    ("def f(x):\n    ║return x\n", "return x\n", "", ""),
+    ("def f(x):\n    ║return x\n", "await ", "await ", "await "),
+    ("a = [\n    1,\n║b = 2\n", "    2,\n]\nb = 2\n", "    2,\n", "    2,\n]\n"),
+    ("a = 1\n║    2,\n]\n", "b = [\n    2,\n]\n", "b = [\n", "b = [\n"),
+    ("a = 1\nb = ║c(2)\n", "a + c(2)\n", "a + ", "a + "),
+    ("║ 2)\n", "a = b(1, 2)\n", "a = b(1,", "a = b(1,"),
+]
+
+
+@pytest.mark.parametrize(("document", "generated", "as_line", "as_block"), BEFORE_A_LINE)
+def test_before_text_of_the_line(document, generated, as_line, as_block):
+    assert line(document, generated, "a.py") == as_line
+    assert block(document, generated, "a.py") == as_block
+
+
+# Brackets that the suffix closes and nobody has opened yet.
+MISSING = [
+    ("return ║string)\n", "len(string)\n", "len("),
+    ("return ║set(x)))\n", "sorted(list(set(x)))\n", "sorted(list("),
+    ("return int(║ == a\n", "round(a ** (1. / 3))) ** 3 == a\n", "round(a ** (1. / 3))) ** 3"),
+    ("def f():\n║        'a': 1,\n    }\n    return\n", "    x = {\n        'a': 1,\n    }\n", "    x = {\n"),
+]
+
+
+@pytest.mark.parametrize(("document", "generated", "expected"), MISSING)
+def test_brackets_that_the_completion_opens_for_the_suffix(document, generated, expected):
+    assert block(document, generated, "a.py") == expected
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "human-eval-infilling"
+needs_infilling = pytest.mark.skipif(
+    not DATA.is_dir(), reason="HumanEval infilling is not among the shared data of this machine"
+)
+
+
+def infilling_tasks(name: str) -> list[dict[str, str]]:
+    with gzip.open(DATA / f"HumanEval-{name}.jsonl.gz", "rt") as lines:
+        return [json.loads(one) for one in lines]
+
+
+def is_python(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
+
+
+@needs_infilling
+@pytest.mark.parametrize("stop_at", StopAt)
+@pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on with the suffix"])
+class TestRealCode:
+    """Middles that people wrote, by a model that ends there and by one that copies the suffix too."""
+
+    def emitted(self, task: dict[str, str], stop_at: StopAt, goes_on: bool) -> str:
+        generated = task["canonical_solution"] + (task["suffix"] if goes_on else "")
+        rules = StopRules.for_cursor(task["prompt"], task["suffix"], stop_at=stop_at, path="a.py")
+        return run(rules, [generated])[0]
+
+    def test_single_lines_come_out_whole(self, stop_at, goes_on):
+        for task in infilling_tasks("SingleLineInfilling"):
+            text = self.emitted(task, stop_at, goes_on)
+            assert text.rstrip() == task["canonical_solution"].rstrip(), task["task_id"]
+            assert is_python(task["prompt"] + text + task["suffix"]), task["task_id"]
+
+    def test_spans_are_shortened_at_most(self, stop_at, goes_on):
+        exact = 0
+        for task in infilling_tasks("RandomSpanInfillingLight"):
+            text = self.emitted(task, stop_at, goes_on)
+            assert task["canonical_solution"].startswith(text.rstrip()), task["task_id"]
+            exact += text.rstrip() == task["canonical_solution"].rstrip()
+            if stop_at is StopAt.BLOCK:  # a line alone often is no whole statement
+                assert is_python(task["prompt"] + text + task["suffix"]), task["task_id"]
+        assert exact >= (155 if stop_at is StopAt.BLOCK else 70)
 
 
 # Pieces of code that the rules look at, so that random texts often touch them.
