@@ -17,18 +17,18 @@ from itertools import pairwise
 
 from lsp import debounce
 from lsp.engine_link import EngineLink
-from lsp.generation import Alternative, Generation
+from lsp.generation import Generation
+from lsp.kept import Kept, KeptGenerations
 from lsp.place import Place
 from lsp.postprocess import CursorContext
 from lsp.query import QueryMaker, is_single_line
 from lsp.reading import Item, Reading, Update, state_of
+from lsp.request_clock import RequestClock
 from lsp.settings import Settings
 from lsp.status import State, StatusBoard
-from lsp.telemetry import CompletionTiming, LatencyBook
-from lsp.type_through import DocumentState, Fit, Offer, type_through
+from lsp.telemetry import LatencyBook
 from model.errors import EngineUnavailableError, ModelError
 
-KEPT_GENERATIONS = 8
 KEPT_KEY_TIMES = 12
 
 # Looks at an item that is about to be shown; returns it (perhaps changed), or None to keep it back.
@@ -43,26 +43,6 @@ class Ask:
     explicit: bool = False  # a key was pressed for it, as opposed to any key
     can_replace: bool = True  # the client can replace text behind the cursor
     client_debounces: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A generation that may serve again: where it began, and how far it was meant to go."""
-
-    origin: DocumentState
-    generation: Generation
-    single_line: bool
-
-    def fits(self, now: DocumentState) -> bool:
-        """Whether an alternative agrees with what was typed and has, or will have, something left."""
-        return any(self._fits(alternative, now) for alternative in self.generation.alternatives)
-
-    def _fits(self, alternative: Alternative, now: DocumentState) -> bool:
-        if alternative.is_given_up or (self.generation.is_ending and not alternative.is_finished):
-            return False
-        offer = Offer(state=self.origin, text=alternative.text, finished=alternative.is_finished)
-        match = type_through(offer, now)
-        return match is not None and match.fit is not Fit.COMPLETE
 
 
 @dataclass
@@ -94,7 +74,7 @@ class Completer:
         self._why_excluded = why_excluded
         self._queries = queries
         self._runs: dict[str, _Run] = {}
-        self._kept: deque[Kept] = deque(maxlen=KEPT_GENERATIONS)
+        self._kept = KeptGenerations()
         self._key_times_s: deque[float] = deque(maxlen=KEPT_KEY_TIMES)
 
     def key_pressed(self) -> None:
@@ -108,28 +88,29 @@ class Completer:
 
     def forget(self, uri: str) -> None:
         """A document was closed."""
-        for kept in [kept for kept in self._kept if kept.origin.uri == uri]:
-            kept.generation.stop_if_unread()
-            self._kept.remove(kept)
+        self._kept.forget(uri)
 
     async def aclose(self) -> None:
         """Stop everything that runs."""
         for run in self._runs.values():
             run.task.cancel()
-        await asyncio.gather(*(kept.generation.stop() for kept in self._kept))
-        self._kept.clear()
+        await self._kept.aclose()
 
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
         """Follow the suggestions for one question. Closing the generator gives the answer up.
 
         A failing engine ends the stream early; the status says why.
         """
-        clock = _Clock()
+        clock = RequestClock()
         self._book.requested()
         if self._is_excluded(ask.place):
             return
         async with self._only(ask.place.uri):
-            kept = self._continued(ask)
+            kept = self._kept.find(
+                state_of(ask.place),
+                asked_again=ask.explicit,
+                random=self.settings.completion.temperature > 0,
+            )
             is_new = kept is None
             if kept is None:
                 clock.delay_ms = self._delay_ms(ask)
@@ -141,7 +122,7 @@ class Completer:
                 async for update in updates:
                     if clock.is_first(update):
                         self._board.measured(clock.now_ms())
-                    yield clock.stamped(update, kept.generation)
+                    yield clock.stamped(update, kept.generation.timings)
             self._account(kept.generation, clock, is_new=is_new)
 
     def _is_excluded(self, place: Place) -> bool:
@@ -174,18 +155,6 @@ class Completer:
             if self._runs.get(uri) is run:
                 del self._runs[uri]
 
-    def _continued(self, ask: Ask) -> Kept | None:
-        """The generation that what was typed agrees with, the newest first."""
-        now = state_of(ask.place)
-        for kept in reversed(self._kept):
-            # Who asks again by key wants more than a single line, or another answer.
-            is_again = ask.explicit and kept.origin == now
-            if is_again and (kept.single_line or self.settings.completion.temperature):
-                continue
-            if kept.fits(now):
-                return kept
-        return None
-
     def _delay_ms(self, ask: Ask) -> int:
         place = ask.place
         return debounce.debounce_ms(
@@ -202,16 +171,13 @@ class Completer:
         )
 
     def _begin(self, ask: Ask) -> Kept:
-        """Ask the engine. What runs for this document and nobody reads is of no use any more."""
-        for other in self._kept:
-            if other.origin.uri == ask.place.uri:
-                other.generation.stop_if_unread()
+        """Ask the engine."""
         completion = self.settings.completion
         single_line = is_single_line(ask.place, multiline=completion.multiline, explicit=ask.explicit)
         query = self._queries.make(ask.place, completion, single_line=single_line)
         generation = Generation(self._link.stream(query), n=query.n)
         kept = Kept(origin=state_of(ask.place), generation=generation, single_line=single_line)
-        self._kept.append(kept)
+        self._kept.add(kept)
         return kept
 
     async def _follow(self, kept: Kept, ask: Ask) -> AsyncGenerator[Update, None]:
@@ -263,13 +229,13 @@ class Completer:
             return replace(update, shown="", item=None, dropped_by=dropped_by)
         return replace(update, item=item)
 
-    def _account(self, generation: Generation, clock: _Clock, *, is_new: bool) -> None:
+    def _account(self, generation: Generation, clock: RequestClock, *, is_new: bool) -> None:
         """Enter a finished answer into the book and the status."""
         error = generation.error
         if error is None:
             self._board.proven()
             if is_new:
-                self._book.completed(clock.timing(generation))
+                self._book.completed(clock.timing(generation.timings))
             else:
                 self._book.typed_through()
             return
@@ -278,45 +244,3 @@ class Completer:
             raise error
         if not isinstance(error, EngineUnavailableError):  # those the link has told already
             self._board.set(State.ERROR, str(error))
-
-
-class _Clock:
-    """The times of one request, from its arrival on."""
-
-    def __init__(self) -> None:
-        self._started_s = time.perf_counter()
-        self.delay_ms = 0
-        self.first_ms: float | None = None
-
-    def now_ms(self) -> float:
-        """Since the request's arrival."""
-        return (time.perf_counter() - self._started_s) * 1e3
-
-    def is_first(self, update: Update) -> bool:
-        """Note the time when something can be shown, and say whether this is the first time."""
-        if self.first_ms is not None or not (update.shown or update.item is not None):
-            return False
-        self.first_ms = self.now_ms()
-        return True
-
-    def stamped(self, update: Update, generation: Generation) -> Update:
-        """The update with the times so far in its item."""
-        if update.item is None:
-            return update
-        item = replace(update.item, latency_ms=self.now_ms(), timings=generation.timings)
-        return replace(update, item=item)
-
-    def timing(self, generation: Generation) -> CompletionTiming:
-        """The entry for the latency book: our times, and what the engine says of its own."""
-        engine = generation.timings
-        return CompletionTiming(
-            debounce_ms=self.delay_ms,
-            queue_ms=engine.get("queue_ms", 0.0),
-            prefill_ms=engine.get("prefill_ms", 0.0),
-            decode_ms=engine.get("decode_ms", 0.0),
-            first_ms=self.first_ms,
-            total_ms=self.now_ms(),
-            prompt_tokens=int(engine.get("prompt_tokens", 0)),
-            cached_tokens=int(engine.get("cached_tokens", 0)),
-            completion_tokens=int(engine.get("completion_tokens", 0)),
-        )
