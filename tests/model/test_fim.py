@@ -263,7 +263,7 @@ class TestStability:
 
 
 class TestRoom:
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(
         cursor=st.integers(0, len(SOURCE)),
         budget=st.integers(MIN_PROMPT_TOKENS, 700),

@@ -68,7 +68,7 @@ class TestGreedy:
 
 
 class TestFilters:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         seed=st.integers(0, 10**6),
         vocab=st.sampled_from([3, 40, 3000]),

@@ -731,7 +731,7 @@ def code(max_size: int) -> st.SearchStrategy[str]:
     return st.lists(FRAGMENTS, max_size=max_size).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     before=code(12),
     after=code(10),

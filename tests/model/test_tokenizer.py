@@ -85,7 +85,7 @@ class TestEncoding:
     def test_the_cache_changes_nothing(self, merging_tokenizer, text):
         assert merging_tokenizer.encode(text) == merging_tokenizer.encode_uncached(text)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(texts=st.lists(TEXTS, min_size=3, max_size=6), data=st.data())
     def test_editing_a_long_text_anywhere(self, merging_tokenizer, texts, data):
         text = "line of code\n" * 40 + "".join(texts)  # long enough for whole heads to be remembered
