@@ -1,0 +1,149 @@
+"""Documents from tables: JSONL, Parquet and streamed Hugging Face datasets.
+
+Understood are The Stack's columns, those of our own corpus (`training/`), and the names that other
+code datasets use for the same things.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from attribution.errors import SourceError
+from attribution.source import Document, Source
+
+TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json.gz", ".json.zst", ".parquet")
+_BATCH_ROWS = 256
+
+# For each of our fields, the columns it may stand in; the first that is there counts.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "text": ("content", "text", "code"),
+    "repository": ("max_stars_repo_name", "repository", "repo_name", "repository_name", "repo"),
+    "path": ("max_stars_repo_path", "path", "file_path", "filename"),
+    "license": ("max_stars_repo_licenses", "license", "licenses", "detected_licenses"),
+    "revision": ("max_stars_repo_head_hexsha", "package", "revision", "revision_id", "commit", "commit_id"),
+    "url": ("url", "html_url"),
+}
+_STACK_REVISION = "max_stars_repo_head_hexsha"
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name is that of a table of documents."""
+    return path.name.lower().endswith(TABLE_SUFFIXES)
+
+
+def read_table(path: Path) -> Iterator[Document]:
+    """The documents of a JSONL or Parquet file. Raises `SourceError` with the file and line at fault."""
+    yield from _parquet(path) if path.suffix == ".parquet" else _jsonl(path)
+
+
+def read_dataset(name: str, *, split: str = "train", revision: str | None = None) -> Iterator[Document]:
+    """Stream a dataset of the Hugging Face hub; needs the extra `attribution`. Raises `SourceError`."""
+    try:
+        import datasets  # type: ignore[import-untyped] # it has no types
+    except ImportError as error:
+        raise SourceError(
+            f"{name}: streaming a dataset needs `pip install starcoder-lsp[attribution]`"
+        ) from error
+    try:
+        rows = datasets.load_dataset(name, split=split, revision=revision, streaming=True)
+        for number, row in enumerate(rows, start=1):
+            yield document_of(row, f"{name} row {number}")
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise SourceError(f"{name}: cannot stream this dataset: {error}") from error
+
+
+def document_of(row: Mapping[str, Any], where: str) -> Document:
+    """One row as a document; raises `SourceError` that names the columns it lacks."""
+    text, repository, path = (_field(row, name) for name in ("text", "repository", "path"))
+    if not isinstance(text, str | bytes) or not isinstance(path, str):
+        lacks = "text" if not isinstance(text, str | bytes) else "path"
+        raise SourceError(
+            f"{where}: has no column for the {lacks} ({', '.join(COLUMNS[lacks])}); it has {', '.join(row)}"
+        )
+    return Document(
+        source=Source(
+            repository=str(repository) if repository else "unknown",
+            path=path,
+            revision=_optional(_field(row, "revision")),
+            license=_licence(_field(row, "license")),
+            url=_optional(_field(row, "url")) or _url(row, repository, path),
+        ),
+        # Lone surrogates stand in some datasets; nothing that is compared depends on how they are spelt.
+        text=text if isinstance(text, bytes) else text.encode("utf-8", errors="surrogatepass"),
+    )
+
+
+def _field(row: Mapping[str, Any], name: str) -> Any:
+    return next((row[column] for column in COLUMNS[name] if row.get(column) is not None), None)
+
+
+def _optional(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+def _licence(value: Any) -> str | None:
+    """One expression; of several detected licences all hold."""
+    if isinstance(value, str) or value is None:
+        return value or None
+    return " AND ".join(str(one) for one in value) or None
+
+
+def _url(row: Mapping[str, Any], repository: Any, path: str) -> str | None:
+    """The Stack is of GitHub, and so are the packages of our manifests."""
+    if not repository or str(repository).count("/") != 1 or ":" in str(repository):
+        return None
+    if revision := row.get(_STACK_REVISION):
+        return f"https://github.com/{repository}/blob/{revision}/{path}"
+    return f"https://github.com/{repository}"
+
+
+def _jsonl(path: Path) -> Iterator[Document]:
+    number = 0
+    try:
+        with _open_text(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield document_of(json.loads(line), f"{path} line {number}")
+    except (OSError, EOFError, ValueError, AttributeError) as error:
+        raise SourceError(f"{path} line {max(number, 1)}: cannot read this: {error}") from error
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[IO[str]]:
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            yield lines
+    elif path.suffix == ".zst":
+        import zstandard
+
+        with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as raw:
+            yield io.TextIOWrapper(raw, encoding="utf-8")
+    else:
+        with path.open(encoding="utf-8") as lines:
+            yield lines
+
+
+def _parquet(path: Path) -> Iterator[Document]:
+    try:
+        import pyarrow  # type: ignore[import-untyped] # it has no types
+        import pyarrow.parquet  # type: ignore[import-untyped] # it has no types
+    except ImportError as error:
+        raise SourceError(f"{path}: Parquet needs `pip install starcoder-lsp[attribution]`") from error
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            known = _known_columns(table.schema_arrow.names)
+            for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=known):
+                yield from (document_of(row, str(path)) for row in batch.to_pylist())
+    except (OSError, pyarrow.ArrowException) as error:
+        raise SourceError(f"{path}: cannot read this Parquet file: {error}") from error
+
+
+def _known_columns(names: Sequence[str]) -> list[str]:
+    wanted = {column for columns in COLUMNS.values() for column in columns}
+    return [name for name in names if name in wanted] or list(names)

@@ -1,0 +1,151 @@
+"""Folders and archives as streams of files. Nothing is unpacked or run; nothing outside is read.
+
+An archive's members are read into memory, each up to a limit, whatever its header promises.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
+
+from attribution.errors import SourceError
+
+ARCHIVE_SUFFIXES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".jar", ".crate")
+# What an archive may unpack to before it counts as a bomb.
+MAX_ARCHIVE_BYTES = 16 << 30
+MAX_ARCHIVE_MEMBERS = 2_000_000
+# Never sources of one's own or of others: version control, caches, environments.
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "venv", "site-packages.egg-info"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A regular file: its path with `/`, and how to read at most `limit` bytes of it (None: it has more)."""
+
+    path: str
+    read: Callable[[int], bytes | None]
+
+
+class Tree(Protocol):
+    """Files under one root, which can be gone through more than once."""
+
+    name: str
+    root: Path | None  # of a folder
+    skipped: Counter[str]
+
+    def members(self) -> Iterator[Member]:
+        """The files in a fixed order; what is not taken is counted in `skipped` by reason."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file's name is an archive's."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+class FolderTree:
+    """A folder. Hidden folders, symbolic links and other file systems' oddities are left out."""
+
+    def __init__(self, root: Path) -> None:
+        self.name = root.resolve().name
+        self.root: Path | None = root
+        self._root = root
+        self.skipped: Counter[str] = Counter()
+
+    def members(self) -> Iterator[Member]:
+        """Files by path."""
+        for folder, folders, files in os.walk(self._root):
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
+            )
+            for name in sorted(files):
+                path = Path(folder, name)
+                if path.is_symlink() or not path.is_file():
+                    self.skipped["not a regular file"] += 1
+                else:
+                    yield Member(path=path.relative_to(self._root).as_posix(), read=_file_reader(path))
+
+
+class ArchiveTree:
+    """A zip or tar archive."""
+
+    def __init__(self, archive: Path) -> None:
+        self.name = _stem(archive.name)
+        self.root: Path | None = None
+        self._archive = archive
+        self.skipped: Counter[str] = Counter()
+
+    def members(self) -> Iterator[Member]:
+        """Files in the archive's order; raises `SourceError` on a broken archive or a bomb."""
+        is_zip = self._archive.name.lower().endswith((".zip", ".whl", ".jar"))
+        try:
+            yield from self._zip() if is_zip else self._tar()
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError) as error:
+            raise SourceError(f"{self._archive}: cannot read this archive: {error}") from error
+
+    def _zip(self) -> Iterator[Member]:
+        with zipfile.ZipFile(self._archive) as bundle:
+            infos = [info for info in bundle.infolist() if not info.is_dir()]
+            self._check(len(infos), sum(info.file_size for info in infos))
+            for info in infos:
+                if info.flag_bits & 1:
+                    self.skipped["encrypted"] += 1
+                elif self._is_inside(info.filename):
+                    yield Member(path=info.filename, read=partial(_take_from_zip, bundle, info))
+
+    def _tar(self) -> Iterator[Member]:
+        members, size = 0, 0
+        with tarfile.open(self._archive, mode="r|*") as bundle:
+            for info in bundle:
+                members, size = members + 1, size + info.size
+                # Before its bytes are gone through: a bomb is not unpacked to be measured.
+                self._check(members, size)
+                if info.isreg() and self._is_inside(info.name):
+                    stream = bundle.extractfile(info)
+                    if stream is not None:
+                        path = str(PurePosixPath(info.name))
+                        yield Member(path=path, read=partial(_take, stream))
+
+    def _check(self, members: int, size: int) -> None:
+        if members > MAX_ARCHIVE_MEMBERS or size > MAX_ARCHIVE_BYTES:
+            raise SourceError(
+                f"{self._archive}: unpacks to more than {MAX_ARCHIVE_BYTES >> 30} GiB or "
+                f"{MAX_ARCHIVE_MEMBERS:,} files; unpack it yourself and index the folder if that is right"
+            )
+
+    def _is_inside(self, name: str) -> bool:
+        path = PurePosixPath(name)
+        inside = (
+            not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name[:2]
+        )
+        if not inside:
+            self.skipped["its path leads out of the archive"] += 1
+        return inside
+
+
+def _file_reader(path: Path) -> Callable[[int], bytes | None]:
+    return lambda limit: _take(path.open("rb"), limit)
+
+
+def _take_from_zip(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes | None:
+    return _take(bundle.open(info), limit)
+
+
+def _take(stream: IO[bytes], limit: int) -> bytes | None:
+    """All of a stream if it has at most `limit` bytes."""
+    with stream:
+        data = stream.read(limit + 1)
+    return None if len(data) > limit else data
+
+
+def _stem(name: str) -> str:
+    suffix = next(
+        suffix for suffix in sorted(ARCHIVE_SUFFIXES, key=len)[::-1] if name.lower().endswith(suffix)
+    )
+    return name[: -len(suffix)]
