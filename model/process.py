@@ -69,8 +69,9 @@ class EngineProcess:
     async def ensure(self) -> EngineClient:
         """A client of a running engine of this version, started if need be.
 
-        Cheap while the engine is well: call it before each request. Several callers share one
-        start, which goes on when one of them is cancelled. Raises `EngineUnavailableError` with
+        Cheap while the engine is well: call it before each request, and once more when a request
+        finds the engine gone before its first token. Several callers share one start, which goes on
+        when one of them is cancelled. Raises `EngineUnavailableError` with
         the last lines of the engine's log, at once while a crashing engine is being rested.
         """
         if self._client is not None and not self._client.is_lost and self._seems_alive():
@@ -127,8 +128,8 @@ class EngineProcess:
 
         if not await _until(acquired, self._start_seconds):
             raise EngineUnavailableError(
-                f"another window has been starting the engine for {self._start_seconds:.0f} s: close it, or end "
-                f"the process that holds {lock.path}"
+                f"another window has been starting the engine for {self._start_seconds:.0f} s: "
+                f"close it, or end the process that holds {lock.path}"
             )
         try:
             yield
