@@ -19,6 +19,7 @@ from lsp.client_facts import ClientFacts
 from lsp.documents import Document, Documents, Edit
 from lsp.inline import ACCEPTED, TriggerNumbering, answer_inline_completion
 from lsp.other_clients import LlmLs, copilot_accepted_length, copilot_item_id
+from lsp.quiet import quieten_libraries, quieten_loop
 from lsp.status import Status
 from lsp.window import Window
 from model.version import package_version
@@ -138,6 +139,7 @@ class StarcoderServer(LanguageServer):
 
 def create_server() -> StarcoderServer:
     """A server for one client, with all features registered."""
+    quieten_libraries()
     server = StarcoderServer()
     _register_lifecycle(server)
     _register_documents(server)
@@ -153,6 +155,7 @@ def _register_lifecycle(server: StarcoderServer) -> None:
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: StarcoderServer, params: types.InitializedParams) -> None:
+        quieten_loop(asyncio.get_running_loop())
         ls.watch_configuration()
         await ls.window.start(await ls.pull_configuration())
 
