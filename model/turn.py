@@ -24,8 +24,11 @@ class Turn:
         self._top: list[dict[int, float]] = []
 
     def take(self, token_id: int, logprob: float, top: dict[int, float]) -> None:
-        """Append the token chosen at `row`."""
+        """Append the token chosen at `row`; one that only ends the text is not reported."""
+        n_before = self.sequence.n_tokens
         self._text += self.sequence.append(token_id)
+        if self.sequence.n_tokens == n_before:
+            return
         self._token_ids.append(token_id)
         self._logprobs.append(logprob)
         self._top.append(top)

@@ -271,3 +271,13 @@ def test_logprobs_are_the_models_own(engine: Engine, tiny_model_folder: Path) ->
     for row, token, value, top in zip(expected, tokens_of(deltas), logprobs, tops, strict=True):
         assert value == pytest.approx(float(row[token]), abs=1e-4)
         assert sorted(top) == sorted(row.topk(3).indices.tolist())
+
+
+def test_the_token_that_ends_the_text_is_not_part_of_it(engine: Engine) -> None:
+    engine.model.transformer.ln_f.weight.zero_()
+    engine.model.transformer.ln_f.bias.copy_(engine.model.transformer.wte.weight[engine.tokenizer.eos_id])
+    request = GenerationRequest(prompt_ids=engine.tokenizer.encode("x"))
+    (delta,) = run(engine, request)[0]
+    assert (delta.text, delta.token_ids, delta.logprobs, delta.finish_reason) == ("", (), (), "stop")
+    assert delta.timings is not None
+    assert delta.timings.completion_tokens == 0
