@@ -60,7 +60,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 RUN = "install --quiet --constraint constraints.txt --editable ."
-DEV = RUN + "[dev,training]"
+DEV = RUN + "[dev,training,attribution,elasticsearch]"
 
 
 def test_the_second_time_nothing_is_done(checkout: Checkout) -> None:

@@ -154,15 +154,27 @@ def test_every_data_file_of_a_package_is_installed() -> None:
     assert [path for path in data if not is_installed(path)] == []
 
 
+# What a package may import beyond the base dependencies: the extras that bring it.
+EXTRAS_OF = {
+    "lsp": (),
+    "model": (),
+    "training": ("training",),
+    "attribution": ("attribution", "elasticsearch"),
+}
+
+
+def declared(*extras: str) -> set[str]:
+    """The distributions of the base installation and of some extras."""
+    given = project()["project"]
+    wanted = chain(given["dependencies"], *(given["optional-dependencies"][extra] for extra in extras))
+    return {normalised(item) for item in wanted}
+
+
 def test_every_import_is_declared_where_it_is_needed() -> None:
-    """`lsp` and `model` do with the base dependencies; `training` also has its extra."""
-    declared = project()["project"]
-    base = {normalised(item) for item in declared["dependencies"]}
-    training = base | {normalised(item) for item in declared["optional-dependencies"]["training"]}
     distributions = importlib.metadata.packages_distributions()
     undeclared = set()
     for path in modules():
-        allowed = training if path.parts[0] == "training" else base
+        allowed = declared(*EXTRAS_OF[path.parts[0]])
         for name in third_party_imports(path):
             owners = {normalised(owner) for owner in distributions.get(name, [name])}
             if not owners & allowed and (path.parts[0], name) not in OPTIONAL_IMPORTS:
@@ -190,11 +202,9 @@ def test_every_declared_dependency_is_used() -> None:
         normalised(owner)
         for path in modules()
         for name in third_party_imports(path)
-        for owner in distributions.get(name, ())
+        for owner in distributions.get(name, [name])
     }
-    declared = project()["project"]
-    wanted = {*declared["dependencies"], *declared["optional-dependencies"]["training"]}
-    assert {normalised(item) for item in wanted} - used == set()
+    assert declared("training", "attribution", "elasticsearch") - used == set()
 
 
 def test_every_dependency_is_pinned() -> None:
@@ -203,9 +213,7 @@ def test_every_dependency_is_pinned() -> None:
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         if "==" in line
     }
-    declared = project()["project"]
-    wanted = [*declared["dependencies"], *chain(*declared["optional-dependencies"].values())]
-    assert {normalised(item) for item in wanted} - pins == set()
+    assert declared(*project()["project"]["optional-dependencies"]) - pins == set()
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
