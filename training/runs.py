@@ -69,7 +69,7 @@ class Publication:
     notices: Path
     problems: Path
     tokenizer: Path
-    held_out_tokens: int = 400_000
+    held_out_tokens: int = 100_000
 
 
 def publish_run(source: Publication, target: Path) -> None:

@@ -2,7 +2,9 @@
 
 A problem is solved when the model gives the missing line exactly; white space around it does not
 count (as in SantaCoder's evaluation, arXiv 2301.03988, §6), `exact_match_indented` counts its start
-too. Prompts are as in training: the parts are encoded separately and nothing is healed.
+too. Prompts are the editor's, token healing included: all these holes are at the start of a line, and a
+text that was cut there and encoded ends in a line-end token that training hardly ever has before
+indentation, which belongs to the same token.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.engine import Engine, Handle
-from model.fim_format import FimOrder, arrange
+from model.fim import build_prompt
+from model.fim_format import FimOrder
 from model.generation import GenerationRequest
 from model.sampling import SamplingParams
 from model.stopping import StopRules
-from model.tokenizer import Tokenizer
 from training.errors import EvaluationError
 
 _MAX_NEW_TOKENS = 64
@@ -94,8 +96,16 @@ def complete_lines(
     index_of: dict[Handle, int] = {}
     answers = [""] * len(problems)
     for index, problem in enumerate(problems):
+        prompt = build_prompt(
+            engine.tokenizer,
+            prefix=problem.prefix,
+            suffix=problem.suffix,
+            order=order,
+            max_prompt_tokens=limit,
+        )
         request = GenerationRequest(
-            prompt_ids=prompt_ids(engine.tokenizer, problem, order, limit),
+            prompt_ids=prompt.token_ids,
+            healed=prompt.healed,
             sampling=SamplingParams(max_new_tokens=_MAX_NEW_TOKENS),
             stop=StopRules(stop=("\n",)),
         )
@@ -109,18 +119,3 @@ def complete_lines(
             done += delta.finish_reason is not None
         progress(done, len(problems))
     return answers
-
-
-def prompt_ids(tokenizer: Tokenizer, problem: Problem, order: FimOrder, limit: int) -> list[int]:
-    """The problem's prompt in at most `limit` ids: the suffix gets a third at most, then the prefix's
-    end the rest."""
-    suffix = tokenizer.encode(problem.suffix)[: limit // 3]
-    prefix = tokenizer.encode(problem.prefix)[-(limit - 3 - len(suffix)) :]
-    return arrange(
-        order,
-        prefix,
-        suffix,
-        prefix_id=tokenizer.fim_prefix_id,
-        middle_id=tokenizer.fim_middle_id,
-        suffix_id=tokenizer.fim_suffix_id,
-    )
