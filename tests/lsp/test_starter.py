@@ -1,0 +1,76 @@
+"""The bundled model in the whole chain, on a real file: what it says is its own affair, how is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from pygls.exceptions import JsonRpcException
+
+from tests.lsp.editor import Editor, editor
+from tests.lsp.test_real_engine import end_engine
+
+ROOT = Path(__file__).parents[2]
+STARTER = ROOT / "model" / "starter"
+
+pytestmark = pytest.mark.skipif(
+    not list(STARTER.glob("*.safetensors")), reason="this checkout has no weights in model/starter"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("s")
+    (folder / "run").mkdir(mode=0o700)
+    yield folder
+    for socket in folder.glob("run/**/engine-*.sock"):
+        asyncio.run(end_engine(socket))
+
+
+@pytest_asyncio.fixture
+async def ed(home: Path) -> AsyncIterator[Editor]:
+    options = {"completion": {"debounceMs": 0, "maxNewTokens": 24}}
+    async with editor(options, home=home, experimental={"starcoder": True}, folder=ROOT) as opened:
+        await opened.heard.state("ready")
+        yield opened
+
+
+def real_file() -> tuple[str, str]:
+    """This server's own status.py with the cursor in the middle of a statement."""
+    path = ROOT / "lsp" / "status.py"
+    before, marker, after = path.read_text(encoding="utf-8").partition("self._n_busy -= ")
+    assert marker
+    return before + marker + "║" + after[1:], path.as_uri()
+
+
+async def test_plain_streamed_and_cancelled_requests_on_a_real_file(ed: Editor) -> None:
+    marked, uri = real_file()
+    at = ed.open(marked, uri=uri)
+    first = await ed.ask(at, uri=uri, partialResultToken="p")
+    assert first == {"items": []}
+    assert ed.heard.deltas[-1]["done"]
+    assert any(delta["text"].strip() for delta in ed.heard.deltas)
+    assert ed.heard.statuses[-1]["model"] == "starter"
+
+    asked = ed.ask(ed.type(at, "zz = ", uri=uri), uri=uri, message_id="m")
+    ed.cancel("m")
+    with pytest.raises(JsonRpcException):
+        await asked
+    assert not ed.heard.messages
+
+
+async def test_a_keystroke_computes_a_few_tokens_only(ed: Editor) -> None:
+    marked, uri = real_file()
+    at = ed.open(marked, uri=uri)
+    for text in ("(", "w", "q"):  # not what a model would say, so each is a new question
+        at = ed.type(at, text, uri=uri)
+        await ed.items(at, uri=uri)
+    book = await ed.command("starcoder.showLatencyBook")
+    assert book["failed"] == 0
+    assert book["requested"] == 3
+    # The first question fills the cache, the others use it.
+    assert book["completions"] >= 2
+    assert book["kvHitRate"] > 0.45
