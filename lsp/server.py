@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import FeatureNotificationError
+from pygls.exceptions import FeatureRequestError, JsonRpcServerNotInitialized
 from pygls.lsp.server import LanguageServer
 
 from lsp import protocol as wire
@@ -56,14 +56,16 @@ class StarcoderServer(LanguageServer):
 
     @property
     def window(self) -> Window:
-        """The client's window. The protocol forbids requests before `initialize`."""
-        assert self._window is not None, "the client has not sent initialize"
+        """The client's window. Raises a JSON-RPC error before `initialize`."""
+        if self._window is None:
+            raise JsonRpcServerNotInitialized("initialize has not been sent yet")
         return self._window
 
     @property
     def llm_ls(self) -> LlmLs:
-        """llm-ls's methods."""
-        assert self._llm_ls is not None, "the client has not sent initialize"
+        """llm-ls's methods. Raises a JSON-RPC error before `initialize`."""
+        if self._llm_ls is None:
+            raise JsonRpcServerNotInitialized("initialize has not been sent yet")
         return self._llm_ls
 
     def open_window(self, params: types.InitializeParams) -> None:
@@ -129,8 +131,8 @@ class StarcoderServer(LanguageServer):
         self.window_log_message(types.LogMessageParams(type=kind, message=message))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Log what a notification could not do; pygls would open a message box for each."""
-        if source is FeatureNotificationError or not issubclass(source, FeatureNotificationError):
+        """Log what went wrong outside of requests (these are answered with it); pygls opens message boxes."""
+        if source is not FeatureRequestError:
             self.log(types.MessageType.Error, f"{source.__name__}: {error}")
 
     def _edited(self, document: Document, edit: Edit) -> None:

@@ -123,6 +123,22 @@ async def test_clients_on_tcp_do_not_see_each_other(engine: FakeEngine, tmp_path
         third.writer.close()
 
 
+async def test_a_request_before_initialize_and_a_broken_message_are_answered_or_logged(
+    tmp_path: Path,
+) -> None:
+    async with asyncio.timeout(TIMEOUT_S), listening("tcp", tmp_path) as address:
+        client = TcpClient(*await asyncio.open_connection(*address))
+        for method in ("textDocument/inlineCompletion", "llm-ls/getCompletions"):
+            params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 0}}
+            client.send(id=1, method=method, params=params)
+            error = (await client.answer(1))["error"]
+            assert (error["code"], "initialize" in error["message"]) == (-32002, True)
+        client.writer.write(b"Content-Length: 5\r\n\r\n{oops")
+        client.send(id=2, method="no/such/method")
+        assert (await client.answer(2))["error"]["code"] == -32601
+        client.writer.close()
+
+
 async def answer(socket: ClientConnection, request_id: int) -> dict[str, Any]:
     while True:
         frame = await socket.recv()
