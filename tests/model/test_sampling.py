@@ -71,8 +71,8 @@ class TestFilters:
     @settings(max_examples=60)
     @given(
         seed=st.integers(0, 10**6),
-        vocab=st.sampled_from([3, 40, 3000]),
-        top_k=st.sampled_from([0, 1, 2, 7, 1500]),
+        vocab=st.sampled_from([3, 40, 1500]),
+        top_k=st.sampled_from([0, 1, 2, 7, 1200]),
         top_p=st.sampled_from([1.0, 0.9, 0.5, 0.1, 1e-6]),
         temperature=st.sampled_from([0.3, 1.0, 5.0]),
     )
@@ -80,9 +80,7 @@ class TestFilters:
         logits = random_logits(1, vocab, seed)
         params = SamplingParams(temperature=temperature, top_k=top_k, top_p=top_p)
         kept = naive_kept(logits[0], params)
-        rows = logits.expand(20, -1)
-        generators = [torch.Generator().manual_seed(n) for n in range(20)]
-        sampled = draw(rows, *[params] * 20, generators=generators)
+        sampled = draw(logits.expand(8, -1), *[params] * 8, generators=generators_of(8))
         assert set(sampled.token_ids) <= kept
 
     @pytest.mark.parametrize("options", [{"top_k": 5}, {"top_p": 0.6}, {"top_k": 8, "top_p": 0.7}, {}])
@@ -214,7 +212,7 @@ class TestRowsAreIndependent:
         assert run([6, 2, 4, 0, 5, 1, 3]) == [alone[n] for n in (6, 2, 4, 0, 5, 1, 3)]
 
     def test_the_same_seed_gives_the_same_text_in_any_batch(self):
-        steps = [random_logits(3, 300, seed=n) for n in range(30)]
+        steps = [random_logits(3, 300, seed=n) for n in range(12)]
         params = SamplingParams(temperature=1.0, seed=7)
 
         def text(batch: int, row: int) -> list[int]:
@@ -227,7 +225,7 @@ class TestRowsAreIndependent:
                 ids.append(draw(rows, *[params] * batch, generators=generators).token_ids[row])
             return ids
 
-        assert text(1, 0) == text(3, 1) == text(8, 7)
+        assert text(1, 0) == text(3, 1) == text(5, 4)
 
     def test_alternatives_of_one_seed_differ(self):
         params = SamplingParams(temperature=1.0, seed=7)

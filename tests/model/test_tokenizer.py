@@ -126,9 +126,11 @@ class TestEncoding:
         assert merging_tokenizer.encode("") == []
         assert merging_tokenizer.encode_chunks("") == [()]
 
-    def test_a_file_with_more_lines_than_the_cache_holds(self, byte_tokenizer):
-        text = "".join(f"line {n}\n" for n in range(40_000))
+    def test_a_file_with_more_lines_than_the_cache_holds(self, byte_tokenizer, monkeypatch):
+        monkeypatch.setattr("model.tokenizer._CACHED_CHUNKS", 64)
+        text = "".join(f"line {n}\n" for n in range(1_000))
         assert byte_tokenizer.encode(text) == byte_tokenizer.encode_uncached(text)
+        assert byte_tokenizer.encode("x" + text) == byte_tokenizer.encode_uncached("x" + text)
 
     def test_several_threads_at_once(self, merging_tokenizer):
         source = Path(__file__).read_text(encoding="utf-8")
