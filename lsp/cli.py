@@ -15,14 +15,11 @@ from contextlib import aclosing
 from dataclasses import asdict, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lsp.doctor import Check
     from lsp.settings import Effective
 
 PROGRAM = "starcoder-lsp"
@@ -92,6 +89,7 @@ def options(
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
 ]
+Quantize = Literal["auto", "none", "int8", "int4"]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -130,9 +128,7 @@ def engine(
         str | None,
         typer.Option(metavar="unix:PATH|HOST:PORT", help="Default: the socket where language servers look."),
     ] = None,
-    quantize: Annotated[
-        str, typer.Option(metavar="auto|none|int8|int4", help="Precision of the weights.")
-    ] = "auto",
+    quantize: Annotated[Quantize, typer.Option(help="Precision of the weights.")] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     token: Annotated[
@@ -161,7 +157,7 @@ def complete(
     as_json: JsonOption = False,
 ) -> None:
     """Complete at a place in a file, streaming to the terminal."""
-    from lsp import speed
+    from lsp import speed, terminal
     from lsp.engines import engine_of
     from lsp.file_completion import FilePosition, Outcome
     from lsp.file_completion import complete as stream
@@ -195,41 +191,22 @@ def complete(
         sys.stdout.write("\n")
         sys.stdout.flush()
         told = speed.describe(outcome.first_token_ms, outcome.timings) or "nothing to suggest here"
-        _console(stderr=True).print(told, style="dim", highlight=False)
+        terminal.print_aside(told)
 
 
 @app.command()
 def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Look at the installation, the device, the model and the engine; say what to mend."""
+    from lsp import terminal
     from lsp.doctor import Verdict, examine
 
     checks = asyncio.run(examine(_effective(Path.cwd(), model, quiet=True), os.environ))
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        _print_checks(checks)
+        terminal.print_table(terminal.checks_table(checks))
     if any(check.verdict is Verdict.PROBLEM for check in checks):
         raise typer.Exit(ExitCode.PROBLEM)
-
-
-def _print_checks(checks: list[Check]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from lsp.doctor import Verdict
-
-    signs = {
-        Verdict.GOOD: Text("✓", "green"),
-        Verdict.NOTE: Text("•", "yellow"),
-        Verdict.PROBLEM: Text("✗", "red"),
-    }
-    table = Table.grid(padding=(0, 2))
-    for check in checks:
-        finding = Text(check.finding)
-        if check.remedy:
-            finding.append(f"\n→ {check.remedy}", "cyan")
-        table.add_row(signs[check.verdict], Text(check.name, "bold"), finding)
-    _console().print(table)
 
 
 @app.command()
@@ -238,6 +215,8 @@ def config(
     as_json: JsonOption = False,
 ) -> None:
     """Show the settings in force (without an editor's) and where each comes from."""
+    from lsp import terminal
+
     effective = _effective((folder or Path.cwd()).absolute(), None, quiet=as_json)
     if as_json:
         document = {
@@ -247,25 +226,7 @@ def config(
         }
         typer.echo(json.dumps(document, indent=2))
         return
-    _print_settings(effective)
-
-
-def _print_settings(effective: Effective) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from lsp.settings import DEFAULT_SOURCE, setting_infos
-
-    mapping = effective.settings.to_mapping()
-    table = Table("setting", "value", "from", box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for info in setting_infos():
-        section, _, name = info.key.rpartition(".")
-        value = (mapping[section] if section else mapping)[name]
-        shown = f"{len(value)} entries" if isinstance(value, list) and len(value) > 6 else json.dumps(value)
-        origin = effective.origins[info.key]
-        style = "dim" if origin == DEFAULT_SOURCE else ""
-        table.add_row(Text(info.key, style), Text(shown, style), Text(origin, style))
-    _console().print(table)
+    terminal.print_table(terminal.settings_table(effective))
 
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -304,12 +265,6 @@ def _effective(folder: Path, model: str | None, *, quiet: bool = False) -> Effec
     if model is None:
         return effective
     return replace(effective, settings=replace(effective.settings, model=model))
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
 
 
 def _run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:

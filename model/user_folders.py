@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from model.errors import EngineUnavailableError
@@ -24,7 +25,10 @@ def runtime_folder() -> Path:
 
     from model.listen import MAX_UNIX_PATH_BYTES
 
-    folder = platformdirs.user_runtime_path(APPLICATION, appauthor=False)
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR (containers, ssh) there is a fallback, which `private_folder` makes safe.
+        warnings.simplefilter("ignore", platformdirs.RuntimeDirWarning)
+        folder = platformdirs.user_runtime_path(APPLICATION, appauthor=False)
     if len(os.fsencode(folder)) + _NAME_BYTES > MAX_UNIX_PATH_BYTES and hasattr(os, "getuid"):
         folder = Path(tempfile.gettempdir(), f"{APPLICATION}-{os.getuid()}")
     return private_folder(folder)

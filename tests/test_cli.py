@@ -130,6 +130,14 @@ def test_doctor_says_when_a_server_does_not_answer(command: Command, monkeypatch
     assert "127.0.0.1:9" in checks["engine"]["finding"]
 
 
+def test_a_machine_without_a_runtime_folder_is_no_reason_to_complain(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")  # warnings are errors here
+    run = command("doctor", "--model", str(write_tiny_model(home / "tiny")))
+    assert (run.code, run.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("position", "complaint"),
     [
