@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,6 +12,15 @@ from hypothesis import strategies as st
 
 from model.errors import RequestError
 from model.sampling import MAX_LOGPROBS, Sampled, SamplingParams, make_generator, sample
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """These tensors are too small to share: on a busy machine, threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def draw(logits: torch.Tensor, *params: SamplingParams, **rows: list) -> Sampled:
