@@ -6,6 +6,7 @@ contents, so that a thousand copies of a file cost one. A reader sees what was c
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
-from attribution.errors import IndexMissingError, SourceError
+from attribution.errors import IndexMissingError, IndexUnavailableError, SourceError
 from attribution.fingerprint import Channel
 from attribution.lexer import U64
 from attribution.prepare import PreparedBatch
@@ -119,9 +120,10 @@ class OptOuts:
     """Many rules, asked for each document of a build: owners and repositories are looked up, not searched."""
 
     def __init__(self, rules: Iterable[OptOut]) -> None:
+        self.rules = tuple(rules)
         self._by_name: dict[str, list[OptOut]] = {}
         self._by_path: list[OptOut] = []
-        for rule in rules:
+        for rule in self.rules:
             name = rule.repository or rule.owner
             if name is None:
                 self._by_path.append(rule)
@@ -210,6 +212,11 @@ def open_index(url: str | os.PathLike[str]) -> Index:
     Raises `IndexMissingError` (with the command that builds one), `IndexFormatError`,
     `IndexDamagedError` or `IndexUnavailableError`.
     """
+    if is_remote(str(url)):
+        _need_client(str(url))
+        from attribution.elastic import ElasticIndex
+
+        return ElasticIndex.open(str(url))
     from attribution.embedded import EmbeddedIndex
 
     return EmbeddedIndex(_folder(url))
@@ -224,9 +231,21 @@ def open_writer(
     `IndexBusyError` while another process writes.
     """
     channels = tuple(Channel) if renamed else (Channel.TEXT,)
+    if is_remote(str(url)):
+        _need_client(str(url))
+        from attribution.elastic_writer import ElasticWriter
+
+        return ElasticWriter.open(str(url), create=create, channels=channels)
     from attribution.embedded_writer import EmbeddedWriter
 
     return EmbeddedWriter(_folder(url), create=create, channels=channels)
+
+
+def _need_client(url: str) -> None:
+    if importlib.util.find_spec("elasticsearch") is None:
+        raise IndexUnavailableError(
+            f"{url}: Elasticsearch needs its client: `pip install starcoder-lsp[elasticsearch]`"
+        )
 
 
 def missing(url: str) -> IndexMissingError:
