@@ -30,6 +30,7 @@ from lsp.telemetry import LatencyBook
 from model.errors import EngineUnavailableError, ModelError
 
 KEPT_KEY_TIMES = 12
+OFF = "completions are off (completion.enabled)"
 
 # Looks at an item that is about to be shown; returns it (perhaps changed), or None to keep it back.
 Check = Callable[[Item], Awaitable[Item | None]]
@@ -85,6 +86,7 @@ class Completer:
         """Use other settings from the next request on."""
         self.settings = settings
         self._kept.clear()
+        self._board.exclude(None if settings.completion.enabled else OFF)
 
     def forget(self, uri: str) -> None:
         """A document was closed."""
@@ -127,12 +129,11 @@ class Completer:
 
     def _is_excluded(self, place: Place) -> bool:
         enabled = self.settings.completion.enabled
-        reason = self._why_excluded(place) if enabled else "completions are off (completion.enabled)"
-        if reason is None:
-            return False
-        self._book.not_shown("excluded" if enabled else "disabled")
-        self._board.set(State.EXCLUDED, reason)
-        return True
+        reason = self._why_excluded(place) if enabled else OFF
+        self._board.exclude(reason)
+        if reason is not None:
+            self._book.not_shown("excluded" if enabled else "disabled")
+        return reason is not None
 
     @asynccontextmanager
     async def _only(self, uri: str) -> AsyncIterator[None]:

@@ -51,31 +51,38 @@ class StatusBoard:
 
     def __init__(self, tell: Callable[[Status], None]) -> None:
         self._tell = tell
-        self._at_rest = Status()
+        self._engine = Status()
+        self._excluded: str | None = None
         self._told: Status | None = None
         self._n_busy = 0
 
     @property
     def current(self) -> Status:
-        """What holds now: the engine's state, or busy while a request runs on a ready engine."""
-        if self._n_busy and self._at_rest.state in (State.READY, State.EXCLUDED):
-            return replace(self._at_rest, state=State.BUSY, message="")
-        return self._at_rest
+        """The engine's state; with a ready engine, whether it works or may not work for this document."""
+        if self._engine.state is State.READY and self._n_busy:
+            return replace(self._engine, state=State.BUSY)
+        if self._engine.state is State.READY and self._excluded is not None:
+            return replace(self._engine, state=State.EXCLUDED, message=self._excluded)
+        return self._engine
 
     def set(self, state: State, message: str = "", *, model: str | None = None) -> None:
-        """The engine's (or the document's) state has changed."""
-        self._at_rest = replace(
-            self._at_rest, state=state, message=message, model=self._at_rest.model if model is None else model
-        )
+        """The engine's state has changed."""
+        model = self._engine.model if model is None else model
+        self._engine = replace(self._engine, state=state, message=message, model=model)
+        self._publish()
+
+    def exclude(self, reason: str | None) -> None:
+        """Nothing is completed where the user is, and why; None: it is again."""
+        self._excluded = reason
         self._publish()
 
     def measured(self, latency_ms: float) -> None:
-        """A request had its first token after `latency_ms`; told with the next change of state."""
-        self._at_rest = replace(self._at_rest, latency_ms=latency_ms)
+        """A request had something to show after `latency_ms`; told with the next change of state."""
+        self._engine = replace(self._engine, latency_ms=latency_ms)
 
     def proven(self) -> None:
         """A request worked, so whatever an earlier one complained of is over."""
-        if self._at_rest.state is not State.READY:
+        if self._engine.state is not State.READY:
             self.set(State.READY)
 
     @contextmanager

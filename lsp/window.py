@@ -97,6 +97,7 @@ class Window:
 
     async def configure(self, changed: object) -> None:
         """The editor's settings have changed."""
+        await self._started.wait()
         before = self.settings
         self._apply(self._resolve(changed))
         if (before.model, before.engine) != (self.settings.model, self.settings.engine):
@@ -106,7 +107,6 @@ class Window:
         """Switch completions off or on again in this window; returns whether they are on now."""
         self._is_toggled = not self._is_toggled
         self._apply(self.settings)
-        self.board.proven()
         return self.completer.settings.completion.enabled
 
     async def aclose(self) -> None:

@@ -92,8 +92,10 @@ async def test_the_commands_are_announced_and_work(engine: FakeEngine, tmp_path:
         at = ed.open("x = ║\n")
         assert (await ed.command("starcoder.showStatus"))["state"] == "ready"
         assert await ed.command("starcoder.toggle") == {"enabled": False}
+        assert "completions are off" in (await ed.heard.state("excluded"))["message"]
         assert await ed.items(at) == []
         assert await ed.command("starcoder.toggle") == {"enabled": True}
+        await ed.heard.state("ready")
         assert await ed.texts(at) == ["pass"]
         n_statuses = len(ed.heard.statuses)
         await ed.command("starcoder.restartEngine")

@@ -43,10 +43,22 @@ def test_a_request_to_a_lost_engine_does_not_hide_the_loss(board: StatusBoard, t
 
 
 def test_success_ends_a_complaint(board: StatusBoard) -> None:
-    board.set(State.EXCLUDED, ".env is excluded")
+    board.set(State.ERROR, "temperature = 9")
     board.proven()
     assert board.current.state is State.READY
     assert board.current.message == ""
+
+
+def test_an_exclusion_never_hides_what_the_engine_does(board: StatusBoard, told: list[Status]) -> None:
+    board.set(State.STARTING)
+    board.exclude(".env is excluded")
+    board.set(State.READY)
+    assert (board.current.state, board.current.message) == (State.EXCLUDED, ".env is excluded")
+    board.set(State.OFFLINE, "gone")
+    assert (board.current.state, board.current.message) == (State.OFFLINE, "gone")
+    board.exclude(None)
+    board.set(State.READY)
+    assert [each.state for each in told] == [State.STARTING, State.EXCLUDED, State.OFFLINE, State.READY]
 
 
 def test_the_status_can_be_told_again(board: StatusBoard, told: list[Status]) -> None:
