@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from model.lexical import Open, move
+from model.lexical import Open, indent_of, move
 from model.surroundings import Surroundings, kinds
 
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)
@@ -64,7 +64,7 @@ class LineReader:
     @property
     def within(self) -> bool:
         """Whether the current line starts within a string, or a bracket that the completion opened."""
-        depth = len(self.stack)
+        depth = len(self.stack)  # first, because it sets the others
         return bool(self.inside) or depth > self._low
 
     def line(self, text: str, *, ended: bool) -> Line:
@@ -82,10 +82,7 @@ class LineReader:
         assert line.next_start is not None
         stack = self.stack
         scan = self.around.syntax.scan_line(line.text, self.inside or "", complete=True)
-        indent = line.text[: len(line.text) - len(line.text.lstrip())]
-        if line.is_first:
-            lead = self.around.lead
-            indent = lead[: len(lead) - len(lead.lstrip())] if lead.strip() else lead + indent
+        indent = indent_of(self.around.lead + line.text if line.is_first else line.text)
         for _, bracket in scan.brackets:
             move(stack, bracket, indent)
             self._low = min(self._low, len(stack))
