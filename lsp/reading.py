@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lsp.closed_quote import fit_closed_quote
 from lsp.confidence import can_decide, confidence, is_confident
 from lsp.generation import Alternative
 from lsp.place import Place
@@ -117,13 +118,16 @@ class Reading:
         outcome = self._stream.finish(Ended.LENGTH if runaway else Ended.STOP)
         if outcome.suggestion is None:
             return self._drop(outcome.dropped_by or "filters")
+        suggestion = fit_closed_quote(outcome.suggestion, self._context)
+        if suggestion is None:
+            return self._drop("fit_closed_quote")
         self.done = True
         sure = confidence(alternative.logprobs)
         item = Item(
             index=self.index,
             place=self._place,
-            text=outcome.suggestion.text,
-            replace_chars=outcome.suggestion.replace_chars,
+            text=suggestion.text,
+            replace_chars=suggestion.replace_chars,
             confidence=None if sure is None else sure.mean,
         )
         return Update(index=self.index, text=self._stream.text, shown=item.text, done=True, item=item)
