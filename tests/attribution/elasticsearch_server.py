@@ -115,14 +115,18 @@ def _java_home() -> str:
     return str(Path(java).resolve().parent.parent)
 
 
-def _archive() -> Path:
-    """The server's archive in Maven's own cache, fetched if need be."""
+def _archive(*, fetch: bool) -> Path:
+    """The server's archive in Maven's own cache, fetched if it must and may be."""
     repository = Path.home() / ".m2" / "repository"
     archive = (
         repository / GROUP.replace(".", "/") / "elasticsearch" / VERSION / f"elasticsearch-{VERSION}.zip"
     )
     if archive.is_file():
         return archive
+    if not fetch:
+        raise NoServerError(
+            f"its archive is not in {repository.parent.name}; run `python -m {__name__}` once to fetch it"
+        )
     maven = shutil.which("mvn")
     if maven is None:
         raise NoServerError("Elasticsearch needs Maven to be fetched with (or set ELASTICSEARCH_URL)")
@@ -138,10 +142,10 @@ def _archive() -> Path:
     return archive
 
 
-def install(folder: Path, port: int | None = None) -> Server:
+def install(folder: Path, port: int | None = None, *, fetch: bool = False) -> Server:
     """Unpack a server into an empty folder. Raises `NoServerError`."""
     _java_home()
-    with zipfile.ZipFile(_archive()) as bundle:
+    with zipfile.ZipFile(_archive(fetch=fetch)) as bundle:
         for info in bundle.infolist():
             path = Path(bundle.extract(info, folder))
             path.chmod(0o755 if info.is_dir() or "/bin/" in info.filename else 0o644)
@@ -160,10 +164,10 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running_server(port: int | None = None) -> Iterator[Server]:
-    """A server for as long as the context lasts."""
+def running_server(port: int | None = None, *, fetch: bool = False) -> Iterator[Server]:
+    """A server for as long as the context lasts. The network is only used if `fetch` says so."""
     with tempfile.TemporaryDirectory(prefix="elasticsearch-") as folder:
-        server = install(Path(folder), port)
+        server = install(Path(folder), port, fetch=fetch)
         try:
             server.start()
             yield server
@@ -175,7 +179,7 @@ def main() -> None:
     """Run one in the foreground."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--port", type=int, default=9200)
-    with running_server(parser.parse_args().port) as server:
+    with running_server(parser.parse_args().port, fetch=True) as server:
         print(f"Elasticsearch {VERSION} at {server.url} (Ctrl+C ends it)", flush=True)
         try:
             signal.pause()
