@@ -11,7 +11,8 @@ Knows tokens only: nothing of bytes, documents or indexes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +28,8 @@ from attribution.source import ALL_KINDS, Kind
 # Shorter runs prove nothing by themselves, but hold a near match together.
 SEED_TOKENS = WINNOWING[Channel.TEXT].k
 MAX_GAP_TOKENS = 48
+# An insertion lets the runs around it overlap by the tokens that happen to agree.
+_OVERLAP_TOKENS = SEED_TOKENS // 2
 # Beyond the ends of a chain, this many tokens are searched for more of the same.
 MARGIN_TOKENS = 16
 MIN_ANCHOR_TOKENS = 3
@@ -35,7 +38,7 @@ NEAR_SIMILARITY = 0.8
 MAX_DIAGONALS = 64
 MAX_PAIRS = 100_000
 MAX_REPEATS = 32
-MAX_RUNS = 128
+MAX_RUNS = 1000
 # A weaker kind has to explain this much more than an exact run inside it to be worth saying instead.
 MUCH_LONGER = 1.25
 
@@ -98,12 +101,15 @@ def align(
         for diagonal in diagonals
         for run in equal_runs(query.hashes, source.hashes, diagonal, SEED_TOKENS)
     ]
+    whole = next((run for run in runs if run.length == len(query)), None)
+    if whole is not None and len(query) >= min_tokens:
+        return [_exact(whole)]
     found: list[Alignment] = []
     if Kind.RENAMED in kinds:
         found += _renamed(query, source, diagonals, min_tokens, by_shape=by_shape)
     if kinds & {Kind.EXACT, Kind.REFORMATTED, Kind.NEAR}:
         allow_near = Kind.NEAR in kinds
-        for chain in chains(runs) if allow_near else [[run] for run in runs]:
+        for chain in chains(undominated(runs)) if allow_near else [[run] for run in runs]:
             found += _of_chain(query.hashes, source.hashes, chain, min_tokens, allow_near=allow_near)
     return sorted(_best(found), key=lambda alignment: (alignment.query_start, alignment.source_start))
 
@@ -173,20 +179,72 @@ def equal_runs(query: U64, source: U64, diagonal: int, min_tokens: int) -> Itera
             yield Run(first, first + diagonal, last - first)
 
 
+def undominated(runs: Sequence[Run]) -> list[Run]:
+    """Without runs whose query tokens all lie in a longer run: repetitive code has thousands."""
+    kept: list[Run] = []
+    furthest = -1
+    for run in sorted(runs, key=lambda run: (run.query_start, -run.length, run.source_start)):
+        if run.query_end > furthest:
+            kept.append(run)
+            furthest = run.query_end
+    return kept
+
+
 def chains(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs that follow each other in both texts with small gaps; each run in one chain, the longest first."""
-    left = sorted(runs, key=lambda run: (-run.length, run))[:MAX_RUNS]
+    longest = sorted(runs, key=lambda run: (-run.length, run))[:MAX_RUNS]
+    left = _Runs(longest)
     found = []
-    while left:
-        chain = [left.pop(0)]
-        while (after := _nearest(left, chain[-1], _follows)) is not None:
-            left.remove(after)
-            chain.append(after)
-        while (before := _nearest(left, chain[0], lambda run, other: _follows(other, run))) is not None:
-            left.remove(before)
-            chain.insert(0, before)
-        found.append([chain[0], *_without_overlap(chain)])
+    for run in longest:
+        if run in left:
+            chain = [left.take(run)]
+            while (after := left.after(chain[-1])) is not None:
+                chain.append(left.take(after))
+            while (before := left.before(chain[0])) is not None:
+                chain.insert(0, left.take(before))
+            found.append([chain[0], *_without_overlap(chain)])
     return found
+
+
+class _Runs:
+    """Runs that are in no chain yet, found by where they begin or end in the query."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._left = set(runs)
+        self._by_start = sorted(runs)
+        self._by_end = sorted(runs, key=lambda run: (run.query_end, run))
+
+    def __contains__(self, run: Run) -> bool:
+        return run in self._left
+
+    def take(self, run: Run) -> Run:
+        """It is in a chain now."""
+        self._left.remove(run)
+        return run
+
+    def after(self, run: Run) -> Run | None:
+        """The nearest that follows."""
+        first = bisect_left(self._by_start, run.query_end - _OVERLAP_TOKENS, key=_query_start)
+        last = bisect_right(self._by_start, run.query_end + MAX_GAP_TOKENS, key=_query_start)
+        return self._nearest((gap_between(run, other), other) for other in self._by_start[first:last])
+
+    def before(self, run: Run) -> Run | None:
+        """The nearest that it follows."""
+        first = bisect_left(self._by_end, run.query_start - MAX_GAP_TOKENS, key=_query_end)
+        last = bisect_right(self._by_end, run.query_start + _OVERLAP_TOKENS, key=_query_end)
+        return self._nearest((gap_between(other, run), other) for other in self._by_end[first:last])
+
+    def _nearest(self, measured: Iterator[tuple[int | None, Run]]) -> Run | None:
+        near = [(gap, other) for gap, other in measured if gap is not None and other in self._left]
+        return min(near)[1] if near else None
+
+
+def _query_start(run: Run) -> int:
+    return run.query_start
+
+
+def _query_end(run: Run) -> int:
+    return run.query_end
 
 
 def _without_overlap(chain: Sequence[Run]) -> Iterator[Run]:
@@ -199,19 +257,13 @@ def _without_overlap(chain: Sequence[Run]) -> Iterator[Run]:
             end_query, end_source = run.query_end, run.source_end
 
 
-def _follows(first: Run, second: Run) -> int | None:
+def gap_between(first: Run, second: Run) -> int | None:
     """How far `second` begins after `first`, summed over both texts; None where it does not, or too far."""
     query_gap = second.query_start - first.query_end
     source_gap = second.source_start - first.source_end
-    # An insertion lets the runs around it overlap by the tokens that happen to agree.
-    if min(query_gap, source_gap) < -(SEED_TOKENS // 2) or max(query_gap, source_gap) > MAX_GAP_TOKENS:
+    if min(query_gap, source_gap) < -_OVERLAP_TOKENS or max(query_gap, source_gap) > MAX_GAP_TOKENS:
         return None
     return abs(query_gap) + abs(source_gap)
-
-
-def _nearest(runs: Sequence[Run], to: Run, distance: Callable[[Run, Run], int | None]) -> Run | None:
-    measured = [(gap, run) for run in runs if (gap := distance(to, run)) is not None]
-    return min(measured)[1] if measured else None
 
 
 def _of_chain(
@@ -224,15 +276,18 @@ def _of_chain(
     if near is not None and near.tokens >= max(MUCH_LONGER * longest, min_tokens):
         yield near
         return
-    for run in runs:
-        yield Alignment(
-            kind=Kind.EXACT,
-            query_start=run.query_start,
-            query_end=run.query_end,
-            source_start=run.source_start,
-            source_end=run.source_end,
-            tokens=run.length,
-        )
+    yield from map(_exact, runs)
+
+
+def _exact(run: Run) -> Alignment:
+    return Alignment(
+        kind=Kind.EXACT,
+        query_start=run.query_start,
+        query_end=run.query_end,
+        source_start=run.source_start,
+        source_end=run.source_end,
+        tokens=run.length,
+    )
 
 
 def _near(query: U64, source: U64, chain: Sequence[Run]) -> Alignment | None:
@@ -274,6 +329,8 @@ def _renamed(
     query: Tokens, source: Tokens, diagonals: Sequence[int], min_tokens: int, *, by_shape: bool
 ) -> Iterator[Alignment]:
     """Runs of equal shape whose names map one to one."""
+    if not diagonals and not by_shape:
+        return
     shapes = shape_hashes(query), shape_hashes(source)
     lengths = [(diagonal, max(min_tokens, 2 * SEED_TOKENS)) for diagonal in diagonals]
     if by_shape:
@@ -282,19 +339,14 @@ def _renamed(
         lengths += [(diagonal, max(min_tokens, sizes.guaranteed_tokens)) for diagonal in found]
     for diagonal, at_least in dict(reversed(lengths)).items():
         for run in equal_runs(*shapes, diagonal, at_least):
-            there = slice(run.query_start, run.query_end), slice(run.source_start, run.source_end)
-            if is_renamed_copy(
-                query.part(*_ends(there[0])), source.part(*_ends(there[1])), shapes[0][there[0]]
-            ):
+            ours = query.hashes[run.query_start : run.query_end]
+            theirs = source.hashes[run.source_start : run.source_end]
+            if is_renamed_copy(ours, theirs, shapes[0][run.query_start : run.query_end]):
                 yield Alignment(
                     kind=Kind.RENAMED,
                     query_start=run.query_start,
                     query_end=run.query_end,
                     source_start=run.source_start,
                     source_end=run.source_end,
-                    tokens=int((query.hashes[there[0]] == source.hashes[there[1]]).sum()),
+                    tokens=int((ours == theirs).sum()),
                 )
-
-
-def _ends(part: slice) -> tuple[int, int]:
-    return part.start, part.stop

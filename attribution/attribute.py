@@ -13,7 +13,7 @@ from attribution.errors import AttributionError
 from attribution.fingerprint import Channel, all_fingerprints, winnow
 from attribution.index import Content, Index
 from attribution.lexer import U64, Tokens, lex, lex_batch, split_batch
-from attribution.source import ALL_KINDS, Kind, Lines, Match, Span
+from attribution.source import ALL_KINDS, Kind, Match, Span, span_in
 
 # A long query is asked about in windows, so that a short copy in it is not outvoted by a long one.
 WINDOW_TOKENS = 512
@@ -105,9 +105,8 @@ def _matches(
             tokens, theirs, min_tokens=question.min_tokens, kinds=question.kinds, by_shape=by_shape
         )
     ]
-    lines = Lines(text)
     groups = _groups(sorted(found, key=_Found.rank))
-    matches = (_match(text, lines, tokens, group) for group in groups)
+    matches = (_match(text, tokens, group) for group in groups)
     return [match for match in matches if match.kind in question.kinds][: question.limit]
 
 
@@ -129,11 +128,11 @@ def _same_place(one: Alignment, other: Alignment) -> bool:
     return shared >= SAME_PLACE * union
 
 
-def _match(text: bytes, lines: Lines, tokens: Tokens, group: Sequence[_Found]) -> Match:
+def _match(text: bytes, tokens: Tokens, group: Sequence[_Found]) -> Match:
     best = group[0]
     alignment, content = best.alignment, best.content
-    query = _span(lines, tokens, alignment.query_start, alignment.query_end)
-    source = _span(Lines(content.text), best.tokens, alignment.source_start, alignment.source_end)
+    query = _span(text, tokens, alignment.query_start, alignment.query_end)
+    source = _span(content.text, best.tokens, alignment.source_start, alignment.source_end)
     match = Match(
         kind=alignment.kind,
         tokens=alignment.tokens,
@@ -148,8 +147,8 @@ def _match(text: bytes, lines: Lines, tokens: Tokens, group: Sequence[_Found]) -
     return match
 
 
-def _span(lines: Lines, tokens: Tokens, start: int, end: int) -> Span:
-    return lines.span(int(tokens.starts[start]), int(tokens.ends[end - 1]))
+def _span(text: bytes, tokens: Tokens, start: int, end: int) -> Span:
+    return span_in(text, int(tokens.starts[start]), int(tokens.ends[end - 1]))
 
 
 def _bytes(span: Span) -> slice:

@@ -34,7 +34,7 @@ from attribution.fingerprint import (
 )
 from attribution.lexer import U64, lex, lex_batch
 from attribution.prepare import batches
-from attribution.source import Document, Lines, Span
+from attribution.source import Document, Span, span_in
 
 _MAGIC = b"SCPORTRA"
 _HEADER = struct.Struct("<8sIIQ8x")
@@ -111,9 +111,10 @@ class Portrait:
         asked = winnow(tokens, Channel.TEXT)
         hits = asked[self.contains(asked)]
         at = positions_of(all_fingerprints(tokens, Channel.TEXT), hits)
-        lines = Lines(text)
         places = list(_joined(at))
-        spans = (lines.span(int(tokens.starts[first]), int(tokens.ends[last - 1])) for first, last in places)
+        spans = (
+            span_in(text, int(tokens.starts[first]), int(tokens.ends[last - 1])) for first, last in places
+        )
         return Seen(
             asked=len(asked),
             hits=len(hits),

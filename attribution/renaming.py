@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.fingerprint import gram_hashes
-from attribution.lexer import U64, Tokens
-from attribution.shape import is_identifier
+from attribution.lexer import U64
+from attribution.shape import VARIABLE
 
 # Of the identifiers' occurrences, those that follow the mapping (an edit may break a few).
 MIN_CONSISTENT = 0.95
@@ -23,20 +23,19 @@ MIN_SAME_NAMES = 0.25
 MIN_VARIETY = 0.4
 
 
-def is_renamed_copy(query: Tokens, source: Tokens, shape: U64) -> bool:
-    """Whether `query` is `source` with some names changed; both have the same [N] `shape`."""
-    names = is_identifier(query)
-    ours, theirs = query.hashes[names], source.hashes[names]
-    if not len(ours) or (ours == theirs).all():
-        return False
+def is_renamed_copy(query: U64, source: U64, shape: U64) -> bool:
+    """Whether tokens `query` are tokens `source` with some names changed; both have the same [N] `shape`."""
+    names = shape == VARIABLE
+    ours, theirs = query[names], source[names]
     same = ours == theirs
+    if not len(same) or same.all() or same.mean() < MIN_SAME_NAMES:
+        return False
     pairs, occurrences = np.unique(np.stack([ours, theirs]), axis=1, return_counts=True)
     follows = occurrences[_is_one_to_one(pairs[0]) & _is_one_to_one(pairs[1])]
     evidence = same.sum() + (follows - 1).sum()
     return bool(
         follows.sum() >= MIN_CONSISTENT * len(ours)
         and evidence >= MIN_EVIDENCE
-        and same.mean() >= MIN_SAME_NAMES
         and _variety(shape) >= MIN_VARIETY
     )
 

@@ -51,14 +51,15 @@ def _is_keyword(tokens: Tokens) -> npt.NDArray[np.bool_]:
     keywords, has_low_bits = _keyword_tables()
     found = has_low_bits[(tokens.hashes & np.uint64(0xFFFF)).astype(np.uint16)]
     at = np.flatnonzero(found)
-    found[at] = np.isin(tokens.hashes[at], keywords)
+    places = np.minimum(np.searchsorted(keywords, tokens.hashes[at]), len(keywords) - 1)
+    found[at] = keywords[places] == tokens.hashes[at]
     return found
 
 
 @cache
 def _keyword_tables() -> tuple[U64, npt.NDArray[np.bool_]]:
-    """The keywords' hashes, and which low 16 bits occur in them: few other tokens pass that test."""
-    keywords = lex(KEYWORDS).hashes
+    """The keywords' hashes, sorted, and which low 16 bits occur in them: few other tokens pass that test."""
+    keywords = np.sort(lex(KEYWORDS).hashes)
     has_low_bits = np.zeros(1 << 16, dtype=bool)
     has_low_bits[(keywords & np.uint64(0xFFFF)).astype(np.uint16)] = True
     return keywords, has_low_bits

@@ -7,14 +7,11 @@ found: nothing is decoded or normalised, so that every place is byte-exact.
 from __future__ import annotations
 
 import hashlib
-import re
-from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 
 # A match that stands in this many files besides the one shown is common code (licence headers, idioms).
 COMMON_FILES = 10
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +63,22 @@ class Span:
     end_line: int
 
 
-class Lines:
-    """From byte positions to line numbers; `\\n`, `\\r\\n` and a lone `\\r` end a line, as in LSP."""
+def span_in(text: bytes, start_byte: int, end_byte: int) -> Span:
+    """The place [start_byte, end_byte) of a text with its lines; it holds at least one byte of a line.
 
-    def __init__(self, text: bytes) -> None:
-        self._starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+    `\\n`, `\\r\\n` and a lone `\\r` end a line, as in LSP.
+    """
+    start_line = 1 + _line_ends(text, 0, start_byte)
+    return Span(
+        start_byte=start_byte,
+        end_byte=end_byte,
+        start_line=start_line,
+        end_line=start_line + _line_ends(text, start_byte, end_byte),
+    )
 
-    def span(self, start_byte: int, end_byte: int) -> Span:
-        """The place [start_byte, end_byte) with its lines; it must not be empty."""
-        return Span(
-            start_byte=start_byte,
-            end_byte=end_byte,
-            start_line=bisect_right(self._starts, start_byte),
-            end_line=bisect_right(self._starts, end_byte - 1),
-        )
+
+def _line_ends(text: bytes, start: int, end: int) -> int:
+    return text.count(b"\n", start, end) + text.count(b"\r", start, end) - text.count(b"\r\n", start, end)
 
 
 class Kind(StrEnum):
