@@ -182,6 +182,21 @@ def test_every_import_is_declared_where_it_is_needed() -> None:
     assert undeclared == set()
 
 
+def test_what_tests_and_benchmarks_import_comes_with_dev() -> None:
+    distributions = importlib.metadata.packages_distributions()
+    everything = declared(*project()["project"]["optional-dependencies"])
+    files = [
+        path for path in tracked_files() if path.suffix == ".py" and path.parts[0] in ("tests", "benchmarks")
+    ]
+    undeclared = {
+        f"{path}: {name}"
+        for path in files
+        for name in third_party_imports(path) - {"tests", "benchmarks"}
+        if not {normalised(owner) for owner in distributions.get(name, [name])} & everything
+    }
+    assert undeclared == set()
+
+
 # Used where it is installed, and done without where it is not.
 OPTIONAL_IMPORTS = {("model", "flash_attn")}
 

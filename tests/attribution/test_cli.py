@@ -7,8 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from attribution.cli import check, index_app
 from attribution.lexer import lex
