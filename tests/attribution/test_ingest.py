@@ -14,6 +14,7 @@ from attribution import trees
 from attribution.errors import SourceError
 from attribution.ingest import Sources
 from attribution.source import Document
+from attribution.tables import read_dataset
 
 MIT = (
     "Permission is hereby granted, free of charge, to any person obtaining a copy … shall be included in all"
@@ -278,3 +279,16 @@ def test_how_much_there_is_to_read(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "12345", "b/c.py": "678"})
     assert Sources(names=[str(tmp_path)]).total_bytes() == 8
     assert Sources(names=[str(tmp_path), "owner/dataset"]).total_bytes() is None
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own imports
+def test_a_dataset_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset in a folder is what the library reads without a network; a hub id takes the same way."""
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    rows = [STACK_ROW, {**STACK_ROW, "max_stars_repo_path": "c.py"}]
+    write(tmp_path / "set", {"train.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
+    found = list(read_dataset(str(tmp_path / "set")))
+    assert [one.source.path for one in found] == ["a/b.py", "c.py"]
+    with pytest.raises(SourceError, match="cannot stream"):
+        list(read_dataset(str(tmp_path / "set"), split="none"))
