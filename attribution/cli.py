@@ -1,6 +1,7 @@
 """`starcoder-lsp index` and `check`: arguments to calls, results to text, errors to exit codes.
 
 Exit codes of `check`: 0 nothing to complain about, 1 a match that `--fail-on` speaks of, 2 an error.
+What works is imported by the command that needs it: the language server's start must not pay for numpy.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.attribute import Question, attribute
-from attribution.build import Progress, build
 from attribution.errors import AttributionError, SourceError
-from attribution.index import OptOut, default_index_folder, open_index, open_writer, read_opt_out_list
-from attribution.ingest import Sources
 from attribution.report import Checked, to_json, to_sarif, to_text
 from attribution.source import Kind, Match
 from attribution.spdx import is_copyleft, satisfies
+
+if TYPE_CHECKING:
+    from attribution.build import Progress
+    from attribution.index import OptOut
 
 INDEX_VARIABLE = "STARCODER_ATTRIBUTION_INDEX"
 _FAILED = 2
@@ -63,6 +64,8 @@ def index_build(
     opt_out_list: Annotated[Path | None, typer.Option(help="Owners and repositories to leave out.")] = None,
 ) -> None:
     """Build an index, or bring one up to date. Interrupted, the same command goes on."""
+    from attribution.index import read_opt_out_list
+
     with _errors():
         rules = read_opt_out_list(opt_out_list) if opt_out_list else []
         _build(sources, into, processes, packages, rules, create=True, renamed=renamed)
@@ -91,6 +94,8 @@ def index_remove(
     into: Into = None,
 ) -> None:
     """Remove documents at once, and keep them out of later builds."""
+    from attribution.index import OptOut, open_writer, read_opt_out_list
+
     with _errors():
         rules = [OptOut(repository=one, path=path) for one in repository or ()]
         rules += [OptOut(owner=one, path=path) for one in owner or ()]
@@ -105,6 +110,8 @@ def index_info(
     into: Into = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
     """What the index holds."""
+    from attribution.index import open_index
+
     with _errors():
         index = open_index(_index(into))
         info = index.info().to_dict()
@@ -121,6 +128,8 @@ def index_info(
 @index_app.command("verify")
 def index_verify(into: Into = None) -> None:
     """Read every byte of the index and say what is damaged."""
+    from attribution.index import open_index
+
     with _errors():
         index = open_index(_index(into))
         problems = index.verify()
@@ -133,6 +142,8 @@ def index_verify(into: Into = None) -> None:
 @index_app.command("compact")
 def index_compact(into: Into = None) -> None:
     """Give back the space of what was removed and join the pieces."""
+    from attribution.index import open_writer
+
     with _errors(), open_writer(_index(into), create=False) as writer:
         writer.compact()
 
@@ -152,6 +163,9 @@ def check(
     ] = None,
 ) -> None:
     """Say which indexed files hold (parts of) these files, and under which licence."""
+    from attribution.attribute import Question, attribute
+    from attribution.index import open_index
+
     with _errors():
         fails = _condition(fail_on)
         question = Question(min_tokens=min_tokens, kinds=frozenset(kind or Kind))
@@ -202,6 +216,8 @@ def _read(file: str) -> bytes:
 
 
 def _index(given: str | None) -> str:
+    from attribution.index import default_index_folder
+
     return given or str(default_index_folder())
 
 
@@ -221,6 +237,10 @@ def _build(
     create: bool,
     renamed: bool,
 ) -> None:
+    from attribution.build import build
+    from attribution.index import open_writer
+    from attribution.ingest import Sources
+
     skipped: Counter[str] = Counter()
     sources = Sources(names=names, packages=packages)
     with open_writer(_index(into), create=create, renamed=renamed) as writer:

@@ -1,6 +1,8 @@
 """The commands as a user types them, and the three ways in which `check` answers."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +195,14 @@ def test_a_build_with_an_opt_out_list(tmp_path: Path) -> None:
     )
     assert "0 documents added" in result.output
     assert "1 opted out" in result.output
+
+
+def test_importing_the_commands_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, attribution.cli; print(*sorted(set(sys.modules) & {'numpy', 'sqlite3', 'rapidfuzz'}))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
