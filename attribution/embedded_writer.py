@@ -27,8 +27,8 @@ from attribution.segment import Segment, merge_segments, write_segment
 from attribution.source import Document
 
 LOCK = "writer.lock"
-# A commit after this much source text: about five seconds of work can be lost.
-COMMIT_BYTES = 128 << 20
+# A commit after this much source text: a few seconds of work can be lost.
+COMMIT_BYTES = 64 << 20
 # As many segments of about the same size are merged into one.
 FANOUT = 8
 

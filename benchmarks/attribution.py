@@ -1,7 +1,7 @@
 """Attribution: how fast an index is built, how large it is, how fast and how right its answers are.
 
     python -m benchmarks.attribution SOURCES… [--held-out SOURCES…] [--megabytes 200] [--index PATH|URL]
-        [--excerpts 500] [--processes 1] [--peers] [--growth 25 50 100 200] [--json]
+        [--excerpts 500] [--processes 1] [--peers] [--renamed] [--growth 25 50 100 200] [--json]
 
 Sources are those of `starcoder-lsp index build`. Excerpts of 20 lines are cut from indexed files
 and planted verbatim, reformatted, with 30 % of their names changed, and with one word in 20 edited;
@@ -21,7 +21,7 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -83,7 +83,7 @@ def main() -> None:
         for megabytes in options.growth or [options.megabytes]:
             url = options.index or str(Path(scratch) / f"index-{megabytes:g}")
             part = list(_cut(documents, megabytes))
-            built = _build(part, url, options.processes)
+            built = _build(part, url, options.processes, renamed=options.renamed)
             planted = list(_planted(part, options.excerpts, dice))
             index = open_index(url)
             verbatim = _ask(planted, index, AUTOMATIC)
@@ -93,7 +93,7 @@ def main() -> None:
         index = open_index(url)
         report |= _answers(index, planted, dice)
         if options.held_out:
-            report["held_out"] = _held_out(index, options, dice)
+            report["held_out"] = _held_out(part, index, options, dice)
         if options.peers:
             report["peers"] = {"sqlite_fts5": _fts5(part, planted, dice, Path(scratch))}
             if is_remote(url):
@@ -103,9 +103,9 @@ def main() -> None:
         print(json.dumps(report))
 
 
-def _build(documents: Sequence[Document], url: str, processes: int) -> Built:
+def _build(documents: Sequence[Document], url: str, processes: int, *, renamed: bool) -> Built:
     wall, cpu = time.perf_counter(), time.process_time()
-    with open_writer(url) as writer:
+    with open_writer(url, renamed=renamed) as writer:
         build(documents, writer, processes=processes)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     size = sum(len(document.text) for document in documents)
@@ -163,8 +163,11 @@ def _covers(match: Match, text: bytes) -> bool:
     return 2 * (match.query.end_byte - match.query.start_byte) >= len(text.strip())
 
 
-def _held_out(index: Index, options: argparse.Namespace, dice: random.Random) -> dict[str, Any]:
+def _held_out(
+    indexed: Sequence[Document], index: Index, options: argparse.Namespace, dice: random.Random
+) -> dict[str, Any]:
     """Matches of code that is not indexed: true copies there are, false ones there must not be."""
+    texts = {document.source.sort_key: document.text for document in indexed}
     documents = list(_first(options.held_out, options.megabytes))
     excerpts = list(_planted(documents, options.excerpts, dice))
     kinds: Counter[str] = Counter()
@@ -175,7 +178,7 @@ def _held_out(index: Index, options: argparse.Namespace, dice: random.Random) ->
         matches = attribute(one.text, index, AUTOMATIC)
         times.append((time.perf_counter() - started) * 1e3)
         kinds.update(match.kind.value for match in matches[:1])
-        false += [match for match in matches if not _is_true(match, one.text, index)]
+        false += [match for match in matches if not _is_true(match, one.text, texts)]
     report = {
         "checks": len(excerpts),
         "matched": dict(kinds),
@@ -187,14 +190,10 @@ def _held_out(index: Index, options: argparse.Namespace, dice: random.Random) ->
     return report
 
 
-def _is_true(match: Match, query: bytes, index: Index) -> bool:
+def _is_true(match: Match, query: bytes, texts: Mapping[tuple[str, str], bytes]) -> bool:
     """Whether a match holds, by means of its own: regular expressions and difflib on the texts."""
     ours = query[match.query.start_byte : match.query.end_byte]
-    theirs = next(
-        content.text[match.source_span.start_byte : match.source_span.end_byte]
-        for content in index.contents(_keys(index, ours)).values()
-        if content.source == match.source
-    )
+    theirs = texts[match.source.sort_key][match.source_span.start_byte : match.source_span.end_byte]
     mine, other = _TOKEN.findall(ours), _TOKEN.findall(theirs)
     if match.kind is Kind.EXACT:
         return ours == theirs
@@ -203,13 +202,6 @@ def _is_true(match: Match, query: bytes, index: Index) -> bool:
     if match.kind is Kind.NEAR:
         return SequenceMatcher(None, mine, other, autojunk=False).ratio() >= 0.7
     return len(mine) == len(other) and len(set(zip(mine, other, strict=True))) <= 1.2 * len(set(mine))
-
-
-def _keys(index: Index, text: bytes) -> list[bytes]:
-    from attribution.fingerprint import Channel, all_fingerprints
-
-    found = index.candidates(all_fingerprints(lex(text), Channel.TEXT), Channel.TEXT, limit=50)
-    return [candidate.key for candidate in found]
 
 
 # Peers
@@ -380,6 +372,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--excerpts", type=int, default=500)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--renamed", action="store_true", help="an index with the second channel")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     return parser
