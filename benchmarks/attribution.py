@@ -32,6 +32,7 @@ from attribution.build import build
 from attribution.index import Index, is_remote, open_index, open_writer
 from attribution.ingest import Sources
 from attribution.lexer import lex
+from attribution.shape import KEYWORDS
 from attribution.source import Document, Kind, Match
 
 LINES = 20
@@ -321,7 +322,7 @@ def _reformatted(text: bytes, dice: random.Random) -> bytes:
 
 
 def _renamed(text: bytes, dice: random.Random) -> bytes:
-    names = sorted(set(_NAME.findall(text)))
+    names = sorted(set(_NAME.findall(text)) - set(KEYWORDS.split()))
     changed = {name: b"renamed_%d" % at for at, name in enumerate(names) if dice.random() < 0.3}
     return re.sub(rb"[A-Za-z_]\w*", lambda name: changed.get(name[0], name[0]), text)
 
