@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 INDEX_VARIABLE = "STARCODER_ATTRIBUTION_INDEX"
 _FAILED = 2
+# What only attribution needs.
+_EXTRA = frozenset({"rapidfuzz", "zstandard"})
 
 index_app = typer.Typer(
     name="index", help="Build and tend an index of source code for attribution.", no_args_is_help=True
@@ -64,9 +66,9 @@ def index_build(
     opt_out_list: Annotated[Path | None, typer.Option(help="Owners and repositories to leave out.")] = None,
 ) -> None:
     """Build an index, or bring one up to date. Interrupted, the same command goes on."""
-    from attribution.index import read_opt_out_list
-
     with _errors():
+        from attribution.index import read_opt_out_list
+
         rules = read_opt_out_list(opt_out_list) if opt_out_list else []
         _build(sources, into, processes, packages, rules, create=True, renamed=renamed)
 
@@ -94,9 +96,9 @@ def index_remove(
     into: Into = None,
 ) -> None:
     """Remove documents at once, and keep them out of later builds."""
-    from attribution.index import OptOut, open_writer, read_opt_out_list
-
     with _errors():
+        from attribution.index import OptOut, open_writer, read_opt_out_list
+
         rules = [OptOut(repository=one, path=path) for one in repository or ()]
         rules += [OptOut(owner=one, path=path) for one in owner or ()]
         rules += read_opt_out_list(opt_out_list) if opt_out_list else []
@@ -110,9 +112,9 @@ def index_info(
     into: Into = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
     """What the index holds."""
-    from attribution.index import open_index
-
     with _errors():
+        from attribution.index import open_index
+
         index = open_index(_index(into))
         info = index.info().to_dict()
         index.close()
@@ -128,9 +130,9 @@ def index_info(
 @index_app.command("verify")
 def index_verify(into: Into = None) -> None:
     """Read every byte of the index and say what is damaged."""
-    from attribution.index import open_index
-
     with _errors():
+        from attribution.index import open_index
+
         index = open_index(_index(into))
         problems = index.verify()
         index.close()
@@ -142,10 +144,11 @@ def index_verify(into: Into = None) -> None:
 @index_app.command("compact")
 def index_compact(into: Into = None) -> None:
     """Give back the space of what was removed and join the pieces."""
-    from attribution.index import open_writer
+    with _errors():
+        from attribution.index import open_writer
 
-    with _errors(), open_writer(_index(into), create=False) as writer:
-        writer.compact()
+        with open_writer(_index(into), create=False) as writer:
+            writer.compact()
 
 
 def check(
@@ -163,10 +166,10 @@ def check(
     ] = None,
 ) -> None:
     """Say which indexed files hold (parts of) these files, and under which licence."""
-    from attribution.attribute import Question, attribute
-    from attribution.index import open_index
-
     with _errors():
+        from attribution.attribute import Question, attribute
+        from attribution.index import open_index
+
         fails = _condition(fail_on)
         question = Question(min_tokens=min_tokens, kinds=frozenset(kind or Kind))
         opened = open_index(_index(index))
@@ -276,6 +279,11 @@ def _errors() -> Iterator[None]:
         yield
     except AttributionError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(_FAILED) from error
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        typer.echo(f"error: {error.name} is missing: `pip install starcoder-lsp[attribution]`", err=True)
         raise typer.Exit(_FAILED) from error
     except KeyboardInterrupt:
         typer.echo("interrupted; what was committed stays, and the same command goes on", err=True)
