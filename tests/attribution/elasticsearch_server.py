@@ -71,7 +71,12 @@ class Server:
         log = (self.home / "console.log").open("ab")
         self.process = subprocess.Popen(
             [str(self.home / "bin" / "elasticsearch"), *options],
-            env={**os.environ, "ES_JAVA_OPTS": "-Xms512m -Xmx512m", "ES_JAVA_HOME": _java_home()},
+            env={
+                **os.environ,
+                "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
+                "ES_JAVA_HOME": _java_home(),
+                "ES_TMPDIR": str(self.home / "tmp"),
+            },
             user=_ORDINARY_USER if os.getuid() == 0 else None,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -150,6 +155,7 @@ def install(folder: Path, port: int | None = None, *, fetch: bool = False) -> Se
             path = Path(bundle.extract(info, folder))
             path.chmod(0o755 if info.is_dir() or "/bin/" in info.filename else 0o644)
     home = folder / f"elasticsearch-{VERSION}"
+    (home / "tmp").mkdir()
     if os.getuid() == 0:
         folder.chmod(0o755)
         for path in (home, *home.rglob("*")):
@@ -181,6 +187,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9200)
     with running_server(parser.parse_args().port, fetch=True) as server:
         print(f"Elasticsearch {VERSION} at {server.url} (Ctrl+C ends it)", flush=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             signal.pause()
         except KeyboardInterrupt:
