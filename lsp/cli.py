@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from model.errors import MODEL_EXIT_CODE
+
 if TYPE_CHECKING:
     from lsp.settings import Effective
 
@@ -31,7 +33,7 @@ class ExitCode(IntEnum):
     OK = 0
     PROBLEM = 1
     USAGE = 2
-    MODEL = 3
+    MODEL = MODEL_EXIT_CODE
     ENGINE_UNAVAILABLE = 4
     EXTRA_MISSING = 5
 

@@ -172,7 +172,7 @@ class Window:
         self.completer.configure(replace(settings, completion=completion))
 
     def _connected(self, health: EngineHealth) -> None:
-        self.queries.context_tokens = getattr(health, "context_tokens", None) or DEFAULT_CONTEXT_TOKENS
+        self.queries.context_tokens = health.context_tokens or DEFAULT_CONTEXT_TOKENS
         if health.restrictions:
             from model.hub import first_notice
 

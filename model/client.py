@@ -68,6 +68,8 @@ class EngineHealth:
     license: str | None = None
     restrictions: str | None = None
     """Use restrictions of the model's licence, in short, where it has any."""
+    context_tokens: int | None = None
+    """Tokens of prompt and answer together that the model can take; None where a server does not say."""
 
 
 class CompletionClient(Protocol):
@@ -128,6 +130,7 @@ class EngineClient:
             raise
         self.is_lost = False
         protocol, pid = answer.get("protocol"), answer.get("pid")
+        context_tokens = answer.get("context_tokens")
         return EngineHealth(
             status=str(answer.get("status")),
             model=str(answer.get("model")),
@@ -136,6 +139,7 @@ class EngineClient:
             pid=pid if isinstance(pid, int) else None,
             license=answer.get("license"),
             restrictions=answer.get("restrictions"),
+            context_tokens=context_tokens if isinstance(context_tokens, int) else None,
         )
 
     async def shutdown(self) -> None:

@@ -6,6 +6,9 @@ HTTP answers and `lsp.cli` into exit codes; nothing in between does.
 
 from __future__ import annotations
 
+MODEL_EXIT_CODE = 3
+"""What the command ends with on a `ModelError`: what starts an engine reads it."""
+
 
 class ModelError(Exception):
     """Base of everything this package raises on bad input or a bad environment."""

@@ -201,5 +201,3 @@ def after_indent(text: str, start: int, indent: str) -> tuple[int, bool]:
 def may_be(whole: str, wanted: str, complete: bool) -> bool:
     """Whether the line is `wanted`, or can still become it."""
     return whole.rstrip() == wanted or (not complete and wanted.startswith(whole))
-
-

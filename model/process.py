@@ -19,7 +19,7 @@ from pathlib import Path
 from model.client import EngineClient, EngineHealth
 from model.engine_files import EngineFiles, LaunchOptions
 from model.engine_launch import HAS_UNIX_SOCKETS, default_command, launch
-from model.errors import EngineUnavailableError, ModelError
+from model.errors import MODEL_EXIT_CODE, EngineUnavailableError, ModelError
 from model.file_lock import FileLock
 from model.listen import owner_lock
 from model.restart_backoff import RestartBackoff
@@ -239,6 +239,9 @@ class EngineProcess:
                 f"the engine is not ready after {self._start_seconds:.0f} s. {self._log_excerpt()}"
             )
         client = self._new_client() if await self._health() is not None else None
+        if client is None and child.poll() == MODEL_EXIT_CODE:
+            # What is wrong with the model will still be wrong in a second: not worth another start.
+            raise ModelError(self._log_excerpt())
         if client is None:
             raise EngineUnavailableError(
                 f"the engine could not start (exit code {child.poll()}). {self._log_excerpt()}"

@@ -46,10 +46,13 @@ def run_engine(
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with address.open() as listener:
         from model import hub
-        from model.engine import EngineOptions, load_engine
 
+        # Before PyTorch is imported: a misspelt name should fail at once.
         resolved = hub.resolve(options.model, offline=offline)
         _show_restrictions(resolved)
+
+        from model.engine import EngineOptions, load_engine
+
         engine = load_engine(
             resolved.folder,
             device=options.device,
@@ -78,6 +81,7 @@ async def _serve(
         name=resolved.name,
         license=resolved.license,
         restrictions=resolved.restrictions,
+        context_tokens=engine.config.n_positions,
         details=tuple(engine.description.items()),
     )
     serving = Serving(

@@ -167,9 +167,7 @@ def _choose(
     chosen = logits.argmax(dim=-1)  # [R]
     warm = [row for row, one in enumerate(params) if not one.greedy]
     if warm:
-        chosen[warm] = _draw(
-            logits[warm], [params[row] for row in warm], [generators[row] for row in warm]
-        )
+        chosen[warm] = _draw(logits[warm], [params[row] for row in warm], [generators[row] for row in warm])
     return chosen
 
 

@@ -98,6 +98,7 @@ class _Routes:
                 "model": served.name,
                 "license": served.license,
                 "restrictions": served.restrictions,
+                "context_tokens": served.context_tokens,
                 "pid": os.getpid(),
             }
         )

@@ -31,6 +31,8 @@ class Served:
     name: str
     license: str | None = None
     restrictions: str | None = None
+    context_tokens: int | None = None
+    """Positions of the model: prompt and answer together."""
     details: tuple[tuple[str, str], ...] = ()
     """How it runs (dtype, quantize, device …): labels of `starcoder_engine_info`."""
 

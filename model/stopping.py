@@ -60,9 +60,7 @@ class StopRules:
         path: str | None = None,
     ) -> StopRules:
         """Rules for a cursor between two texts of any length, of which the near parts are kept."""
-        return cls(
-            stop=stop, stop_at=stop_at, prefix_tail=_tail(prefix), suffix=_head(suffix), path=path
-        )
+        return cls(stop=stop, stop_at=stop_at, prefix_tail=_tail(prefix), suffix=_head(suffix), path=path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,7 @@ class TestAnswers:
             "model": "scripted",
             "license": "apache-2.0",
             "restrictions": None,
+            "context_tokens": None,
             "pid": os.getpid(),
         }
 

@@ -24,7 +24,7 @@ def run(rules: StopRules, pieces: list[str]) -> tuple[str, bool]:
         assert result.finished == (result.reason == "stop")
         emitted += result.emit
         if result.finished:
-            assert state.push("more") .emit == ""
+            assert state.push("more").emit == ""
             assert state.flush() == ""
             return emitted, True
     return emitted + state.flush(), False
@@ -262,7 +262,7 @@ PYTHON = [
     ),
     (
         "text at the left margin within a string",
-        'def f():\n    ║\n',
+        "def f():\n    ║\n",
         'x = """\nSELECT 1\n"""\n    return x\n\nprint()\n',
         'x = """\nSELECT 1\n"""\n    return x',
     ),
