@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from attribution.cli import check, index_app
 from model.errors import MODEL_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -230,6 +231,9 @@ def config(
         return
     terminal.print_table(terminal.settings_table(effective))
 
+
+app.add_typer(index_app)
+app.command()(check)
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
