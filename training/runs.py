@@ -84,9 +84,10 @@ def publish_run(source: Publication, target: Path) -> None:
     exported = export_checkpoint(newest_checkpoint(source.run), target, source.tokenizer)
     for file in (source.run / PICTURE_FILE, source.notices / "LICENSES.txt"):
         shutil.copyfile(file, target / file.name)
+    model = str(target.absolute())  # a relative `a/b` would be taken for a Hugging Face id
     measured = Measured(
-        losses=evaluate_loss(str(target), source.packed / "held_out", source.held_out_tokens),
-        infilling=[evaluate_infilling(str(target), source.problems, order) for order in ("spm", "psm")],
+        losses=evaluate_loss(model, source.packed / "held_out", source.held_out_tokens),
+        infilling=[evaluate_infilling(model, source.problems, order) for order in ("spm", "psm")],
     )
     corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
     notice = (source.notices / "NOTICE.md").read_text(encoding="utf-8")
