@@ -112,13 +112,14 @@ def infilling_command(
     problems: Annotated[Path, typer.Option(help="HumanEval infilling problems, .jsonl or .jsonl.gz.")],
     order: Annotated[str, typer.Option(help="spm or psm.")] = "spm",
     limit: Annotated[int | None, typer.Option(min=1, help="Take so many, evenly spread.")] = None,
+    heal: Annotated[bool, typer.Option(help="Token healing at the hole, as in the editor.")] = True,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Single-line infilling, greedy: the share of problems whose missing line is given exactly."""
     from training.runs import evaluate_infilling
 
     try:
-        score = evaluate_infilling(model, problems, order, limit)
+        score = evaluate_infilling(model, problems, order, limit, heal=heal)
     except (TrainingError, ModelError) as error:
         raise _fail(error) from error
     if json_output:

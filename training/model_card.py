@@ -75,18 +75,25 @@ def _quality(measured: Measured) -> str:
         f"| {language} | {loss['nats_per_token']:.3f} | {loss['bits_per_byte']:.3f} | {loss['n_tokens']:,} |"
         for language, loss in measured.losses.items()
     ]
-    lines = [
-        f"- single-line infilling (HumanEval, {score['n_problems']:,} problems, greedy, "
-        f"{str(score['order']).upper()}): **exact match {100 * score['exact_match']:.1f} %** "
-        f"({100 * score['exact_match_indented']:.1f} % with the indentation counted)"
-        for score in measured.infilling
-    ]
+    lines = [_infilling(score) for score in measured.infilling]
     return (
         "## Measured\n\nHeld-out packages, none of which was trained on:\n\n"
         "| language | nats a token | bits a byte | tokens scored |\n|---|---|---|---|\n"
         + "\n".join(rows)
         + "\n\n"
         + "\n".join(lines)
+        + "\n\nThe first two use the editor's prompts, where the model writes the line end before the hole "
+        "again (token healing). Published scores of other models encode the parts as they are, as the last "
+        "one does: only that one may be compared with them."
+    )
+
+
+def _infilling(score: Mapping[str, Any]) -> str:
+    prompts = str(score["order"]).upper() + ("" if score["healed"] else ", without token healing")
+    return (
+        f"- single-line infilling (HumanEval, {score['n_problems']:,} problems, greedy, {prompts}): "
+        f"**exact match {100 * score['exact_match']:.1f} %** "
+        f"({100 * score['exact_match_indented']:.1f} % with the indentation counted)"
     )
 
 
@@ -121,13 +128,14 @@ def _data(exported: Exported, corpus: PackedCorpus, notice: str) -> str:
         documents = sum(shard.info.n_documents for shard in corpus.shards[language])
         size, tokens = corpus.text_bytes(language) / 1e6, corpus.n_tokens(language)
         rows.append(f"| {language} | {documents:,} | {size:.1f} | {tokens:,} |")
-    weights = ", ".join(f"{language} {share:.0%}" for language, share in exported.recipe.data.weights.items())
+    shares = exported.recipe.data.weights.items()
+    weights = ", ".join(f"{'the others' if name == '*' else name} {share:.0%}" for name, share in shares)
     seen = exported.checkpoint.state.tokens / total
     return f"""## Data
 
 {total / 1e6:.1f}M tokens of source files from the packages below, cleaned, deduplicated and with personal
 data replaced by `training/corpus`; HumanEval and MBPP problems are removed from it. Samples were drawn
-with these shares of languages: {weights} (`*`: the others by their size), {seen:.2f} times the corpus's
+with these shares of languages: {weights}, {seen:.2f} times the corpus's
 size in all. The full texts of the licences are in `LICENSES.txt`.
 
 | language | files | MB | tokens |

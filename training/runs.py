@@ -87,15 +87,21 @@ def publish_run(source: Publication, target: Path) -> None:
     model = str(target.absolute())  # a relative `a/b` would be taken for a Hugging Face id
     measured = Measured(
         losses=evaluate_loss(model, source.packed / "held_out", source.held_out_tokens),
-        infilling=[evaluate_infilling(model, source.problems, order) for order in ("spm", "psm")],
+        infilling=[
+            evaluate_infilling(model, source.problems, "spm"),
+            evaluate_infilling(model, source.problems, "psm"),
+            evaluate_infilling(model, source.problems, "spm", heal=False),
+        ],
     )
     corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
     notice = (source.notices / "NOTICE.md").read_text(encoding="utf-8")
     write_card(target, target.name, exported, source.run / LOG_FILE, corpus, notice, measured)
 
 
-def evaluate_infilling(model: str, problems: Path, order: str, limit: int | None = None) -> dict[str, Any]:
-    """Exact match of a model by name or folder: `exact_match`, `n_problems`, `order`, `model`."""
+def evaluate_infilling(
+    model: str, problems: Path, order: str, limit: int | None = None, *, heal: bool = True
+) -> dict[str, Any]:
+    """Exact match of a model by name or folder: `exact_match`, `n_problems`, `order`, `healed`, `model`."""
     from model.engine import load_engine
     from model.fim_format import FimOrder
     from training.evaluate.infilling import read_problems, score_infilling
@@ -105,7 +111,7 @@ def evaluate_infilling(model: str, problems: Path, order: str, limit: int | None
     wanted = read_problems(problems, limit)
     engine = load_engine(resolve(model).folder)
     with _bar("infilling") as progress:
-        score = score_infilling(engine, wanted, FimOrder(order), progress)
+        score = score_infilling(engine, wanted, FimOrder(order), progress, heal=heal)
     return {"model": model, **score.to_dict()}
 
 

@@ -16,14 +16,14 @@ RECIPE = """
 name = "tiny"
 [model]
 vocab_size = 320
-n_positions = 64
+n_positions = 128
 n_embd = 32
 n_layer = 1
 n_head = 1
 [schedule]
 steps = 1
 [[stages]]
-seq_len = 64
+seq_len = 128
 micro_batch = 2
 [compute]
 device = "cpu"
@@ -73,7 +73,7 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
     assert (Path(places["model"]) / "LICENSES.txt").is_file()
     command = ["infilling", "--model", places["model"], "--problems", places["problems.jsonl.gz"], "--json"]
     scored = runner.invoke(eval_app, command, catch_exceptions=False)
-    assert set(json.loads(scored.stdout)) >= {"exact_match", "n_problems", "order"}
+    assert set(json.loads(scored.stdout)) >= {"exact_match", "n_problems", "order", "healed"}
     loss = ["loss", "--model", places["model"], "--held-out", f"{packed}/held_out", "--json"]
     assert json.loads(runner.invoke(eval_app, loss).stdout)["Python"]["bits_per_byte"] > 0
 

@@ -2,9 +2,9 @@
 
 A problem is solved when the model gives the missing line exactly; white space around it does not
 count (as in SantaCoder's evaluation, arXiv 2301.03988, §6), `exact_match_indented` counts its start
-too. Prompts are the editor's, token healing included: all these holes are at the start of a line, and a
-text that was cut there and encoded ends in a line-end token that training hardly ever has before
-indentation, which belongs to the same token.
+too. Prompts are the editor's, token healing included unless `heal` is off: all these holes are at the
+start of a line, and a text that was cut there and encoded ends in a line-end token that training hardly
+ever has before indentation, which belongs to the same token. Published figures are without healing.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class InfillingScore:
     exact_match_indented: float
     n_problems: int
     order: str
+    healed: bool
 
     def to_dict(self) -> dict[str, float | int | str]:
         """For JSON."""
@@ -70,11 +71,13 @@ def score_infilling(
     problems: Sequence[Problem],
     order: FimOrder,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    heal: bool = True,
 ) -> InfillingScore:
     """Greedy decoding of every problem. Raises EvaluationError when there is none."""
     if not problems:
         raise EvaluationError("there are no problems to score")
-    answers = complete_lines(engine, problems, order, progress)
+    answers = complete_lines(engine, problems, order, progress, heal=heal)
     pairs = list(zip(answers, problems, strict=True))
     return InfillingScore(
         exact_match=sum(answer.strip() == problem.line.strip() for answer, problem in pairs) / len(pairs),
@@ -82,6 +85,7 @@ def score_infilling(
         / len(pairs),
         n_problems=len(pairs),
         order=order.value,
+        healed=heal,
     )
 
 
@@ -90,6 +94,8 @@ def complete_lines(
     problems: Sequence[Problem],
     order: FimOrder,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    heal: bool = True,
 ) -> list[str]:
     """The line the model gives for each problem, without its line end."""
     limit = engine.config.n_positions - _MAX_NEW_TOKENS
@@ -102,6 +108,7 @@ def complete_lines(
             suffix=problem.suffix,
             order=order,
             max_prompt_tokens=limit,
+            heal=heal,
         )
         request = GenerationRequest(
             prompt_ids=prompt.token_ids,
