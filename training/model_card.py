@@ -136,7 +136,8 @@ def _data(exported: Exported, corpus: PackedCorpus, notice: str) -> str:
 {total / 1e6:.1f}M tokens of source files from the packages below, cleaned, deduplicated and with personal
 data replaced by `training/corpus`; HumanEval and MBPP problems are removed from it. Samples were drawn
 with these shares of languages: {weights}, {seen:.2f} times the corpus's
-size in all. The full texts of the licences are in `LICENSES.txt`.
+size in all. The full texts of the licences are in `LICENSES.txt`,
+the hash, path and licence of every document in `documents.jsonl.gz`.
 
 | language | files | MB | tokens |
 |---|---|---|---|

@@ -75,14 +75,16 @@ class Publication:
 def publish_run(source: Publication, target: Path) -> None:
     """Export, measure and describe a model: `target` is then complete, licences included.
 
-    `notices` is the folder of NOTICE.md and LICENSES.txt. Raises TrainingError.
+    `notices` is the corpus folder, with NOTICE.md, LICENSES.txt and documents.jsonl.gz. Raises
+    TrainingError.
     """
     from training.export import export_checkpoint, newest_checkpoint
     from training.model_card import Measured, write_card
     from training.pretrain import PICTURE_FILE
 
     exported = export_checkpoint(newest_checkpoint(source.run), target, source.tokenizer)
-    for file in (source.run / PICTURE_FILE, source.notices / "LICENSES.txt"):
+    of_corpus = [source.notices / name for name in ("LICENSES.txt", "documents.jsonl.gz")]
+    for file in (source.run / PICTURE_FILE, *of_corpus):
         shutil.copyfile(file, target / file.name)
     model = str(target.absolute())  # a relative `a/b` would be taken for a Hugging Face id
     measured = Measured(

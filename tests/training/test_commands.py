@@ -42,6 +42,7 @@ def places(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "notices").mkdir()
     (tmp_path / "notices" / "NOTICE.md").write_text("# Packages\n\n| project-1 | MIT |\n")
     (tmp_path / "notices" / "LICENSES.txt").write_text("MIT License\n")
+    (tmp_path / "notices" / "documents.jsonl.gz").write_bytes(b"")
     write_problems(tmp_path / "problems.jsonl.gz", PROBLEMS)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return {path.name: str(path) for path in tmp_path.iterdir()} | {
