@@ -93,8 +93,9 @@ def test_a_bad_option_ends_with_one_line(places: dict[str, str], extra: list[str
     assert message in result.stderr.replace("\n", " ")
 
 
-def test_training_a_missing_corpus_names_it(places: dict[str, str]) -> None:
-    arguments = [*pretrain_arguments(places), "--train", places["notices"]]
+def test_training_a_missing_corpus_names_it(places: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = [*pretrain_arguments(places), "--train", str(tmp_path / "empty")]
     result = CliRunner().invoke(train_app, arguments)
     assert result.exit_code == 1
     assert "no *.jsonl" in result.stderr
