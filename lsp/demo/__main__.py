@@ -30,9 +30,9 @@ CONTEXT_LINES = 4
 
 @dataclass(kw_only=True)
 class Figures:
-    """One scene in numbers: the time from each key to the first text, and two answers in full."""
+    """One scene in numbers: the time from each later key to the first text, and two answers in full."""
 
-    first_ms: list[float] = field(default_factory=list)
+    later_ms: list[float] = field(default_factory=list)
     to_first_key: Progress | None = None
     to_last_key: Progress | None = None
 
@@ -67,14 +67,16 @@ async def perform(scene: Scene, editor: Editor, screen: Screen, key_pause_s: flo
         screen.typed += key
         screen.show()
         await asyncio.sleep(key_pause_s)
-        answer = await follow(editor, screen, figures, whole=n_typed in (1, n_keys))
+        answer = await follow(editor, screen, whole=n_typed in (1, n_keys))
         if n_typed == 1:
             figures.to_first_key = answer
+        elif answer is not None and answer.first_ms is not None:
+            figures.later_ms.append(answer.first_ms)
         figures.to_last_key = answer
     return figures
 
 
-async def follow(editor: Editor, screen: Screen, figures: Figures, *, whole: bool) -> Progress | None:
+async def follow(editor: Editor, screen: Screen, *, whole: bool) -> Progress | None:
     """Show a suggestion while it comes, to its end or only its beginning."""
     progress = None
     async with aclosing(editor.suggest()) as suggestion:
@@ -82,8 +84,6 @@ async def follow(editor: Editor, screen: Screen, figures: Figures, *, whole: boo
             screen.show(progress.text)
             if progress.text and not whole:
                 break
-    if progress is not None and progress.first_ms is not None:
-        figures.first_ms.append(progress.first_ms)
     return progress
 
 
@@ -125,16 +125,18 @@ async def play(script: Script, editor: Editor, console: Console, key_pause_s: fl
 
 def summary(told: list[Figures]) -> Table:
     """All scenes together."""
-    keys = [ms for figures in told for ms in figures.first_ms]
-    answers = [each for figures in told for each in (figures.to_first_key, figures.to_last_key) if each]
-    speeds = [value for each in answers if (value := speed.tokens_per_second(each.timings)) is not None]
+    arrivals = [each.to_first_key for each in told if each.to_first_key is not None]
+    first_ms = [each.first_ms for each in arrivals if each.first_ms is not None]
+    later_ms = [ms for each in told for ms in each.later_ms]
+    speeds = [value for each in arrivals if (value := speed.tokens_per_second(each.timings)) is not None]
     table = Table.grid(padding=(0, 2))
-    if keys:
-        table.add_row("key to first text", f"{statistics.median(keys):.0f} ms", f"median of {len(keys)} keys")
-    if speeds:
-        table.add_row(
-            "decoding", f"{statistics.median(speeds):.0f} tokens/s", f"median of {len(speeds)} answers"
-        )
+    for name, values, unit, of in (
+        ("first key at a place", first_ms, "ms to its text", "places"),
+        ("every later key", later_ms, "ms to its text", "keys, many foreseen"),
+        ("decoding", speeds, "tokens/s", "places"),
+    ):
+        if values:
+            table.add_row(name, f"{statistics.median(values):.0f} {unit}", f"median of {len(values)} {of}")
     return table
 
 
