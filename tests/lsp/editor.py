@@ -60,7 +60,7 @@ class Editor:
         self.versions: dict[str, int] = {}
 
     def open(
-        self, marked: str, *, uri: str = "file:///work/a.py", language: str = "python"
+        self, marked: str, *, uri: str = "file:///project/a.py", language: str = "python"
     ) -> types.Position:
         """Open a document whose cursor is drawn as ║; returns the cursor's position."""
         text, position = cursor(marked, self.encoding)
@@ -69,7 +69,7 @@ class Editor:
         self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
         return position
 
-    def type(self, at: types.Position, text: str, *, uri: str = "file:///work/a.py") -> types.Position:
+    def type(self, at: types.Position, text: str, *, uri: str = "file:///project/a.py") -> types.Position:
         """Insert text at a position; returns the position behind it."""
         self.versions[uri] += 1
         self.client.text_document_did_change(
@@ -85,7 +85,7 @@ class Editor:
         return types.Position(at.line + behind.line, column)
 
     def ask(
-        self, at: types.Position, *, uri: str = "file:///work/a.py", kind: int = 1, **more: Any
+        self, at: types.Position, *, uri: str = "file:///project/a.py", kind: int = 1, **more: Any
     ) -> asyncio.Future[Any]:
         """Send `textDocument/inlineCompletion`; the future has the raw result. `message_id` names it."""
         params = {

@@ -26,7 +26,7 @@ from lsp.telemetry import LatencyBook
 from model.client import CompletionDelta, CompletionQuery, EngineHealth
 from model.errors import EngineUnavailableError, ModelError, RequestError
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 
 
 def said(*texts: str, index: int = 0, logprob: float = -0.01, reason: str = "stop") -> list[CompletionDelta]:
@@ -142,7 +142,7 @@ async def bench(
     board = StatusBoard(tell)
     link = EngineLink(engine, board, on_connected=lambda health: None, patience_s=patience_s)
     settings = Settings(completion=replace(CompletionSettings(debounce_ms=0), **completion))
-    queries = QueryMaker(is_allowed=lambda path: True, roots=lambda: [Path("/work")])
+    queries = QueryMaker(is_allowed=lambda path: True, roots=lambda: [Path("/project")])
     book = LatencyBook()
     documents = Documents(None, folders=[], encoding="utf-32")
     completer = Completer(

@@ -57,7 +57,7 @@ async def test_text_streams_to_a_client_that_declared_it(engine: FakeEngine, tmp
         assert ed.heard.deltas[-1] == {
             "token": 7,
             "requestId": "m1",
-            "uri": "file:///work/a.py",
+            "uri": "file:///project/a.py",
             "version": 1,
             "index": 0,
             "text": "a = 1\n    b",
@@ -154,8 +154,8 @@ async def test_two_documents_at_once(engine: FakeEngine, tmp_path: Path) -> None
     async with editor(engine.options(), home=tmp_path) as ed:
         asked = {}
         for name in pauses:
-            at = ed.open(f"{name} = ║\n", uri=f"file:///work/{name}.py")
-            asked[name] = ed.ask(at, uri=f"file:///work/{name}.py")
+            at = ed.open(f"{name} = ║\n", uri=f"file:///project/{name}.py")
+            asked[name] = ed.ask(at, uri=f"file:///project/{name}.py")
         for pause in pauses.values():
             await asyncio.wait_for(pause.reached.wait(), TIMEOUT_S)
         for name in ("two", "one"):
@@ -184,7 +184,7 @@ async def test_the_selected_item_of_the_editors_list_is_honoured(engine: FakeEng
 
 async def test_a_document_that_is_not_open_has_no_completions(engine: FakeEngine, tmp_path: Path) -> None:
     async with editor(engine.options(), home=tmp_path) as ed:
-        assert await ed.items(types.Position(0, 0), uri="file:///work/unknown.py") == []
+        assert await ed.items(types.Position(0, 0), uri="file:///project/unknown.py") == []
 
 
 def documented(section: str) -> set[str]:
@@ -208,7 +208,9 @@ async def test_an_unreadable_request_gets_an_error_that_names_what_is_missing(
 ) -> None:
     async with editor(engine.options(), home=tmp_path) as ed:
         with pytest.raises(JsonRpcException, match="'position' is missing"):
-            await ed.request("textDocument/inlineCompletion", {"textDocument": {"uri": "file:///work/a.py"}})
+            await ed.request(
+                "textDocument/inlineCompletion", {"textDocument": {"uri": "file:///project/a.py"}}
+            )
         assert await ed.texts(ed.open("x = ║\n")) == ["pass"]
 
 

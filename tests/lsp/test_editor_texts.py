@@ -56,11 +56,11 @@ async def test_incremental_edits_are_what_the_engine_sees(engine: FakeEngine, tm
 
 def notebook(ed: Editor, cells: list[tuple[int, str, str]]) -> None:
     """Open a notebook of (kind, language, text) cells with the URIs nb#0, nb#1, …"""
-    uris = [f"vscode-notebook-cell:/work/nb.ipynb#{number}" for number in range(len(cells))]
+    uris = [f"vscode-notebook-cell:/project/nb.ipynb#{number}" for number in range(len(cells))]
     ed.client.notebook_document_did_open(
         types.DidOpenNotebookDocumentParams(
             notebook_document=types.NotebookDocument(
-                uri="file:///work/nb.ipynb",
+                uri="file:///project/nb.ipynb",
                 notebook_type="jupyter-notebook",
                 version=1,
                 cells=[
@@ -90,11 +90,11 @@ async def test_the_earlier_cells_of_a_notebook_are_context_and_the_later_ones_ar
     ]
     async with editor(engine.options(), home=tmp_path) as ed:
         notebook(ed, cells)
-        uri = "vscode-notebook-cell:/work/nb.ipynb#4"
+        uri = "vscode-notebook-cell:/project/nb.ipynb#4"
         await ed.items(types.Position(0, 7), uri=uri)
         # An edit of a cell comes by notebookDocument/didChange.
         change: dict[str, Any] = {
-            "notebookDocument": {"uri": "file:///work/nb.ipynb", "version": 2},
+            "notebookDocument": {"uri": "file:///project/nb.ipynb", "version": 2},
             "change": {
                 "cells": {
                     "textContent": [

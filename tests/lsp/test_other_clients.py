@@ -39,7 +39,7 @@ async def test_llm_ls(engine: FakeEngine, tmp_path: Path, settings: dict[str, An
         at = ed.open("value = 1\n║\n")
         params = {
             **settings,
-            "textDocument": {"uri": "file:///work/a.py"},
+            "textDocument": {"uri": "file:///project/a.py"},
             "position": {"line": at.line, "character": at.character},
         }
         result = await ed.request("llm-ls/getCompletions", params)
@@ -69,7 +69,7 @@ async def test_copilots_notifications_and_the_acceptance_command(engine: FakeEng
         ed.notify("textDocument/didShowCompletion", {"item": item})
         length = len('print("🎉') + 1  # UTF-16 units: the emoji is two
         ed.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": length})
-        ed.notify("textDocument/didFocus", {"textDocument": {"uri": "file:///work/a.py"}})
+        ed.notify("textDocument/didFocus", {"textDocument": {"uri": "file:///project/a.py"}})
         await ed.command(item["command"]["command"], *item["command"]["arguments"])
         await ed.command("starcoder.accepted", "an id of nobody")
         book = await ed.command("starcoder.showLatencyBook")

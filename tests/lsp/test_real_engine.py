@@ -112,7 +112,7 @@ async def test_a_cancelled_request_stops_the_engine(ed: Editor, home: Path) -> N
     with pytest.raises(Exception, match="canceled"):
         await asked
     # Closing the document ends the grace time that typing on would have.
-    ed.notify("textDocument/didClose", {"textDocument": {"uri": "file:///work/a.py"}})
+    ed.notify("textDocument/didClose", {"textDocument": {"uri": "file:///project/a.py"}})
     (item,) = await ed.items(ed.open("x = ║\n"))
     assert item["insertText"] == "0123456789"
     book = await ed.command("starcoder.showLatencyBook")
@@ -122,7 +122,7 @@ async def test_a_cancelled_request_stops_the_engine(ed: Editor, home: Path) -> N
 async def test_two_documents_and_two_windows_share_one_engine(model: Path, home: Path) -> None:
     async with window(model, home) as first, window(model, home) as second:
         long = [
-            ed.ask(ed.open("x = a║\n", uri="file:///work/long.py"), uri="file:///work/long.py")
+            ed.ask(ed.open("x = a║\n", uri="file:///project/long.py"), uri="file:///project/long.py")
             for ed in (first, second)
         ]
         for ed in (first, second):
@@ -148,8 +148,8 @@ async def test_an_engine_killed_in_mid_stream_ends_the_request_and_the_next_one_
     assert not any(delta["done"] and delta["shown"] for delta in ed.heard.deltas)
     await ed.heard.wait(lambda: any(status["state"] == "offline" for status in ed.heard.statuses))
     await ed.heard.state("ready")  # without anybody asking
-    at = ed.open("y = ║\n", uri="file:///work/b.py")
-    assert await ed.texts(at, uri="file:///work/b.py") == ["0123456789"]
+    at = ed.open("y = ║\n", uri="file:///project/b.py")
+    assert await ed.texts(at, uri="file:///project/b.py") == ["0123456789"]
     await ed.heard.state("ready")
     assert await engine_pid(home) != pid
 

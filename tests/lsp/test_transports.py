@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.lsp.editor import SERVER, TIMEOUT_S, server_environment
 from tests.lsp.fake_engine import FakeEngine
 
-URI = "file:///work/a.py"
+URI = "file:///project/a.py"
 
 
 @asynccontextmanager
