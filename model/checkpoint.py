@@ -173,20 +173,26 @@ def save_checkpoint(
     if scheme is Scheme.INT4:
         raise CheckpointError("scheme = int4 is made at load and never stored; save int8 or none")
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
     stored = {name: tensor.contiguous() for name, tensor in _stored(state, scheme)}
     shards = _shards(stored, max_shard_bytes)
     if len(shards) == 1:
-        save_file(shards[0], folder / SINGLE_FILE, metadata={"format": "pt"})
+        _save_file(shards[0], folder / SINGLE_FILE)
     else:
         file_of: dict[str, str] = {}
         for number, shard in enumerate(shards, 1):
             file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-            save_file(shard, folder / file, metadata={"format": "pt"})
+            _save_file(shard, folder / file)
             file_of |= dict.fromkeys(shard, file)
         total = sum(tensor.nbytes for tensor in stored.values())
         index = {"metadata": {"total_size": total}, "weight_map": file_of}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def _save_file(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file(tensors, path, metadata={"format": "pt"})
+    # safetensors writes for the owner alone; a model is as readable as its configuration.
+    path.chmod(path.with_name(CONFIG_FILE).stat().st_mode)
 
 
 def dense_state(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:

@@ -125,6 +125,8 @@ def test_int8_on_disk_loads_in_every_scheme(tmp_path: Path) -> None:
     config = ModelConfig(vocab_size=288, n_positions=64, n_embd=128, n_layer=2, n_head=4)
     model = random_model(config)
     save_checkpoint(tmp_path, config, model.state_dict(), scheme=Scheme.INT8, max_shard_bytes=200_000)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1, "weights are as readable as their configuration"
     on_disk = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
     assert on_disk < 1.15 * config.n_parameters, "about one byte a parameter (positions stay fp32)"
     ids = torch.arange(50)[None]
