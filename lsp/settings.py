@@ -110,10 +110,15 @@ class AttributionSettings:
     """Whether suggestions are looked up in the training set, and what happens then."""
 
     index: str | None = _setting(
-        None, optional(TEXT), "Folder or URL of the attribution index.", reach="user_only"
+        None,
+        optional(TEXT),
+        "Folder or URL of the attribution index (not used by the editor yet).",
+        reach="user_only",
     )
     on_match: Literal["show", "label", "block"] = _setting(
-        "label", choice("show", "label", "block"), "What becomes of a suggestion found in the training set."
+        "label",
+        choice("show", "label", "block"),
+        "What becomes of a suggestion found in the training set (not used yet).",
     )
 
 

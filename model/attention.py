@@ -170,7 +170,6 @@ class CachedAttend:
         self._cache = cache
         self._new_slots = new_slots
         self._flash = flash_attention_module(cache.device) if cache.dtype != torch.float32 else None
-        self._n_head = n_head
         if self._flash is None:
             self._groups = [_Group(members, n_head, cache.shape[3]) for members in _grouped(segments)]
         else:

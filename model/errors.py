@@ -45,10 +45,6 @@ class ContextLengthError(RequestError):
     """The prompt and the tokens asked for do not fit the model's context."""
 
 
-class NumericalError(ModelError):
-    """The model produced NaN or infinite logits for a sequence."""
-
-
 class ListenError(ModelError):
     """An address that the engine cannot or must not listen on."""
 

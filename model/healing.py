@@ -19,7 +19,6 @@ class Healer:
 
     def __init__(self, tokenizer: Tokenizer, required: bytes) -> None:
         self._tokenizer = tokenizer
-        self._required = required
         self._remaining = required
         self._to_strip = len(required)
 

@@ -5,7 +5,6 @@ Knows nothing about the batch it runs in.
 
 from __future__ import annotations
 
-import codecs
 import time
 from dataclasses import dataclass, field
 from itertools import count
@@ -74,7 +73,7 @@ class Sequence:
         self.n_cached = self.n_forwarded = self.n_drafted = self.n_accepted = 0
         self._tokenizer = tokenizer
         self._lookup = PromptLookup(max_draft)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._text = tokenizer.stream(strip=self.healer.strip)
         self._stop = StopState(request.stop)
 
     @property
@@ -126,8 +125,7 @@ class Sequence:
         self.tokens[self.n_tokens] = token_id
         self.n_tokens += 1
         self.healer.advance(token_id)
-        new_bytes = self.healer.strip(self._tokenizer.token_bytes(token_id))
-        result = self._stop.push(self._decoder.decode(new_bytes))
+        result = self._stop.push(self._text.push(token_id))
         if result.finished:
             self.finish_reason = "stop"
             return result.emit
@@ -157,5 +155,5 @@ class Sequence:
         )
 
     def _close_text(self) -> str:
-        result = self._stop.push(self._decoder.decode(b"", final=True))
+        result = self._stop.push(self._text.flush())
         return result.emit if result.finished else result.emit + self._stop.flush()

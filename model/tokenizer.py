@@ -12,7 +12,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -130,9 +130,9 @@ class Tokenizer:
         """Whether the token is one that user text never contains."""
         return token_id in self._names
 
-    def stream(self, *, skip_bytes: int = 0) -> TextStream:
-        """An incremental decoder of one sequence, which drops its first `skip_bytes` bytes."""
-        return TextStream(self, skip_bytes=skip_bytes)
+    def stream(self, *, strip: Callable[[bytes], bytes] | None = None) -> TextStream:
+        """An incremental decoder of one sequence; `strip` sees each token's bytes first (token healing)."""
+        return TextStream(self, strip=strip)
 
     def tokens_starting_with(self, prefix: bytes) -> Ids:
         """Ids [n] of the ordinary tokens whose bytes begin with `prefix`, in the order of their bytes."""
@@ -181,16 +181,16 @@ class Tokenizer:
 class TextStream:
     """Turns tokens into text one by one, holding back the bytes of an unfinished character."""
 
-    def __init__(self, tokenizer: Tokenizer, *, skip_bytes: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, strip: Callable[[bytes], bytes] | None = None) -> None:
         self._tokenizer = tokenizer
-        self._skip_bytes = skip_bytes
+        self._strip = strip
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_id: int) -> str:
         """The text that this token completes; may be empty."""
         data = self._tokenizer.token_bytes(token_id)
-        if self._skip_bytes:
-            data, self._skip_bytes = data[self._skip_bytes :], max(0, self._skip_bytes - len(data))
+        if self._strip is not None:
+            data = self._strip(data)
         return self._decoder.decode(data)
 
     def flush(self) -> str:

@@ -147,14 +147,6 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor]]):
         stream = int(streams[offset])
         return stream, block * self._counts[stream] + int(ranks[offset])
 
-    def epochs(self, n_samples: int) -> dict[str, float]:
-        """How often each language's text has been seen after `n_samples` samples."""
-        shares = self.shares.items()
-        return {
-            name: n_samples * share / stream.n_samples
-            for (name, share), stream in zip(shares, self._streams, strict=True)
-        }
-
     def _shuffled_block(self, block: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         streams = np.repeat(np.arange(len(self._counts)), self._counts)
         streams = np.random.default_rng([self._options.seed, _MIXTURE, block]).permutation(streams)

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, normalizers
 
 from model.errors import TokenizerError
 from model.fim_format import SPECIAL_TOKENS, FimOrder, arrange
+from model.healing import Healer
 from model.tokenizer import Tokenizer
 from tests.model.tiny import write_byte_tokenizer
 
@@ -163,7 +164,7 @@ class TestDecoding:
         assert stream.flush() == "\ufffd"
 
     def test_the_first_bytes_can_be_skipped(self, byte_tokenizer):
-        stream = byte_tokenizer.stream(skip_bytes=3)
+        stream = byte_tokenizer.stream(strip=Healer(byte_tokenizer, "éa".encode()).strip)
         text = "".join(stream.push(token_id) for token_id in byte_tokenizer.encode("éab"))
         assert text == "b"
 

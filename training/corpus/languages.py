@@ -80,7 +80,6 @@ _RULES: tuple[tuple[LanguageRule, str], ...] = (
 RULES: Mapping[str, LanguageRule] = MappingProxyType(
     {extension: rule for rule, extensions in _RULES for extension in extensions.split()}
 )
-RULE_OF_LANGUAGE: Mapping[str, LanguageRule] = MappingProxyType({rule.language: rule for rule, _ in _RULES})
 _RULE_OF_NAME: Mapping[str, LanguageRule] = MappingProxyType(
     {"Dockerfile": _code("Dockerfile"), "Makefile": _code("Makefile")}
 )
