@@ -12,7 +12,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessContext, spawn
 
+from training.interrupt import StopOnSignal, ignore_signals
+
 _PATIENCE = timedelta(minutes=30)  # a first step may compile for minutes on a busy machine
 
 
@@ -32,6 +34,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
+    stop: StopOnSignal = field(default_factory=StopOnSignal)  # entered for as long as `work` runs
 
     @property
     def is_first(self) -> bool:
@@ -77,12 +80,14 @@ def run_group(work: Callable[..., None], processes: int, *arguments: Any) -> Non
             "gloo" if not torch.cuda.is_available() else "cpu:gloo,cuda:nccl", timeout=_PATIENCE
         )
         try:
-            work(Group(rank=dist.get_rank(), size=dist.get_world_size()), *arguments)
+            with StopOnSignal() as stop:
+                work(Group(rank=dist.get_rank(), size=dist.get_world_size(), stop=stop), *arguments)
         finally:
             dist.destroy_process_group()
         return
     if processes == 1:
-        work(Group(), *arguments)
+        with StopOnSignal() as stop:
+            work(Group(stop=stop), *arguments)
         return
     with tempfile.TemporaryDirectory(prefix="starcoder-train-") as folder:
         rendezvous = (Path(folder) / "rendezvous").as_uri()
@@ -111,9 +116,14 @@ def _wait(context: ProcessContext) -> None:
 def _member(
     rank: int, size: int, rendezvous: str, work: Callable[..., None], arguments: Sequence[Any]
 ) -> None:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=size, timeout=_PATIENCE)
-    try:
-        work(Group(rank=rank, size=size), *arguments)
-    finally:
-        dist.destroy_process_group()
+    # From here to the process's end a signal is never a KeyboardInterrupt: the first process may have
+    # saved and agreed with the others to stop before the same Ctrl+C reaches the last of them.
+    ignore_signals()
+    with StopOnSignal() as stop:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=size, timeout=_PATIENCE)
+        try:
+            work(Group(rank=rank, size=size, stop=stop), *arguments)
+            dist.barrier()  # who leaves first would cut the connection under those still reading
+        finally:
+            dist.destroy_process_group()

@@ -32,7 +32,6 @@ from training.distributed import Group, run_group
 from training.encoding import open_encoding
 from training.errors import DivergedError, ResumeError
 from training.evaluate.held_out import LanguageLoss, ScoreOptions, languages_to_score, score_language
-from training.interrupt import StopOnSignal
 from training.optim import Optimizers
 from training.packing import PackedCorpus
 from training.plots import plot_loss
@@ -102,11 +101,11 @@ class Trainer:
         self._peak_flops = self._group.total([peak_flops(self._precision)])[0]
         # Only the first process has a log: two would replace each other's file.
         first_only = RunLog(self._paths.run, resumed_step=self._state.step) if self._group.is_first else None
-        with StopOnSignal() as signals, first_only or nullcontext() as self._log:
+        with first_only or nullcontext() as self._log:
             checkpoint_at = evaluate_at = self._state.elapsed_s
             checkpoint_at += 60 * self._recipe.upkeep.checkpoint_minutes
             while True:
-                now, stop = self._group.broadcast([time.monotonic() - started, signals.requested])
+                now, stop = self._group.broadcast([time.monotonic() - started, self._group.stop.requested])
                 self._state = replace(self._state, elapsed_s=now)
                 done = progress(self._recipe.schedule, step=self._state.step, elapsed_s=now)
                 if stop or done >= 1:
