@@ -81,6 +81,7 @@ def run_script(script: str, folder: Path, paths: RunPaths) -> int:
     root = Path(__file__).parents[2]
     command = [sys.executable, str(file), str(paths.run), str(paths.packed_train), str(paths.packed_held_out)]
     done = subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, check=False)
+    print(done.stderr.decode())  # pytest shows it when the test fails
     return done.returncode
 
 
