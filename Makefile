@@ -2,12 +2,13 @@
 .DEFAULT_GOAL := help
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+PORT ?= 9200
 export PYTHON
 
-.PHONY: help demo test lint format check bench constraints clean install-run install-dev
+.PHONY: help demo test lint format check bench elasticsearch constraints clean install-run install-dev
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install-run:
 	@.ci/install run
@@ -34,6 +35,9 @@ check: lint test ## All of it; what continuous integration runs.
 
 bench: install-dev ## A keystroke here and in transformers, same weights, interleaved. BENCH_ARGS="--json"
 	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)
+
+elasticsearch: install-dev ## A real Elasticsearch without Docker, until Ctrl+C; needs Java and Maven. PORT=9201
+	@.venv/bin/python -m tests.attribution.elasticsearch_server --port $(PORT)
 
 constraints: install-dev ## Pin what pyproject.toml asks for anew.
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --strip-extras --no-annotate --quiet \

@@ -39,6 +39,7 @@ TOP_LEVEL = {
     "NOTICE",
     "Makefile",
     "constraints.txt",
+    "compose.yaml",
 }
 
 
@@ -278,6 +279,6 @@ def test_the_licence_is_apache() -> None:
     assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
 
 
-@pytest.mark.parametrize("script", [".ci/run", ".ci/install"])
+@pytest.mark.parametrize("script", [".ci/run", ".ci/install", ".ci/elasticsearch"])
 def test_scripts_are_executable(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)

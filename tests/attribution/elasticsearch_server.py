@@ -1,19 +1,23 @@
 """A real Elasticsearch without Docker: the server that Maven Central has, run as an ordinary user.
 
-    python -m tests.attribution.elasticsearch_server [--port 9200]
+    python -m tests.attribution.elasticsearch_server [--port 9200] [--fetch-only]
 
-runs one until Ctrl+C. `ELASTICSEARCH_URL` names one that is there already. Needs Java 17 or later
-and, for the first time, Maven.
+(`make elasticsearch`) runs one until Ctrl+C, which leaves nothing behind. `ELASTICSEARCH_URL` names
+one that is there already.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -22,18 +26,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
 
-VERSION = "8.19.0"
-GROUP = "org.elasticsearch.distribution.integ-test-zip"
+from tests.attribution.elasticsearch_archive import VERSION, NoServerError, archive, java_home
+
 URL_VARIABLE = "ELASTICSEARCH_URL"
 _START_TIMEOUT_S = 240
-_FETCH_TIMEOUT_S = 600
 # The server refuses to run as root.
 _ORDINARY_USER = "nobody"
+_SETTINGS = {
+    "discovery.type": "single-node",
+    "network.host": "127.0.0.1",
+    "transport.port": "0",
+    "xpack.security.enabled": "false",
+    "node.store.allow_mmap": "false",
+    "cluster.routing.allocation.disk.threshold_enabled": "false",
+}
 
 
-class NoServerError(Exception):
-    """Why no Elasticsearch can be had here."""
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """What a server with security asks for: TLS by a certificate of its own, and this superuser."""
+
+    certificate: Path
+    user: str
+    password: str
 
 
 @dataclass
@@ -42,48 +59,38 @@ class Server:
 
     home: Path
     port: int
+    lock: Lock | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.lock else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises `NoServerError`."""
         settings = {
-            "discovery.type": "single-node",
-            "network.host": "127.0.0.1",
+            **_SETTINGS,
             "http.port": str(self.port),
-            "transport.port": "0",
-            "xpack.security.enabled": "false",
-            "xpack.ml.enabled": "false",
-            "ingest.geoip.downloader.enabled": "false",
-            "node.store.allow_mmap": "false",
             "path.data": str(self.home / "data"),
             "path.logs": str(self.home / "logs"),
-            "cluster.routing.allocation.disk.threshold_enabled": "false",
+            **(_SECURITY if self.lock else {}),
         }
-        modules = {path.name for path in (self.home / "modules").iterdir()}
-        for prefix, module in (("xpack.ml.", "x-pack-ml"), ("ingest.geoip.", "ingest-geoip")):
-            if module not in modules:
-                settings = {name: value for name, value in settings.items() if not name.startswith(prefix)}
         options = [part for name, value in settings.items() for part in ("-E", f"{name}={value}")]
-        log = (self.home / "console.log").open("ab")
-        self.process = subprocess.Popen(
-            [str(self.home / "bin" / "elasticsearch"), *options],
-            env={
-                **os.environ,
-                "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
-                "ES_JAVA_HOME": _java_home(),
-                "ES_TMPDIR": str(self.home / "tmp"),
-            },
-            user=_ORDINARY_USER if os.getuid() == 0 else None,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        log.close()
+        with (self.home / "console.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(self.home / "bin" / "elasticsearch"), *options],
+                env={
+                    **os.environ,
+                    "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
+                    "ES_JAVA_HOME": str(java_home()),
+                    "ES_TMPDIR": str(self.home / "tmp"),
+                },
+                user=_ORDINARY_USER if os.getuid() == 0 else None,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         self._wait()
 
     def _wait(self) -> None:
@@ -92,17 +99,24 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
-            try:
-                health = f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=5s"
-                with urllib.request.urlopen(health, timeout=10) as answer:
-                    if answer.status == 200:
-                        return
-            except OSError:
-                # Not there yet; there is nothing else to wait on than its port.
-                time.sleep(0.5)
+            if self._answers():
+                return
+            # There is nothing else to wait on than its port.
+            time.sleep(0.5)
         self.kill()
         tail = (self.home / "console.log").read_text(errors="replace")[-1500:]
         raise NoServerError(f"Elasticsearch {VERSION} did not start: {tail}")
+
+    def _answers(self) -> bool:
+        trusted = ssl.create_default_context(cafile=self.lock.certificate) if self.lock else None
+        health = f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=5s"
+        try:
+            with urllib.request.urlopen(health, timeout=10, context=trusted):
+                return True
+        except HTTPError as error:
+            return self.lock is not None and error.code == 401
+        except OSError:
+            return False
 
     def kill(self) -> None:
         """`kill -9`, the Java process too."""
@@ -113,54 +127,55 @@ class Server:
             self.process = None
 
 
-def _java_home() -> str:
-    java = shutil.which("java")
-    if java is None:
-        raise NoServerError("Elasticsearch needs Java 17 or later")
-    return str(Path(java).resolve().parent.parent)
-
-
-def _archive(*, fetch: bool) -> Path:
-    """The server's archive in Maven's own cache, fetched if it must and may be."""
-    repository = Path.home() / ".m2" / "repository"
-    archive = (
-        repository / GROUP.replace(".", "/") / "elasticsearch" / VERSION / f"elasticsearch-{VERSION}.zip"
-    )
-    if archive.is_file():
-        return archive
-    if not fetch:
-        raise NoServerError(
-            f"its archive is not in {repository.parent.name}; run `python -m {__name__}` once to fetch it"
-        )
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise NoServerError("Elasticsearch needs Maven to be fetched with (or set ELASTICSEARCH_URL)")
-    command = [maven, "-q", "-B", "dependency:get", f"-Dartifact={GROUP}:elasticsearch:{VERSION}:zip"]
-    try:
-        done = subprocess.run(
-            [*command, "-Dtransitive=false"], capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        raise NoServerError(f"Maven did not fetch Elasticsearch within {_FETCH_TIMEOUT_S} s") from None
-    if done.returncode or not archive.is_file():
-        raise NoServerError(f"Maven cannot fetch Elasticsearch {VERSION}: {done.stdout[-500:]}")
-    return archive
-
-
-def install(folder: Path, port: int | None = None, *, fetch: bool = False) -> Server:
+def install(folder: Path, port: int | None = None, *, fetch: bool = False, secure: bool = False) -> Server:
     """Unpack a server into an empty folder. Raises `NoServerError`."""
-    _java_home()
-    with zipfile.ZipFile(_archive(fetch=fetch)) as bundle:
+    java_home()
+    with zipfile.ZipFile(archive(fetch=fetch)) as bundle:
         for info in bundle.infolist():
             path = Path(bundle.extract(info, folder))
             path.chmod(0o755 if info.is_dir() or "/bin/" in info.filename else 0o644)
     home = folder / f"elasticsearch-{VERSION}"
     (home / "tmp").mkdir()
+    lock = _lock(home) if secure else None
     if os.getuid() == 0:
         folder.chmod(0o755)
         for path in (home, *home.rglob("*")):
             shutil.chown(path, _ORDINARY_USER)
-    return Server(home, port or _free_port())
+    return Server(home, port or _free_port(), lock)
+
+
+_STORE, _STORE_PASSWORD = "http.p12", "changeit"
+_SECURITY = {
+    "xpack.security.enabled": "true",
+    "xpack.security.http.ssl.enabled": "true",
+    "xpack.security.http.ssl.keystore.path": _STORE,
+    # Deprecated in favour of a keystore of secrets, which needs another start of Java.
+    "xpack.security.http.ssl.keystore.password": _STORE_PASSWORD,
+}
+
+
+def _lock(home: Path) -> Lock:
+    """Make a certificate (by the `keytool` that comes with Java) and a superuser."""
+    certificate, user, password = home / "certificate.pem", "tester", "not-a-secret"
+    store = ["-keystore", str(home / "config" / _STORE), "-storepass", _STORE_PASSWORD]
+    keytool = str(java_home() / "bin" / "keytool")
+    who = ["-alias", "http", "-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-validity", "2"]
+    made = ["-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-storetype", "PKCS12", *who]
+    subprocess.run([keytool, *made, *store], check=True, capture_output=True)
+    shown = subprocess.run(
+        [keytool, "-exportcert", "-rfc", "-alias", "http", *store], check=True, capture_output=True
+    )
+    certificate.write_bytes(shown.stdout)
+    (home / "config" / "users").write_text(f"{user}:{_hashed(password)}\n")
+    (home / "config" / "users_roles").write_text(f"superuser:{user}\n")
+    return Lock(certificate=certificate, user=user, password=password)
+
+
+def _hashed(password: str) -> str:
+    """As the file realm stores it: `{PBKDF2}rounds$salt$hash`, of SHA-512 and 32 bytes each."""
+    rounds, salt = 1000, os.urandom(32)
+    hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds, dklen=32)
+    return f"{{PBKDF2}}{rounds}${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}"
 
 
 def _free_port() -> int:
@@ -170,10 +185,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running_server(port: int | None = None, *, fetch: bool = False) -> Iterator[Server]:
+def running_server(
+    port: int | None = None, *, fetch: bool = False, secure: bool = False
+) -> Iterator[Server]:
     """A server for as long as the context lasts. The network is only used if `fetch` says so."""
     with tempfile.TemporaryDirectory(prefix="elasticsearch-") as folder:
-        server = install(Path(folder), port, fetch=fetch)
+        server = install(Path(folder), port, fetch=fetch, secure=secure)
         try:
             server.start()
             yield server
@@ -181,19 +198,42 @@ def running_server(port: int | None = None, *, fetch: bool = False) -> Iterator[
             server.kill()
 
 
-def main() -> None:
+def main() -> int:
     """Run one in the foreground."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--port", type=int, default=9200)
-    with running_server(parser.parse_args().port, fetch=True) as server:
-        print(f"Elasticsearch {VERSION} at {server.url} (Ctrl+C ends it)", flush=True)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("ended")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--port", type=int, default=9200, help="where it listens, on this machine only")
+    parser.add_argument("--fetch-only", action="store_true", help="only bring the archive to this machine")
+    options = parser.parse_args()
+    # Ended by either signal, it clears up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        if options.fetch_only:
+            java_home()
+            print(archive(fetch=True))
+        else:
+            _serve(options.port)
+    except NoServerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nended; nothing is left of it")
+    return 0
+
+
+def _serve(port: int) -> None:
+    print(f"starting Elasticsearch {VERSION} (the first time it is fetched, 97 MB) …", flush=True)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise NoServerError(f"port {port} is in use; choose another with --port")
+    with running_server(port, fetch=True) as server:
+        print(f"Elasticsearch {VERSION} at {server.url} (Ctrl+C ends it and leaves nothing)")
+        print(f"  starcoder-lsp index build SOURCES… --into {server.url}/NAME")
+        print(f"  {URL_VARIABLE}={server.url} make test", flush=True)
+        assert server.process is not None
+        if server.process.wait():
+            raise NoServerError("Elasticsearch ended by itself")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
