@@ -27,7 +27,7 @@ def java_home() -> Path:
     named = os.environ.get("ES_JAVA_HOME") or os.environ.get("JAVA_HOME")
     java = str(Path(named) / "bin" / "java") if named else shutil.which("java")
     if java is None:
-        raise NoServerError(f"Elasticsearch needs Java {OLDEST_JAVA} or later, and none is on PATH; {_REMEDY}")
+        raise NoServerError(f"Elasticsearch needs Java {OLDEST_JAVA} or later, none is on PATH; {_REMEDY}")
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60).stderr
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -43,7 +43,8 @@ def java_home() -> Path:
 
 def archive(*, fetch: bool) -> Path:
     """The server's archive in Maven's own cache, fetched if it must and may be. Raises `NoServerError`."""
-    path = _repository() / GROUP.replace(".", "/") / "elasticsearch" / VERSION / f"elasticsearch-{VERSION}.zip"
+    folder = _repository() / GROUP.replace(".", "/") / "elasticsearch" / VERSION
+    path = folder / f"elasticsearch-{VERSION}.zip"
     if path.is_file():
         return path
     if not fetch:

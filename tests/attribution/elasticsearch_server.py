@@ -185,9 +185,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running_server(
-    port: int | None = None, *, fetch: bool = False, secure: bool = False
-) -> Iterator[Server]:
+def running_server(port: int | None = None, *, fetch: bool = False, secure: bool = False) -> Iterator[Server]:
     """A server for as long as the context lasts. The network is only used if `fetch` says so."""
     with tempfile.TemporaryDirectory(prefix="elasticsearch-") as folder:
         server = install(Path(folder), port, fetch=fetch, secure=secure)

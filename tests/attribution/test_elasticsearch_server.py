@@ -1,4 +1,4 @@
-"""What people start by hand: it says what is missing, and both ways start the same version on loopback only."""
+"""What people start by hand says what is missing; with Docker and without it is the same version."""
 
 import os
 import socket
