@@ -140,6 +140,7 @@ def _match(text: bytes, tokens: Tokens, group: Sequence[_Found]) -> Match:
         query=query,
         source=content.source,
         source_span=source,
+        key=content.key,
         also_in=sum(one.content.documents for one in group) - 1,
     )
     if match.kind is Kind.EXACT and text[_bytes(query)] != content.text[_bytes(source)]:

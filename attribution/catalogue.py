@@ -14,13 +14,13 @@ import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
 from attribution.fingerprint import FORMAT_VERSION, WINNOWING, Channel
-from attribution.index import OptOut, OptOuts, missing
+from attribution.index import CATALOGUE_FILE, OptOut, OptOuts, missing
 from attribution.lexer import U64
 from attribution.prepare import PreparedDocument, blanked, unpack
 from attribution.segment import Written
 from attribution.source import Source, content_key
 
-FILE = "catalogue.sqlite"
+FILE = CATALOGUE_FILE
 # Segments are pointed to with 32 bits.
 MAX_CONTENTS = (1 << 32) - 1
 _BUSY_TIMEOUT_S = 30.0

@@ -13,16 +13,20 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attribution.errors import IndexMissingError, IndexUnavailableError, SourceError
 from attribution.fingerprint import Channel
 from attribution.lexer import U64
-from attribution.prepare import PreparedBatch
 from attribution.source import Document, Source
+
+if TYPE_CHECKING:
+    from attribution.prepare import PreparedBatch
 
 API_KEY_VARIABLE = "ELASTICSEARCH_API_KEY"
 CA_VARIABLE = "ELASTICSEARCH_CA"
+# In the folder of an index on disk; what makes the folder one.
+CATALOGUE_FILE = "catalogue.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +203,18 @@ def default_index_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("starcoder-lsp", appauthor=False) / "attribution"
+
+
+def index_stamp(url: str) -> tuple[int, int] | None:
+    """What tells an index folder from another one in its place; None where there is none.
+
+    Commits do not change it: who has the index open sees those anyway.
+    """
+    try:
+        found = (_folder(url) / CATALOGUE_FILE).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def is_remote(url: str) -> bool:

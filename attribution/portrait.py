@@ -33,7 +33,6 @@ from attribution.fingerprint import (
     winnow_batch,
 )
 from attribution.lexer import U64, lex, lex_batch
-from attribution.prepare import batches
 from attribution.source import Document, Span, span_in
 
 _MAGIC = b"SCPORTRA"
@@ -56,6 +55,11 @@ class Seen:
     hits: int
     longest_tokens: int
     spans: tuple[Span, ...]
+
+    @property
+    def share(self) -> float:
+        """The share of the fingerprints that are in it, 0 to 1."""
+        return self.hits / self.asked if self.asked else 0.0
 
     @property
     def copied(self) -> bool:
@@ -125,6 +129,8 @@ class Portrait:
 
 def build_portrait(documents: Iterable[Document], path: Path) -> Portrait:
     """Make the portrait of a set of documents and write it; the same documents give the same bytes."""
+    from attribution.prepare import batches  # needs the extra `attribution`; reading a portrait does not
+
     parts = [_fingerprints(group) for group in batches(documents)]
     fingerprints = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.uint64)
     bits = _bucket_bits(len(fingerprints))

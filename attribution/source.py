@@ -97,7 +97,7 @@ ALL_KINDS = frozenset(Kind)
 class Match:
     """A verified copy: `tokens` of the query are the same as the source's, `similarity` is 0 to 1.
 
-    `also_in` counts further files that hold the same copy.
+    `also_in` counts further files that hold the same copy; `key` names the content (`Index.contents`).
     """
 
     kind: Kind
@@ -106,6 +106,7 @@ class Match:
     query: Span
     source: Source
     source_span: Span
+    key: bytes
     also_in: int = 0
 
     @property
