@@ -212,7 +212,7 @@ def _postings(segments: Sequence[Segment], wanted: U64) -> tuple[U64, _Fingerpri
         lengths = (last - first)[hits]
         # The positions of all hits in one array: what starts at `first` and runs for `lengths`.
         at = np.repeat(first[hits] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        contents.append(segment.postings[at] & np.uint64(0xFFFF_FFFF))
+        contents.append(segment.contents(at))
         index.append(np.repeat(hits, lengths))
     return np.concatenate(contents), _FingerprintOf(index=np.concatenate(index), counts=counts)
 

@@ -16,14 +16,16 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from attribution.catalogue import FILE, Catalogue
+from attribution.catalogue import FILE
+from attribution.catalogue_writer import CatalogueWriter
 from attribution.embedded import SEGMENTS
 from attribution.errors import IndexBusyError, IndexFormatError
 from attribution.fingerprint import MAX_BATCH_DOCUMENTS, Channel
 from attribution.index import AddCounts, OptOut, OptOuts, missing
 from attribution.lexer import U64
 from attribution.prepare import BLOCK_BYTES, PreparedBatch
-from attribution.segment import Segment, merge_segments, write_segment
+from attribution.segment import Segment
+from attribution.segment_writer import merge_segments, write_segment
 from attribution.source import Document
 
 LOCK = "writer.lock"
@@ -53,7 +55,7 @@ class EmbeddedWriter:
             raise IndexFormatError(f"{self._folder}: cannot hold an index: {error.strerror}") from error
         self._lock = _locked(self._folder / LOCK)
         try:
-            self._catalogue = Catalogue.create(self._folder, self._channels)
+            self._catalogue = CatalogueWriter.create(self._folder, self._channels)
             self._opt_outs = OptOuts(self._catalogue.opt_outs())
             self._clear_leftovers()
         except BaseException:

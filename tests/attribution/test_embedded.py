@@ -288,13 +288,23 @@ def test_something_else_is_not_taken_for_an_index(tmp_path: Path) -> None:
         open_index(tmp_path)
 
 
-def test_an_index_of_another_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE meta SET value = '0' WHERE name = 'format'", "format 0 instead of 1"),
+        # What the first program wrote.
+        ("DELETE FROM meta WHERE name = 'segments'", "segments 1 instead of 2"),
+    ],
+)
+def test_an_index_of_another_format_is_refused(tmp_path: Path, change: str, told: str) -> None:
     index_of(tmp_path, documents(1))
     index = EmbeddedIndex(tmp_path)
-    index._catalogue.connection.execute("UPDATE meta SET value = '0' WHERE name = 'format'")
+    index._catalogue.connection.execute(change)
     index.close()
-    with pytest.raises(IndexFormatError, match="build the index again"):
-        open_index(tmp_path)
+    for opened in (open_index, lambda path: open_writer(path).__enter__()):
+        with pytest.raises(IndexFormatError, match="build the index again") as caught:
+            opened(tmp_path)
+        assert told in str(caught.value)
 
 
 def test_verify_and_open_tell_damage(tmp_path: Path) -> None:
