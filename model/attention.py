@@ -51,15 +51,28 @@ def causal_attend(
 
     With document_ids [B, T] a token sees only tokens of the same document.
     """
-    mask = None if document_ids is None else _document_mask(document_ids)  # [B, 1, T, T]
-    flash = flash_attention_module(device) if mask is None else None
+    flash = flash_attention_module(device)
+    if flash is None:
+        return _sdpa_attend(n_sequences, _document_mask(document_ids), dropout)
+    if document_ids is None:
+        fast = _flash_attend(flash, n_sequences, dropout)
+    else:
+        fast = _varlen_attend(flash, document_ids, dropout)
+
+    def attend(layer: int, query: Tensor, key_value: Tensor) -> Tensor:
+        if query.dtype != torch.float32:
+            return fast(layer, query, key_value)
+        # flash-attn has no fp32. Only here is the mask made anew for each layer.
+        return _sdpa_attend(n_sequences, _document_mask(document_ids), dropout)(layer, query, key_value)
+
+    return attend
+
+
+def _sdpa_attend(n_sequences: int, mask: Tensor | None, dropout: float) -> Attend:
+    """By scaled_dot_product_attention; mask [B, 1, T, T] or None for causal."""
 
     def attend(layer: int, query: Tensor, key_value: Tensor) -> Tensor:
         del layer
-        if flash is not None and query.dtype != torch.float32:
-            q, kv = (_split_rows(t, n_sequences) for t in (query, key_value))
-            out = flash.flash_attn_func(q, kv[:, :, 0], kv[:, :, 1], dropout_p=dropout, causal=True)
-            return torch.flatten(out, 0, 1)
         q = _split_rows(query, n_sequences).transpose(1, 2)  # [B, H, T, C]
         kv = _split_rows(key_value, n_sequences).permute(2, 0, 3, 1, 4)  # [2, B, K, T, C]
         key, value = (t.expand(-1, q.shape[1], -1, -1) for t in kv)  # [B, H, T, C], no copy
@@ -71,12 +84,53 @@ def causal_attend(
     return attend
 
 
+def _flash_attend(flash: ModuleType, n_sequences: int, dropout: float) -> Attend:
+    def attend(layer: int, query: Tensor, key_value: Tensor) -> Tensor:
+        del layer
+        q, kv = (_split_rows(t, n_sequences) for t in (query, key_value))
+        out = flash.flash_attn_func(q, kv[:, :, 0], kv[:, :, 1], dropout_p=dropout, causal=True)
+        return torch.flatten(out, 0, 1)
+
+    return attend
+
+
+def _varlen_attend(flash: ModuleType, document_ids: Tensor, dropout: float) -> Attend:
+    """Every document of a packed batch as a sequence of its own: no mask, no work across documents."""
+    bounds = document_bounds(document_ids)
+    longest = document_ids.shape[1]  # an upper bound, so that nothing waits for the device
+
+    def attend(layer: int, query: Tensor, key_value: Tensor) -> Tensor:
+        del layer
+        key, value = key_value[:, 0].contiguous(), key_value[:, 1].contiguous()  # [N, K, C]
+        out: Tensor = flash.flash_attn_varlen_func(
+            query.contiguous(), key, value, bounds, bounds, longest, longest, dropout_p=dropout, causal=True
+        )
+        return out
+
+    return attend
+
+
+def document_bounds(document_ids: Tensor) -> Tensor:
+    """document_ids [B, T] -> int32 [documents + 1]: where each one begins among the B·T tokens, and the end.
+
+    A row begins a document, and so does every change of the number within it.
+    """
+    begins = torch.ones_like(document_ids, dtype=torch.bool)  # [B, T]
+    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    starts = begins.flatten().nonzero().flatten()
+    end = starts.new_tensor([document_ids.numel()])
+    return torch.cat([starts, end]).to(torch.int32)
+
+
 def _split_rows(x: Tensor, n_sequences: int) -> Tensor:
     """[B·T, ...] -> [B, T, ...]."""
     return x.reshape(n_sequences, -1, *x.shape[1:])
 
 
-def _document_mask(document_ids: Tensor) -> Tensor:
+def _document_mask(document_ids: Tensor | None) -> Tensor | None:
+    """document_ids [B, T] -> [B, 1, T, T], True where a position may look; None means causal."""
+    if document_ids is None:
+        return None
     same = document_ids[:, :, None] == document_ids[:, None, :]  # [B, T, T]
     return same.tril()[:, None]
 

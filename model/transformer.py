@@ -161,15 +161,21 @@ class GPTBigCode(nn.Module):
         return total / (flat_targets != ignore_index).sum().clamp_min(1)
 
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Normal(0, initializer_range); the projections into the residual stream are scaled by
-        1/√(2·layers), biases are zero (GPT-2, kept by Megatron-LM and the paper)."""
-        std = self.config.initializer_range
+        """Fill all parameters in their order (see `init_parameter`)."""
         for name, parameter in self.named_parameters():
-            if parameter.dim() < 2:
-                nn.init.constant_(parameter, 1.0 if ".ln_" in name and name.endswith("weight") else 0.0)
-            else:
-                scale = 1 / math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
-                nn.init.normal_(parameter, 0.0, std * scale, generator=generator)
+            self.init_parameter(name, parameter, generator)
+
+    def init_parameter(self, name: str, tensor: Tensor, generator: torch.Generator | None = None) -> None:
+        """Fill a tensor of the shape of the parameter `name` with its first values.
+
+        Normal(0, initializer_range); the projections into the residual stream are scaled by
+        1/√(2·layers), biases are zero (GPT-2, kept by Megatron-LM and the paper).
+        """
+        if tensor.dim() < 2:
+            nn.init.constant_(tensor, 1.0 if ".ln_" in name and name.endswith("weight") else 0.0)
+            return
+        scale = 1 / math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
+        nn.init.normal_(tensor, 0.0, self.config.initializer_range * scale, generator=generator)
 
     def _causal_hidden(self, input_ids: Tensor, document_ids: Tensor | None) -> Tensor:
         n_sequences, n_tokens = input_ids.shape
