@@ -64,11 +64,7 @@ def align(
     `by_shape` also looks where only the shapes agree, which an index with the SHAPE channel finds.
     """
     diagonals = fullest_diagonals(query.hashes, source.hashes, SEED_TOKENS)
-    runs = [
-        run
-        for diagonal in diagonals
-        for run in equal_runs(query.hashes, source.hashes, diagonal, SEED_TOKENS)
-    ]
+    runs = list(equal_runs(query.hashes, source.hashes, diagonals, SEED_TOKENS))
     whole = next((run for run in runs if run.length == len(query)), None)
     if whole is not None and len(query) >= min_tokens:
         return [_exact(whole)]
@@ -165,21 +161,20 @@ def _renamed(
     if not diagonals and not by_shape:
         return
     shapes = shape_hashes(query), shape_hashes(source)
-    lengths = [(diagonal, max(min_tokens, 2 * SEED_TOKENS)) for diagonal in diagonals]
+    runs = list(equal_runs(*shapes, diagonals, max(min_tokens, 2 * SEED_TOKENS)))
     if by_shape:
         sizes = WINNOWING[Channel.SHAPE]
-        found = fullest_diagonals(*shapes, sizes.k)
-        lengths += [(diagonal, max(min_tokens, sizes.guaranteed_tokens)) for diagonal in found]
-    for diagonal, at_least in dict(reversed(lengths)).items():
-        for run in equal_runs(*shapes, diagonal, at_least):
-            ours = query.hashes[run.query_start : run.query_end]
-            theirs = source.hashes[run.source_start : run.source_end]
-            if is_renamed_copy(ours, theirs, shapes[0][run.query_start : run.query_end]):
-                yield Alignment(
-                    kind=Kind.RENAMED,
-                    query_start=run.query_start,
-                    query_end=run.query_end,
-                    source_start=run.source_start,
-                    source_end=run.source_end,
-                    tokens=int((ours == theirs).sum()),
-                )
+        others = [one for one in fullest_diagonals(*shapes, sizes.k) if one not in set(diagonals)]
+        runs += equal_runs(*shapes, others, max(min_tokens, sizes.guaranteed_tokens))
+    for run in runs:
+        ours = query.hashes[run.query_start : run.query_end]
+        theirs = source.hashes[run.source_start : run.source_end]
+        if is_renamed_copy(ours, theirs, shapes[0][run.query_start : run.query_end]):
+            yield Alignment(
+                kind=Kind.RENAMED,
+                query_start=run.query_start,
+                query_end=run.query_end,
+                source_start=run.source_start,
+                source_end=run.source_end,
+                tokens=int((ours == theirs).sum()),
+            )

@@ -20,7 +20,7 @@ from attribution.errors import IndexDamagedError
 from attribution.fingerprint import Channel
 from attribution.index import Candidate, Content, IndexInfo
 from attribution.lexer import U64, Ints
-from attribution.segment import Segment, Written
+from attribution.segment import Segment, Written, ranges
 
 SEGMENTS = "segments"
 # Postings read for one query, the rarest fingerprints first: a licence header must not cost a second.
@@ -210,9 +210,7 @@ def _postings(segments: Sequence[Segment], wanted: U64) -> tuple[U64, _Fingerpri
     for segment, (first, last) in zip(segments, places, strict=True):
         hits = np.flatnonzero(read & (last > first))
         lengths = (last - first)[hits]
-        # The positions of all hits in one array: what starts at `first` and runs for `lengths`.
-        at = np.repeat(first[hits] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        contents.append(segment.contents(at))
+        contents.append(segment.contents(ranges(first[hits], last[hits])))
         index.append(np.repeat(hits, lengths))
     return np.concatenate(contents), _FingerprintOf(index=np.concatenate(index), counts=counts)
 

@@ -7,8 +7,9 @@ that is names that stayed or that came back under their new name.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
-import numpy.typing as npt
 
 from attribution.fingerprint import gram_hashes
 from attribution.lexer import U64
@@ -30,21 +31,17 @@ def is_renamed_copy(query: U64, source: U64, shape: U64) -> bool:
     same = ours == theirs
     if not len(same) or same.all() or same.mean() < MIN_SAME_NAMES:
         return False
-    pairs, occurrences = np.unique(np.stack([ours, theirs]), axis=1, return_counts=True)
-    follows = occurrences[_is_one_to_one(pairs[0]) & _is_one_to_one(pairs[1])]
-    evidence = same.sum() + (follows - 1).sum()
-    return bool(
-        follows.sum() >= MIN_CONSISTENT * len(ours)
-        and evidence >= MIN_EVIDENCE
-        and _variety(shape) >= MIN_VARIETY
-    )
+    if _variety(shape) < MIN_VARIETY:
+        return False
+    follows = _one_to_one(Counter(zip(ours.tolist(), theirs.tolist(), strict=True)))
+    evidence = int(same.sum()) + sum(count - 1 for count in follows)
+    return sum(follows) >= MIN_CONSISTENT * len(ours) and evidence >= MIN_EVIDENCE
 
 
-def _is_one_to_one(values: U64) -> npt.NDArray[np.bool_]:
-    """[P] whether each value occurs in one pair only."""
-    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
-    once: npt.NDArray[np.bool_] = counts[at] == 1
-    return once
+def _one_to_one(pairs: Counter[tuple[int, int]]) -> list[int]:
+    """How often each pair of names occurs both of which occur in no other pair."""
+    ours, theirs = Counter(our for our, _ in pairs), Counter(their for _, their in pairs)
+    return [count for (our, their), count in pairs.items() if ours[our] == theirs[their] == 1]
 
 
 def _variety(shape: U64) -> float:

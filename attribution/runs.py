@@ -25,6 +25,8 @@ MAX_DIAGONALS = 64
 MAX_PAIRS = 100_000
 MAX_REPEATS = 32
 MAX_RUNS = 1000
+# So many pairs of tokens stay in a core's cache.
+_COMPARED_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,18 +82,27 @@ def _repeats(values: Ints) -> Ints:
     return before
 
 
-def equal_runs(query: U64, source: U64, diagonal: int, min_tokens: int) -> Iterator[Run]:
-    """The maximal runs of at least `min_tokens` equal tokens on a diagonal."""
-    start = max(0, -diagonal)
-    end = min(len(query), len(source) - diagonal)
-    if end - start < min_tokens:
+def equal_runs(query: U64, source: U64, diagonals: Sequence[int], min_tokens: int) -> Iterator[Run]:
+    """The maximal runs of at least `min_tokens` equal tokens, diagonal by diagonal."""
+    if not len(query) or not len(source):
         return
-    equal = np.zeros(end - start + 2, dtype=np.int8)
-    equal[1:-1] = query[start:end] == source[start + diagonal : end + diagonal]
-    edges = np.flatnonzero(np.diff(equal)) + start
-    for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if last - first >= min_tokens:
-            yield Run(first, first + diagonal, last - first)
+    width = len(query) + 1
+    for part in _pieces(diagonals, max(_COMPARED_AT_ONCE // width, 1)):
+        at = np.arange(len(query)) + np.array(part)[:, np.newaxis]  # [D, Q] places in the source
+        equal = np.zeros((len(part), width), dtype=np.int8)  # a run ends where its row does
+        np.equal(source[np.clip(at, 0, len(source) - 1)], query, out=equal[:, :-1], casting="unsafe")
+        equal[:, :-1] &= (at >= 0) & (at < len(source))
+        edges = np.flatnonzero(np.diff(equal.reshape(-1), prepend=np.int8(0)))
+        starts, lengths = edges[::2], edges[1::2] - edges[::2]
+        long = lengths >= min_tokens
+        rows, columns = np.divmod(starts[long], width)
+        for row, column, length in zip(rows.tolist(), columns.tolist(), lengths[long].tolist(), strict=True):
+            yield Run(column, column + part[row], length)
+
+
+def _pieces(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def undominated(runs: Sequence[Run]) -> list[Run]:
