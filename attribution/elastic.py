@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from elasticsearch import Elasticsearch, helpers
 
-from attribution.elastic_schema import FIELDS, Place, channels_of, connect, terms, translated
+from attribution.elastic_place import Place, connect, translated
+from attribution.elastic_schema import FIELDS, channels_of, terms
 from attribution.embedded import SCORE_DIGITS
 from attribution.errors import IndexDamagedError
 from attribution.fingerprint import Channel

@@ -1,30 +1,24 @@
-"""An index on Elasticsearch 8: where it is, its mappings, and its errors as ours.
+"""What an index on Elasticsearch 8 consists of: mappings, settings, and how fingerprints are words.
 
 Three indices behind aliases: NAME-contents (fingerprints and packed texts, by content key),
-NAME-documents (provenance, by repository and path) and NAME-opt-outs.
+NAME-documents (provenance, by repository and path) and NAME-opt-outs, which also keeps the settings that the
+other two get back after a load.
 """
 
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from elastic_transport import TransportError
-from elasticsearch import ApiError, Elasticsearch, NotFoundError, UnsupportedProductError
+from elasticsearch import Elasticsearch
 
-from attribution.errors import IndexFormatError, IndexUnavailableError
+from attribution.elastic_place import Place
+from attribution.errors import IndexFormatError
 from attribution.fingerprint import FORMAT_VERSION, WINNOWING, Channel
-from attribution.index import API_KEY_VARIABLE, CA_VARIABLE, missing
 from attribution.lexer import U64
 
-SUPPORTED_MAJOR = 8
-REQUEST_TIMEOUT_S = 60
 FIELDS = {Channel.TEXT: "fp", Channel.SHAPE: "fp_shape"}
 # One term a fingerprint, no positions, no lengths: a score is the summed idf and nothing else.
 _SIMILARITY = {"summed_idf": {"type": "BM25", "k1": 0.0, "b": 0.0}}
@@ -72,100 +66,6 @@ OPT_OUTS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """`http(s)://[USER:PASSWORD@]HOST:PORT/NAME[?shards=N&replicas=N]`, taken apart."""
-
-    server: str
-    name: str
-    user: tuple[str, str] | None
-    shards: int
-    replicas: int
-
-    @property
-    def url(self) -> str:
-        """Without the password."""
-        return f"{self.server}/{self.name}"
-
-    @property
-    def contents(self) -> str:
-        """The alias of the contents."""
-        return f"{self.name}-contents"
-
-    @property
-    def documents(self) -> str:
-        """The alias of the documents."""
-        return f"{self.name}-documents"
-
-    @property
-    def opt_outs(self) -> str:
-        """The alias of the opt-outs."""
-        return f"{self.name}-opt-outs"
-
-    @classmethod
-    def parse(cls, url: str) -> Place:
-        """Raises `IndexFormatError` on a URL without an index name or with odd options."""
-        parts = urlsplit(url)
-        name = parts.path.strip("/")
-        options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        numbers = {key: options.pop(key, default) for key, default in (("shards", "1"), ("replicas", "0"))}
-        if not name or "/" in name or options or not all(value.isdigit() for value in numbers.values()):
-            raise IndexFormatError(
-                f"{parts.scheme}://{parts.hostname}…: an Elasticsearch index is named as "
-                "http://HOST:PORT/NAME, with ?shards=N&replicas=N if wanted"
-            )
-        port = parts.port or (443 if parts.scheme == "https" else 9200)
-        return cls(
-            server=f"{parts.scheme}://{parts.hostname}:{port}",
-            name=name,
-            user=(parts.username, parts.password or "") if parts.username else None,
-            shards=int(numbers["shards"]),
-            replicas=int(numbers["replicas"]),
-        )
-
-
-def connect(place: Place) -> Elasticsearch:
-    """A client of a server that answers and is of a version we know. Raises `IndexUnavailableError`."""
-    options: dict[str, Any] = {"request_timeout": REQUEST_TIMEOUT_S, "retry_on_timeout": True}
-    if key := os.environ.get(API_KEY_VARIABLE):
-        options["api_key"] = key
-    elif place.user:
-        options["basic_auth"] = place.user
-    if authority := os.environ.get(CA_VARIABLE):
-        options["ca_certs"] = authority
-    client = Elasticsearch(place.server, **options)
-    try:
-        with translated(place):
-            nodes = client.nodes.info(metric="process")["nodes"].values()
-    except BaseException:
-        client.close()
-        raise
-    others = {node["version"] for node in nodes if not node["version"].startswith(f"{SUPPORTED_MAJOR}.")}
-    if others:
-        client.close()
-        raise IndexUnavailableError(
-            f"{place.server} is Elasticsearch {', '.join(sorted(others))}; "
-            f"this program speaks with {SUPPORTED_MAJOR}.x"
-        )
-    return client
-
-
-@contextmanager
-def translated(place: Place) -> Iterator[None]:
-    """The client's errors as ours."""
-    try:
-        yield
-    except NotFoundError as error:
-        raise missing(place.url) from error
-    except UnsupportedProductError as error:
-        raise IndexUnavailableError(f"{place.server} answers, but is no Elasticsearch: {error}") from error
-    except ApiError as error:
-        hint = f"; check {API_KEY_VARIABLE}" if error.status_code in {401, 403} else ""
-        raise IndexUnavailableError(f"{place.server} refuses ({error.status_code}): {error}{hint}") from error
-    except TransportError as error:
-        raise IndexUnavailableError(f"cannot reach Elasticsearch at {place.server}: {error}") from error
-
-
 def create(client: Elasticsearch, place: Place, channels: Sequence[Channel]) -> None:
     """Make the indices that are not there."""
     for alias, mappings in (
@@ -179,22 +79,46 @@ def create(client: Elasticsearch, place: Place, channels: Sequence[Channel]) -> 
                 aliases={alias: {}},
                 mappings={**mappings, "_meta": meta(channels)},
                 settings={
-                    "number_of_shards": place.shards,
-                    "number_of_replicas": place.replicas,
+                    "number_of_shards": 1 if place.shards is None else place.shards,
+                    "number_of_replicas": place.replicas or 0,
                     "similarity": _SIMILARITY,
                 },
             )
 
 
+def tune_for_loading(client: Elasticsearch, place: Place) -> None:
+    """While loading, nothing is made visible or copied that the next batch changes again."""
+    _set(client, place, {"refresh_interval": "-1", "number_of_replicas": 0})
+
+
+def restore(client: Elasticsearch, place: Place) -> None:
+    """Undo `tune_for_loading`, also that of a killed build. Replicas: as the URL or the index says."""
+    if place.replicas is not None:
+        client.indices.put_settings(index=place.opt_outs, settings={"number_of_replicas": place.replicas})
+    [kept] = client.indices.get_settings(index=place.opt_outs).values()
+    replicas = int(kept["settings"]["index"]["number_of_replicas"])
+    _set(client, place, {"refresh_interval": None, "number_of_replicas": replicas})
+
+
+def _set(client: Elasticsearch, place: Place, settings: dict[str, Any]) -> None:
+    client.indices.put_settings(index=f"{place.contents},{place.documents}", settings=settings)
+
+
 def channels_of(client: Elasticsearch, place: Place) -> tuple[Channel, ...]:
     """The channels an index was made with; raises `IndexFormatError` on another format."""
-    [mapping] = client.indices.get_mapping(index=place.contents).values()
-    found = mapping["mappings"].get("_meta", {})
-    channels = tuple(Channel(number) for number in found.get("channels", ()))
+    mappings = [one["mappings"] for one in client.indices.get_mapping(index=place.contents).values()]
+    found = mappings[0].get("_meta", {}) if len(mappings) == 1 else {}
+    if "format" not in found:
+        raise IndexFormatError(
+            f"{place.url}: {place.contents} is there, but is no attribution index of this program; "
+            "choose another name with --into"
+        )
+    channels = tuple(channel for channel in Channel if channel in found.get("channels", ()))
     if found != meta(channels):
         raise IndexFormatError(
-            f"{place.url}: format {found.get('format')} of other parameters than this version's "
-            f"{FORMAT_VERSION}; build the index again under another name"
+            f"{place.url}: made by another version of this program (format {found['format']}, this one's is "
+            f"{FORMAT_VERSION}, or other parameters); build it again under another name: "
+            f"`starcoder-lsp index build SOURCES… --into {place.url}-v{FORMAT_VERSION}`"
         )
     return channels
 

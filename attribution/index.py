@@ -23,8 +23,11 @@ from attribution.source import Document, Source
 if TYPE_CHECKING:
     from attribution.prepare import PreparedBatch
 
+# The server of `elasticsearch:NAME`, and what it takes to be let in.
+SERVER_VARIABLE = "ELASTICSEARCH_URL"
 API_KEY_VARIABLE = "ELASTICSEARCH_API_KEY"
-CA_VARIABLE = "ELASTICSEARCH_CA"
+CA_VARIABLE = "ELASTICSEARCH_CA_CERTS"
+NAMED_SERVER = "elasticsearch:"
 # In the folder of an index on disk; what makes the folder one.
 CATALOGUE_FILE = "catalogue.sqlite"
 
@@ -219,17 +222,19 @@ def index_stamp(url: str) -> tuple[int, int] | None:
 
 def is_remote(url: str) -> bool:
     """Whether an index's URL names a server rather than a folder."""
-    return url.startswith(("http://", "https://"))
+    return url.startswith(("http://", "https://", NAMED_SERVER))
 
 
 def open_index(url: str | os.PathLike[str]) -> Index:
-    """Open an index for reading: a folder, or `http(s)://HOST:PORT/NAME` of an Elasticsearch cluster.
+    """Open an index for reading: a folder, or on Elasticsearch `http(s)://HOST:PORT/NAME`.
+
+    `elasticsearch:NAME` is an index of the server in `ELASTICSEARCH_URL`.
 
     Raises `IndexMissingError` (with the command that builds one), `IndexFormatError`,
     `IndexDamagedError` or `IndexUnavailableError`.
     """
     if is_remote(str(url)):
-        _need_client(str(url))
+        _need_client()
         from attribution.elastic import ElasticIndex
 
         return ElasticIndex.open(str(url))
@@ -248,7 +253,7 @@ def open_writer(
     """
     channels = tuple(Channel) if renamed else (Channel.TEXT,)
     if is_remote(str(url)):
-        _need_client(str(url))
+        _need_client()
         from attribution.elastic_writer import ElasticWriter
 
         return ElasticWriter.open(str(url), create=create, channels=channels)
@@ -257,10 +262,10 @@ def open_writer(
     return EmbeddedWriter(_folder(url), create=create, channels=channels)
 
 
-def _need_client(url: str) -> None:
+def _need_client() -> None:
     if importlib.util.find_spec("elasticsearch") is None:
         raise IndexUnavailableError(
-            f"{url}: Elasticsearch needs its client: `pip install starcoder-lsp[elasticsearch]`"
+            "an index on Elasticsearch needs its client: `pip install starcoder-lsp[elasticsearch]`"
         )
 
 

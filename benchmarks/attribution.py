@@ -244,7 +244,7 @@ def _bm25(
 ) -> dict[str, Any]:
     from elasticsearch import helpers
 
-    from attribution.elastic_schema import Place, connect
+    from attribution.elastic_place import Place, connect
 
     place = Place.parse(url)
     client, name = connect(place), f"{place.name}-bm25"

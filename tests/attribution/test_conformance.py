@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from attribution import elastic_schema, elastic_writer
+from attribution import elastic_requests
 from attribution.attribute import attribute
 from attribution.build import build
-from attribution.elastic_schema import Place, terms
+from attribution.elastic_place import Place, connect
+from attribution.elastic_schema import terms
 from attribution.errors import IndexFormatError, IndexMissingError, IndexUnavailableError
 from attribution.fingerprint import FORMAT_VERSION, Channel, all_fingerprints, winnow
 from attribution.index import OptOut, open_index, open_writer
@@ -71,7 +72,7 @@ def fresh_name(server: str) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield f"{server}/{name}"
     place = Place.parse(f"{server}/{name}")
-    client = elastic_schema.connect(place)
+    client = connect(place)
     for alias in (place.contents, place.documents, place.opt_outs):
         client.indices.delete(index=f"{alias}-v{FORMAT_VERSION}", ignore_unavailable=True)
     client.close()
@@ -216,7 +217,7 @@ def test_fingerprints_are_stored_as_eight_characters() -> None:
 def test_the_source_keeps_no_fingerprints_and_the_mapping_is_strict(elastic_url: str) -> None:
     index_of(elastic_url, documents(2))
     place = Place.parse(elastic_url)
-    client = elastic_schema.connect(place)
+    client = connect(place)
     stored = client.get(index=place.contents, id=documents()[0].key.hex())["_source"]
     assert set(stored) == {"key", "packed", "packed_bytes", "text_bytes", "tokens", "postings"}
     [mapping] = client.indices.get_mapping(index=place.contents).values()
@@ -229,7 +230,7 @@ def test_the_source_keeps_no_fingerprints_and_the_mapping_is_strict(elastic_url:
 def test_an_index_of_another_format_is_refused(elastic_url: str) -> None:
     index_of(elastic_url, documents(1))
     place = Place.parse(elastic_url)
-    client = elastic_schema.connect(place)
+    client = connect(place)
     client.indices.put_mapping(index=place.contents, meta={"format": 0})
     client.close()
     with pytest.raises(IndexFormatError, match="format 0"):
@@ -263,9 +264,10 @@ BUILD = """
 import sys
 from attribution.build import build
 from attribution.index import open_writer
-from attribution import elastic_writer, prepare
+from attribution import elastic_requests, prepare
 from tests.attribution.test_conformance import documents
 prepare.BATCH_DOCUMENTS = 2
+elastic_requests.BACK_OFF_S = (0.5,) * 400
 print("begun", flush=True)
 with open_writer(sys.argv[1]) as writer:
     build(documents(200), writer)
@@ -307,7 +309,7 @@ def survive(own: Server) -> None:
 
 def wait_for_documents(own: Server, at_least: int) -> None:
     """Until the load is under way, which only asking tells."""
-    client = elastic_schema.connect(Place.parse(f"{own.url}/killed"))
+    client = connect(Place.parse(f"{own.url}/killed"))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         stats = client.options(ignore_status=404).indices.stats(index="killed-documents", metric="indexing")
@@ -323,7 +325,7 @@ def test_a_busy_server_is_asked_again(elastic_url: str, monkeypatch: pytest.Monk
     """429 for a whole request: the first answers are those of a server with too much to do."""
     from elasticsearch import ApiError, Elasticsearch
 
-    monkeypatch.setattr(elastic_writer, "BACK_OFF_S", (0, 0, 0))
+    monkeypatch.setattr(elastic_requests, "BACK_OFF_S", (0, 0, 0))
     asked = []
     mget = Elasticsearch.mget
 
