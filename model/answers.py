@@ -1,5 +1,7 @@
 """The answers of `/v1/completions`: OpenAI's `text_completion` objects, errors and our `timings`.
 
+`model.chat_answers` builds those of chats on top of this.
+
 Pure building of plain objects from the engine's deltas. Knows nothing about HTTP or streams.
 """
 
@@ -74,6 +76,7 @@ class AnswerBuilder:
     logprobs: int | None
     """As asked for: None for none, 0 for those of the chosen tokens, else that many beside them."""
     token_text: Callable[[int], str]
+    object_name: str = "text_completion"
     created_s: int = field(default_factory=lambda: int(time.time()))
     completion_tokens: int = 0
     _timings: Timings | None = None
@@ -82,19 +85,27 @@ class AnswerBuilder:
     def chunk(self, delta: Delta) -> Json:
         """Count a delta and return the object of its event."""
         self.completion_tokens += len(delta.token_ids)
-        choice = {
-            "index": delta.index,
-            "text": delta.text,
-            "logprobs": self._logprobs(delta) if self.logprobs is not None else None,
-            "finish_reason": delta.finish_reason,
-        }
-        chunk = self._envelope([choice])
+        chunk = self._envelope([self.choice(delta)])
         if delta.error is not None:
             chunk |= engine_error(delta.error)
         if delta.timings is not None:
             self._timings = delta.timings
             chunk["timings"] = asdict(delta.timings)
         return chunk
+
+    def choice(self, delta: Delta) -> Json:
+        """What a delta adds to its alternative."""
+        return {
+            "index": delta.index,
+            "text": delta.text,
+            "logprobs": self._logprobs(delta) if self.logprobs is not None else None,
+            "finish_reason": delta.finish_reason,
+        }
+
+    def says_something(self, chunk: Json) -> bool:
+        """Whether an event is worth sending: text may be held back while tokens are already counted."""
+        (choice,) = chunk["choices"]
+        return bool(choice["text"] or choice["logprobs"] or choice["finish_reason"])
 
     def usage_chunk(self) -> Json:
         """The last object of a stream whose `stream_options.include_usage` is true."""
@@ -106,7 +117,11 @@ class AnswerBuilder:
         for chunk in chunks:
             (part,) = chunk["choices"]
             _append(choices.setdefault(part["index"], {**part, "text": ""}), part)
-        answer = {**self._envelope([choices[index] for index in sorted(choices)]), "usage": self._usage()}
+        return self.closed([choices[index] for index in sorted(choices)])
+
+    def closed(self, choices: Sequence[Json]) -> Json:
+        """These choices with what is known at the end: usage and timings."""
+        answer = {**self._envelope(choices), "usage": self._usage()}
         if self._timings is not None:
             answer["timings"] = asdict(self._timings)
         return answer
@@ -114,7 +129,7 @@ class AnswerBuilder:
     def _envelope(self, choices: Sequence[Json]) -> Json:
         return {
             "id": self.request_id,
-            "object": "text_completion",
+            "object": self.object_name,
             "created": self.created_s,
             "model": self.model,
             "choices": choices,

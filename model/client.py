@@ -11,10 +11,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from model.errors import EngineUnavailableError
 from model.http_session import Endpoint, HttpSession, Json
+
+if TYPE_CHECKING:
+    from model.client_chat import ChatQuery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ class EngineHealth:
     """Use restrictions of the model's licence, in short, where it has any."""
     context_tokens: int | None = None
     """Tokens of prompt and answer together that the model can take; None where a server does not say."""
+    chat: str | None = None
+    """How it chats: `template` (instruct-tuned), `dialogue` (a base model), None where that is not said."""
 
 
 class CompletionClient(Protocol):
@@ -79,6 +84,13 @@ class CompletionClient(Protocol):
         """Stream the alternatives' pieces. Closing the generator cancels the work.
 
         Raises `RequestError` when the engine is well but will not do what was asked.
+        """
+
+    def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+        """Stream the assistant's answer, as alternative 0. Closing the generator cancels the work.
+
+        Leaves out the conversation's oldest turns where room is short. Raises `ContextLengthError` when
+        the last message alone is too long, and `RequestError` as `complete` does.
         """
 
     async def health(self) -> EngineHealth:
@@ -113,13 +125,18 @@ class EngineClient:
     async def complete(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """See `CompletionClient`."""
         chunks = self._session.stream("/v1/completions", native_body(query))
-        try:
-            async with aclosing(chunks), aclosing(deltas_of(chunks, query.n, str(self))) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except EngineUnavailableError:
-            self.is_lost = True
-            raise
+        async with aclosing(self._noticed(chunks, deltas_of(chunks, query.n, str(self)))) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+        """See `CompletionClient`."""
+        from model.client_chat import chat_body, chat_deltas
+
+        chunks = self._session.stream("/v1/chat/completions", chat_body(query))
+        async with aclosing(self._noticed(chunks, chat_deltas(chunks, str(self)))) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def health(self) -> EngineHealth:
         """See `CompletionClient`."""
@@ -140,7 +157,20 @@ class EngineClient:
             license=answer.get("license"),
             restrictions=answer.get("restrictions"),
             context_tokens=context_tokens if isinstance(context_tokens, int) else None,
+            chat=answer.get("chat"),
         )
+
+    async def _noticed(
+        self, chunks: AsyncGenerator[Json, None], deltas: AsyncGenerator[CompletionDelta, None]
+    ) -> AsyncGenerator[CompletionDelta, None]:
+        """The deltas, taking note if the engine is lost on the way."""
+        try:
+            async with aclosing(chunks), aclosing(deltas):
+                async for delta in deltas:
+                    yield delta
+        except EngineUnavailableError:
+            self.is_lost = True
+            raise
 
     async def shutdown(self) -> None:
         """Ask the engine to end; its running streams get an error."""

@@ -25,6 +25,7 @@ from model.client import (
     deltas_of,
     native_body,
 )
+from model.client_chat import ChatQuery, ForeignChat
 from model.errors import EngineUnavailableError, RequestError
 from model.fim_templates import TEMPLATES, FimTemplate, template_name
 from model.http_session import Endpoint, HttpSession, Json
@@ -90,6 +91,7 @@ class OpenAIClient:
         self._max_prompt_chars = max_prompt_chars
         self._dialect: Dialect | None = None
         self._refused: set[str] = set()
+        self._chat = ForeignChat(self._session, max_prompt_chars=max_prompt_chars)
 
     def __str__(self) -> str:
         return str(self._session.endpoint)
@@ -110,6 +112,13 @@ class OpenAIClient:
                 if started:
                     raise
                 self._do_without(error, dialect)
+
+    async def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+        """See `CompletionClient`."""
+        dialect = await self.dialect()
+        async with aclosing(self._chat.ask(query, dialect.model)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def health(self) -> EngineHealth:
         """See `CompletionClient`; the version is not part of this API."""

@@ -1,4 +1,4 @@
-"""One completion request while it runs: from its body to the last byte of its answer.
+"""One request for a completion or a chat while it runs: from its body to the last byte of its answer.
 
 Owns the race between the work, a client that leaves and an engine that ends: whichever comes first
 ends the generation within one step. Knows ASGI's messages; routes and sockets are `model.server`'s.
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from model.answers import DONE_EVENT, AnswerBuilder, Json, dump, error_object, event, stopping_error
 from model.errors import EngineUnavailableError, ModelError, RequestError
-from model.protocol import CompletionBody
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from model.chat_protocol import ChatBody
+    from model.protocol import CompletionBody
     from model.serving import Serving
 
 logger = logging.getLogger(__name__)
@@ -34,15 +35,10 @@ CLIENT_LEFT = 499
 class CompletionStream:
     """An ASGI application that answers one request."""
 
-    def __init__(self, serving: Serving, body: CompletionBody, request_id: str) -> None:
+    def __init__(self, serving: Serving, body: CompletionBody | ChatBody, answer: AnswerBuilder) -> None:
         self._serving = serving
         self._body = body
-        self._answer = AnswerBuilder(
-            request_id=request_id,
-            model=serving.served.name,
-            logprobs=body.logprobs,
-            token_text=serving.token_text,
-        )
+        self._answer = answer
         self._status = CLIENT_LEFT  # until the answer's head is sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +86,7 @@ class CompletionStream:
                 return
             if self._status == CLIENT_LEFT:
                 await self._send_head(send, 200, _EVENTS)
-            if _says_something(chunk):
+            if self._answer.says_something(chunk):
                 await send({"type": "http.response.body", "body": event(chunk), "more_body": True})
         options = self._body.stream_options
         usage = event(self._answer.usage_chunk()) if options and options.include_usage else b""
@@ -125,12 +121,6 @@ def _status(error: Exception) -> int:
     if isinstance(error, RequestError):
         return 400
     return 503 if isinstance(error, EngineUnavailableError) else 500
-
-
-def _says_something(chunk: Json) -> bool:
-    """Whether an event is worth sending: text may be held back while tokens are already counted."""
-    (choice,) = chunk["choices"]
-    return bool(choice["text"] or choice["logprobs"] or choice["finish_reason"])
 
 
 async def _client_left(receive: Receive) -> None:

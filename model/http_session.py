@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from model.errors import EngineUnavailableError, ModelError, RequestError
+from model.errors import ContextLengthError, EngineUnavailableError, ModelError, RequestError
 from model.listen import is_loopback
 from model.sse import DONE, EventDecoder
 
@@ -36,6 +37,11 @@ _LAST_BYTE_S = 0.05
 _MAX_MESSAGE_CHARS = 500
 # Too many requests, bad gateway, unavailable, gateway time-out.
 _PASSING = (429, 502, 503, 504)
+# How OpenAI and we, and llama.cpp, name a prompt that does not fit; vLLM and TGI only say it in words.
+_TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_TOO_LONG = re.compile(
+    r"maximum context length|must have less than \d+ (input )?tokens|max_new_tokens` must be"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +142,8 @@ class HttpSession:
     async def _raise_for_status(self, response: httpx.Response, path: str) -> None:
         if response.is_success:
             return
-        message, name = _error_of((await response.aread()).decode(errors="replace"))
+        failure = _failure_of((await response.aread()).decode(errors="replace"))
+        message = failure.message
         where = f"{self.endpoint}{path} answered {response.status_code}"
         if response.status_code in _PASSING:
             retry_after_s = _seconds(response.headers.get("retry-after"))
@@ -146,8 +153,8 @@ class HttpSession:
                 f"{where}: {message}. Name the variable with the key in engine.apiKeyEnv."
             )
         if response.status_code == 404:
-            raise EngineUnavailableError(f"{where}: {message}. Check engine.url and the model's name.")
-        raise RequestError(f"{where}: {message}", field=name)
+            raise NotFoundError(f"{where}: {message}. Check engine.url and the model's name.")
+        raise failure.refusal(where)
 
     def _object(self, data: str, path: str) -> Json:
         """Parse one object; an error in it is raised."""
@@ -164,17 +171,20 @@ class HttpSession:
         return cast(Json, value)
 
     def _reported(self, value: Json, data: str) -> ModelError:
-        message, name = _error_of(data)
-        code = value["error"].get("code") if isinstance(value["error"], dict) else None
-        if code == "shutting_down":
-            return EngineUnavailableError(f"{self.endpoint}: {message}")
-        return RequestError(f"{self.endpoint}: {message}", field=name)
+        failure = _failure_of(data)
+        if failure.code == "shutting_down":
+            return EngineUnavailableError(f"{self.endpoint}: {failure.message}")
+        return failure.refusal(str(self.endpoint))
 
     def _unreachable(self, error: httpx.HTTPError) -> EngineUnavailableError:
         reason = str(error) or type(error).__name__
         return _PassingError(
             f"{self.endpoint} cannot be reached or broke off: {reason}. {self.endpoint.remedy}"
         )
+
+
+class NotFoundError(EngineUnavailableError):
+    """The server has no such page, or no such model."""
 
 
 class _PassingError(EngineUnavailableError):
@@ -224,18 +234,37 @@ async def _finish(parts: AsyncGenerator[bytes, None]) -> None:
         return  # no harm: the connection is closed instead
 
 
-def _error_of(text: str) -> tuple[str, str | None]:
-    """The message, and the field at fault, of an error in any of the servers' shapes."""
+@dataclass(frozen=True)
+class _Failure:
+    """What a server says of a request that it will not do."""
+
+    message: str
+    field: str | None = None
+    code: str | None = None
+
+    def refusal(self, where: str) -> RequestError:
+        """As an exception; a prompt that is too long is a class of its own."""
+        too_long = self.code in _TOO_LONG_CODES or _TOO_LONG.search(self.message) is not None
+        kind = ContextLengthError if too_long else RequestError
+        return kind(f"{where}: {self.message}", field=self.field)
+
+
+def _failure_of(text: str) -> _Failure:
+    """The error in any of the servers' shapes."""
     try:
         value = json.loads(text)
     except ValueError:
-        return (text.strip() or "no reason given")[:_MAX_MESSAGE_CHARS], None
+        return _Failure((text.strip() or "no reason given")[:_MAX_MESSAGE_CHARS])
     value = value.get("error", value) if isinstance(value, dict) else value
     if not isinstance(value, dict):
-        return str(value)[:_MAX_MESSAGE_CHARS], None
+        return _Failure(str(value)[:_MAX_MESSAGE_CHARS])
     message = value.get("message") or value.get("detail") or json.dumps(value)
-    name = value.get("param")
-    return str(message)[:_MAX_MESSAGE_CHARS], name if isinstance(name, str) else None
+    name, code = value.get("param"), value.get("code") or value.get("type")
+    return _Failure(
+        str(message)[:_MAX_MESSAGE_CHARS],
+        field=name if isinstance(name, str) else None,
+        code=code if isinstance(code, str) else None,
+    )
 
 
 def _seconds(retry_after: str | None) -> float:

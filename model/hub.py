@@ -24,6 +24,8 @@ _HF_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revisio
 _WANTED = [
     "config.json",
     "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
     "*.safetensors",
     "*.safetensors.index.json",
     "README.md",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from model.chat_prompting import ChatPrompter
+from model.chat_protocol import ChatBody
 from model.errors import ContextLengthError, RequestError
 from model.fim import ContextFile, build_prompt
 from model.fim_format import FimOrder
@@ -15,16 +17,27 @@ from model.sampling import SamplingParams
 from model.stopping import StopAt, StopRules
 
 if TYPE_CHECKING:
+    from model.chat_template import ChatTemplate
     from model.config import ModelConfig
-    from model.protocol import CompletionBody
+    from model.protocol import CompletionBody, SamplingBody
     from model.tokenizer import Tokenizer
 
 # How much of a prompt given as token ids the stop rules see: about as much as of a text.
 _SEEN_TOKENS = 1_000
 
 
-def generation_request(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> GenerationRequest:
-    """Tokenize the prompt and collect the rules. Raises `RequestError` in the wire's spelling."""
+def generation_request(
+    body: CompletionBody | ChatBody,
+    tokenizer: Tokenizer,
+    config: ModelConfig,
+    template: ChatTemplate | None = None,
+) -> GenerationRequest:
+    """Tokenize the prompt and collect the rules. Raises `RequestError` in the wire's spelling.
+
+    `template` is the model's own for chats; None means a base model.
+    """
+    if isinstance(body, ChatBody):
+        return _chat_request(body, ChatPrompter(tokenizer, config.n_positions, template))
     if body.max_tokens >= config.n_positions:
         raise ContextLengthError(
             f"max_tokens = {body.max_tokens} leaves no room for a prompt in this model's "
@@ -34,9 +47,19 @@ def generation_request(body: CompletionBody, tokenizer: Tokenizer, config: Model
     prompt_ids, healed = _prompt(body, tokenizer, config.n_positions - body.max_tokens)
     return GenerationRequest(
         prompt_ids=prompt_ids,
-        sampling=_sampling(body),
+        sampling=_sampling(body, body.max_tokens, body.logprobs or 0),
         stop=_stop_rules(body, tokenizer),
         healed=healed,
+        n=body.n,
+        ignore_eos=body.ignore_eos,
+    )
+
+
+def _chat_request(body: ChatBody, prompter: ChatPrompter) -> GenerationRequest:
+    return GenerationRequest(
+        prompt_ids=prompter.prompt_ids(body),
+        sampling=_sampling(body, prompter.max_tokens(body), 0),
+        stop=prompter.stop_rules(body),
         n=body.n,
         ignore_eos=body.ignore_eos,
     )
@@ -84,15 +107,15 @@ def _checked_ids(token_ids: list[int], vocab_size: int) -> list[int]:
     return token_ids
 
 
-def _sampling(body: CompletionBody) -> SamplingParams:
+def _sampling(body: SamplingBody, max_tokens: int, logprobs: int) -> SamplingParams:
     return SamplingParams(
-        max_new_tokens=body.max_tokens,
+        max_new_tokens=max_tokens,
         temperature=body.temperature,
         top_p=body.top_p,
         top_k=max(body.top_k, 0),  # vLLM writes "off" as -1
         repetition_penalty=body.repetition_penalty,
         seed=body.seed,
-        logprobs=body.logprobs or 0,
+        logprobs=logprobs,
     )
 
 

@@ -1,15 +1,16 @@
-"""The body of `POST /v1/completions`: OpenAI's fields and ours, checked.
+"""The body of `POST /v1/completions`: OpenAI's fields and ours, checked; and how any body is checked.
 
 Nothing is accepted and then ignored: a field that is unknown, or known elsewhere but without effect
 here, is an error that names it. Knows neither the engine nor HTTP; `model.prompting` turns a body
-into work for the engine, `model.answers` builds what comes back.
+into work for the engine, `model.answers` builds what comes back. The other body is
+`model.chat_protocol`'s.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,10 +19,11 @@ from model.errors import RequestError
 MAX_ALTERNATIVES = 32
 MAX_LOGPROBS = 20
 
-# Fields of OpenAI's and vLLM's completions that this engine does not act on, each with the values
-# that ask for nothing. `user` may hold anything: it is a label of the caller's.
-_INERT: Mapping[str, tuple[Any, ...]] = {
-    "echo": (False,),
+Inert = Mapping[str, tuple[Any, ...]]
+"""Fields that this engine does not act on, each with the values that ask for nothing."""
+
+# Of OpenAI's and vLLM's. `user` may hold anything: it is a label of the caller's.
+INERT: Inert = {
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
@@ -38,13 +40,13 @@ _INERT: Mapping[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},),
 }
 
-_WIRE = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+WIRE = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ContextItem(BaseModel):
     """Another file whose text stands before the one being completed."""
 
-    model_config = _WIRE
+    model_config = WIRE
     path: str
     text: str
 
@@ -52,56 +54,64 @@ class ContextItem(BaseModel):
 class StreamOptions(BaseModel):
     """OpenAI's `stream_options`."""
 
-    model_config = _WIRE
+    model_config = WIRE
     include_usage: bool = False
 
 
-class CompletionBody(BaseModel):
-    """The body of `POST /v1/completions`."""
+class SamplingBody(BaseModel):
+    """What both kinds of requests have: how tokens are chosen, where the answer ends, how it is sent."""
 
-    model_config = _WIRE
+    model_config = WIRE
+    inert: ClassVar[Inert] = INERT
 
     model: str | None = None
-    prompt: Any
-    suffix: str | None = None
-    max_tokens: Annotated[int, Field(ge=1)] = 128
     temperature: Annotated[float, Field(ge=0)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=-1)] = 0
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     n: Annotated[int, Field(ge=1, le=MAX_ALTERNATIVES)] = 1
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
-    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     stop: Any = ()
     stream: bool = False
     stream_options: StreamOptions | None = None
     ignore_eos: bool = False
+
+    # A union of types would be reported once for each member; this says it in one sentence.
+    @field_validator("stop")
+    @classmethod
+    def _stop_strings(cls, value: Any) -> tuple[str, ...]:
+        strings = [value] if isinstance(value, str) else [] if value is None else value
+        if not is_list_of(list(strings), str) or "" in strings:
+            raise ValueError("expected a text or a list of texts, none of them empty")
+        return tuple(strings)
+
+
+class CompletionBody(SamplingBody):
+    """The body of `POST /v1/completions`."""
+
+    inert: ClassVar[Inert] = {**INERT, "echo": (False,)}
+
+    prompt: Any
+    suffix: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] = 128
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     context: list[ContextItem] = []
     stop_at: Literal["line", "block"] | None = None
     path: str | None = None
     fim_order: Literal["spm", "psm"] = "spm"
     heal: bool = True
 
-    # A union of types would be reported once for each member; these two say it in one sentence.
     @field_validator("prompt")
     @classmethod
     def _one_prompt(cls, value: Any) -> Any:
         if isinstance(value, str):
             value.encode()  # half of a surrogate pair is a UnicodeEncodeError, which is a ValueError
             return value
-        if _is_list_of(value, int):
+        if is_list_of(value, int):
             return value
         raise ValueError(
             "expected one text or one list of token ids (send several prompts as several requests)"
         )
-
-    @field_validator("stop")
-    @classmethod
-    def _stop_strings(cls, value: Any) -> tuple[str, ...]:
-        strings = [value] if isinstance(value, str) else [] if value is None else value
-        if not _is_list_of(list(strings), str) or "" in strings:
-            raise ValueError("expected a text or a list of texts, none of them empty")
-        return tuple(strings)
 
     @property
     def is_fim(self) -> bool:
@@ -115,11 +125,15 @@ class CompletionBody(BaseModel):
         return prompt + len(self.suffix or "") + sum(len(item.text) for item in self.context)
 
 
-def _is_list_of(value: Any, kind: type) -> bool:
+def is_list_of(value: Any, kind: type) -> bool:
+    """Whether a value is a list of exactly this type (true is no number)."""
     return isinstance(value, list) and all(type(item) is kind for item in value)
 
 
-def parse_body(raw: bytes) -> CompletionBody:
+Body = TypeVar("Body", bound=SamplingBody)
+
+
+def parse_body(raw: bytes, kind: type[Body]) -> Body:
     """Read a request. Raises `RequestError`, which names the field and the value."""
     try:
         values = json.loads(raw)
@@ -128,12 +142,12 @@ def parse_body(raw: bytes) -> CompletionBody:
     if not isinstance(values, dict):
         raise RequestError(f"the body is a JSON {type(values).__name__}, not an object")
     try:
-        return CompletionBody.model_validate(_without_inert(values))
+        return kind.model_validate(_without_inert(values, kind.inert))
     except ValidationError as error:
-        raise _as_request_error(error) from error
+        raise _as_request_error(error, kind) from error
 
 
-def _without_inert(values: dict[str, Any]) -> dict[str, Any]:
+def _without_inert(values: dict[str, Any], inert: Inert) -> dict[str, Any]:
     """Drop the fields that ask for nothing. Raises `RequestError` for those that ask for something."""
     best_of = values.get("best_of")
     if best_of not in (None, values.get("n") or 1):
@@ -141,7 +155,7 @@ def _without_inert(values: dict[str, Any]) -> dict[str, Any]:
             f"best_of = {best_of!r} is not supported: ask for n alternatives and choose by their logprobs",
             field="best_of",
         )
-    for name, harmless in _INERT.items():
+    for name, harmless in inert.items():
         if (value := values.get(name)) is not None and value not in harmless:
             allowed = " or ".join(json.dumps(item) for item in (*harmless, None))
             raise RequestError(
@@ -151,15 +165,15 @@ def _without_inert(values: dict[str, Any]) -> dict[str, Any]:
         key: value
         for key, value in values.items()
         # null means "the default" in OpenAI's API
-        if value is not None and key not in _INERT and key not in ("best_of", "user")
+        if value is not None and key not in inert and key not in ("best_of", "user")
     }
 
 
-def _as_request_error(error: ValidationError) -> RequestError:
+def _as_request_error(error: ValidationError, kind: type[SamplingBody]) -> RequestError:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(sorted(CompletionBody.model_fields))
+        known = ", ".join(sorted(kind.model_fields))
         return RequestError(f"unknown field {name!r}: known are {known}", field=name)
     if first["type"] == "missing":
         return RequestError(f"{name} is missing", field=name)

@@ -74,23 +74,28 @@ async def _serve(
     idle_seconds: float | None,
 ) -> None:
     from model.async_engine import AsyncEngine
+    from model.chat_template import ChatTemplate
     from model.prompting import generation_request, token_text
     from model.server import serve, stopping_on_signals
     from model.serving import Served, Serving
 
     logger.info("serving %s: %s", resolved.name, engine.description)
+    template = ChatTemplate.of_folder(resolved.folder)
     async_engine = AsyncEngine(engine)
     served = Served(
         name=resolved.name,
         license=resolved.license,
         restrictions=resolved.restrictions,
         context_tokens=engine.config.n_positions,
+        chat="dialogue" if template is None else "template",
         details=tuple(engine.description.items()),
     )
     serving = Serving(
         async_engine,
         served,
-        prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
+        prepare=partial(
+            generation_request, tokenizer=engine.tokenizer, config=engine.config, template=template
+        ),
         token_text=partial(token_text, engine.tokenizer),
     )
     async_engine.start()

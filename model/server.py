@@ -1,7 +1,8 @@
 """The HTTP face of the engine: routes, access, and the life of the process's socket.
 
-Owns `/v1/completions`, `/v1/models`, `/health`, `/metrics` and `/shutdown`. Knows nothing about
-models: `model.serving` holds what the requests share, `model.completion_stream` runs one of them.
+Owns `/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/metrics` and `/shutdown`.
+Knows nothing about models: `model.serving` holds what the requests share, `model.completion_stream`
+runs one of them.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from model.answers import error_object
+from model.answers import AnswerBuilder, error_object
+from model.chat_answers import ChatAnswerBuilder
+from model.chat_protocol import ChatBody
 from model.completion_stream import CompletionStream
 from model.errors import RequestError
 from model.guard import Guard
 from model.metrics import CONTENT_TYPE
-from model.protocol import parse_body
+from model.protocol import Body, CompletionBody, parse_body
 from model.version import PROTOCOL, package_version
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ def make_app(serving: Serving, *, token: str | None, local_only: bool) -> ASGIAp
     app = Starlette(
         routes=[
             Route("/v1/completions", routes.completions, methods=["POST"]),
+            Route("/v1/chat/completions", routes.chat_completions, methods=["POST"]),
             Route("/v1/models", routes.models, methods=["GET"]),
             Route("/health", routes.health, methods=["GET"]),
             Route("/metrics", routes.metrics, methods=["GET"]),
@@ -69,8 +73,32 @@ class _Routes:
         self._serving = serving
 
     async def completions(self, request: Request) -> ASGIApp:
+        body = await self._body(request, CompletionBody)
+        if isinstance(body, Response):
+            return body
+        answer = AnswerBuilder(
+            request_id=f"cmpl-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            logprobs=body.logprobs,
+            token_text=self._serving.token_text,
+        )
+        return CompletionStream(self._serving, body, answer)
+
+    async def chat_completions(self, request: Request) -> ASGIApp:
+        body = await self._body(request, ChatBody)
+        if isinstance(body, Response):
+            return body
+        answer = ChatAnswerBuilder(
+            request_id=f"chatcmpl-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            token_text=self._serving.token_text,
+        )
+        return CompletionStream(self._serving, body, answer)
+
+    async def _body(self, request: Request, kind: type[Body]) -> Body | Response:
+        """The request's body, or the answer to one that cannot be served."""
         try:
-            body = parse_body(await _read_body(request))
+            body = parse_body(await _read_body(request), kind)
         except _BodyTooLongError as error:
             return JSONResponse(error_object(error), status_code=413)
         except RequestError as error:
@@ -81,7 +109,7 @@ class _Routes:
         if body.model not in (None, name := self._serving.served.name):
             unserved = RequestError(f"model = {body.model!r}: this engine serves {name!r}", field="model")
             return JSONResponse(error_object(unserved), status_code=404)
-        return CompletionStream(self._serving, body, f"cmpl-{uuid.uuid4().hex}")
+        return body
 
     async def models(self, request: Request) -> Response:
         served = self._serving.served
@@ -99,6 +127,7 @@ class _Routes:
                 "license": served.license,
                 "restrictions": served.restrictions,
                 "context_tokens": served.context_tokens,
+                "chat": served.chat,
                 "pid": os.getpid(),
             }
         )

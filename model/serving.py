@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from model.metrics import Metrics
 
 if TYPE_CHECKING:
+    from model.chat_protocol import ChatBody
     from model.generation import Delta, EngineStats, GenerationRequest
     from model.protocol import CompletionBody
 
+    AnyBody = CompletionBody | ChatBody
 
 # Encoding this much takes 8 ms at first and 0.1 ms after a keystroke: less than waking a thread on
 # a busy machine. More of it goes to a thread of its own, and the other streams flow on.
@@ -33,6 +35,8 @@ class Served:
     restrictions: str | None = None
     context_tokens: int | None = None
     """Positions of the model: prompt and answer together."""
+    chat: str | None = None
+    """How it is asked in chats: by its own `template`, or as a base model by a `dialogue`."""
     details: tuple[tuple[str, str], ...] = ()
     """How it runs (dtype, quantize, device …): labels of `starcoder_engine_info`."""
 
@@ -58,7 +62,7 @@ class Serving:
         engine: Generator,
         served: Served,
         *,
-        prepare: Callable[[CompletionBody], GenerationRequest],
+        prepare: Callable[[AnyBody], GenerationRequest],
         token_text: Callable[[int], str],
     ) -> None:
         self.engine = engine
@@ -71,7 +75,7 @@ class Serving:
         self._running = 0
         self._last_busy_s = _now_s()
 
-    async def prepare(self, body: CompletionBody) -> GenerationRequest:
+    async def prepare(self, body: AnyBody) -> GenerationRequest:
         """Tokenize and check. Raises `RequestError`."""
         if body.n_chars <= _INLINE_CHARS:
             return self._prepare(body)

@@ -17,6 +17,7 @@ from model.block_extent import BlockExtent
 from model.errors import RequestError
 from model.extent import LineExtent
 from model.surroundings import Surroundings
+from model.turn_extent import TurnExtent
 
 # Enough to see the block around the cursor; scanning it takes 0.3 ms.
 MAX_PREFIX_CHARS = 4_000
@@ -28,6 +29,8 @@ class StopAt(StrEnum):
 
     LINE = "line"
     BLOCK = "block"
+    TURN = "turn"
+    """Up to the next turn of a conversation written as text (`model.dialogue`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class StopRules:
     prefix_tail: str = ""
     suffix: str = ""
     path: str | None = None
+    code_is_quoted: bool = False
+    """With `StopAt.TURN`: marks of turns inside fenced code belong to the answer."""
 
     def __post_init__(self) -> None:
         if not all(self.stop):
@@ -147,6 +152,8 @@ class StopState:
 def _extent(rules: StopRules) -> Extent | None:
     if rules.stop_at is None:
         return None
+    if rules.stop_at is StopAt.TURN:
+        return TurnExtent(code_is_quoted=rules.code_is_quoted)
     around = Surroundings(rules.prefix_tail, rules.suffix, rules.path)
     return LineExtent(around) if rules.stop_at is StopAt.LINE else BlockExtent(around)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when a request or an answer changes so that the other side would misread it."""
 
 DISTRIBUTION = "starcoder-lsp"

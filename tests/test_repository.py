@@ -20,6 +20,7 @@ import pytest
 from lsp.cli import ExitCode
 from lsp.settings import setting_infos
 from model import errors
+from model.chat_protocol import ChatBody
 from model.protocol import CompletionBody
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -260,7 +261,7 @@ def table_keys(document: str) -> set[str]:
 
 def test_the_http_document_names_every_field() -> None:
     documented = {key for key in table_keys("docs/http-api.md") if "/" not in key}
-    assert documented == set(CompletionBody.model_fields)
+    assert documented == {*CompletionBody.model_fields, *ChatBody.model_fields}
 
 
 def test_the_document_of_exceptions_has_them_all() -> None:

@@ -26,6 +26,7 @@ class ForeignServer:
         pieces: list[str] | None = None,
         refuse: Callable[[dict], str | None] = lambda body: None,
         ollama: bool = False,
+        missing: bool = False,
     ) -> None:
         self.bodies: list[dict] = []
         self.headers: list[dict] = []
@@ -35,6 +36,7 @@ class ForeignServer:
         self._entry = {"id": model, "owned_by": owner, "root": root}
         self._refuse = refuse
         self._ollama = ollama
+        self._missing = missing
 
     async def models(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [self._entry]})
@@ -43,6 +45,8 @@ class ForeignServer:
         return JSONResponse({"version": "0.12.6"}) if self._ollama else Response(status_code=404)
 
     async def completions(self, request: Request) -> Response:
+        if self._missing:
+            return Response(status_code=404)
         body = await request.json()
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
@@ -58,7 +62,13 @@ class ForeignServer:
                 if piece == "(hang)":
                     await asyncio.Event().wait()
                 yield self._event(
-                    {"text": piece, "index": 0, "logprobs": {"token_logprobs": [-1.5]}, "finish_reason": None}
+                    {
+                        "text": piece,
+                        "delta": {"content": piece},
+                        "index": 0,
+                        "logprobs": {"token_logprobs": [-1.5]},
+                        "finish_reason": None,
+                    }
                 )
             yield self._event({"text": "", "index": 0, "finish_reason": "stop"})
             yield "data: [DONE]\n\n"
@@ -76,6 +86,7 @@ class ForeignServer:
             routes=[
                 Route("/v1/models", self.models),
                 Route("/v1/completions", self.completions, methods=["POST"]),
+                Route("/v1/chat/completions", self.completions, methods=["POST"]),
                 Route("/api/version", self.version),
             ]
         )

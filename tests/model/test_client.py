@@ -21,6 +21,7 @@ from model.http_session import Endpoint, HttpSession
 from model.listen import Listen
 from model.query_window import windowed_query
 from model.sse import EventDecoder
+from model.version import PROTOCOL
 from tests.model.foreign_server import ForeignServer, raw_server
 from tests.model.serving import is_true, serving_at, until
 
@@ -96,7 +97,7 @@ class TestEngineClient:
         assert (health.status, health.model, health.protocol, health.license) == (
             "ok",
             "scripted",
-            1,
+            PROTOCOL,
             "apache-2.0",
         )
 

@@ -20,6 +20,7 @@ import pytest
 from model.errors import ListenError
 from model.listen import MAX_UNIX_PATH_BYTES, Listen
 from model.server import MAX_BODY_BYTES, serve
+from model.version import PROTOCOL
 from tests.model import scripted_engine
 from tests.model.scripted_engine import scripted_serving
 from tests.model.serving import events_of, is_true, metric, metric_is, serving_at, until
@@ -57,11 +58,12 @@ class TestAnswers:
         assert answer == {
             "status": "ok",
             "version": answer["version"],
-            "protocol": 1,
+            "protocol": PROTOCOL,
             "model": "scripted",
             "license": "apache-2.0",
             "restrictions": None,
             "context_tokens": None,
+            "chat": None,
             "pid": os.getpid(),
         }
 
