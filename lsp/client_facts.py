@@ -13,19 +13,25 @@ from lsp.debounce import client_debounces
 
 @dataclass(frozen=True, kw_only=True)
 class ClientFacts:
-    """`wants_deltas`: it declared `experimental.starcoder`, so it understands our notifications."""
+    """`wants_deltas`: it declared `experimental.starcoder`, so it understands our notifications.
+
+    `shows_documents`: it can be asked to open a file or an address.
+    """
 
     name: str = ""
     wants_deltas: bool = False
     debounces: bool = False
     pulls_configuration: bool = False
     registers_configuration: bool = False
+    shows_documents: bool = False
 
     @classmethod
     def of(cls, params: types.InitializeParams) -> ClientFacts:
         """Read `clientInfo` and the capabilities."""
         workspace = params.capabilities.workspace
         changes = workspace.did_change_configuration if workspace else None
+        window = params.capabilities.window
+        showing = window.show_document if window else None
         ours = _ours(params.capabilities.experimental)
         name = params.client_info.name if params.client_info else ""
         return cls(
@@ -34,6 +40,7 @@ class ClientFacts:
             debounces=client_debounces(name, declared=(ours or {}).get("debounces")),
             pulls_configuration=bool(workspace and workspace.configuration),
             registers_configuration=bool(changes and changes.dynamic_registration),
+            shows_documents=bool(showing and showing.support),
         )
 
 

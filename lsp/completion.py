@@ -32,8 +32,8 @@ from model.errors import EngineUnavailableError, ModelError
 KEPT_KEY_TIMES = 12
 OFF = "completions are off (completion.enabled)"
 
-# Looks at an item that is about to be shown; returns it (perhaps changed), or None to keep it back.
-Check = Callable[[Item], Awaitable[Item | None]]
+# Looks at an item that is about to be shown; returns it (perhaps changed), or why it is kept back.
+Check = Callable[[Item], Awaitable[Item | str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,14 +221,23 @@ class Completer:
         if item is not None and item.text in texts:
             item, dropped_by = None, "the same as another"
         for check in self.checks:
-            if item is not None and (item := await check(item)) is None:
-                dropped_by = getattr(check, "__name__", "check")
+            if item is not None:
+                outcome = await check(item)
+                item, dropped_by = (None, outcome) if isinstance(outcome, str) else (outcome, None)
         if item is not None:
             texts.add(item.text)
         elif update.done:
             self._book.not_shown(dropped_by or "")
-            return replace(update, shown="", item=None, dropped_by=dropped_by)
+            text = "" if self._withholds else update.text
+            return replace(update, text=text, shown="", item=None, dropped_by=dropped_by)
+        elif self._withholds:
+            return replace(update, text="", shown="")
         return replace(update, item=item)
+
+    @property
+    def _withholds(self) -> bool:
+        """Whether nothing may be seen before it has passed the checks, however it streams."""
+        return self.settings.attribution.on_match == "block"
 
     def _account(self, generation: Generation, clock: RequestClock, *, is_new: bool) -> None:
         """Enter a finished answer into the book and the status."""

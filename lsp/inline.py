@@ -2,10 +2,10 @@
 
 Partial results append items and the final result is then empty (LSP, partial results), so each
 alternative is sent once, when it is finished. Growing text goes in `starcoder/completionDelta`, to
-clients that declared `experimental.starcoder`:
-`{token, requestId, uri, version, index, text, shown, done}`, where `text` is all that was generated so
-far, `shown` the part of it that may be shown (whole lines, never taken back; the item's text at the
-end, "" if there is no item) and `token` the request's `partialResultToken`.
+clients that declared `experimental.starcoder`: `{token, requestId, uri, version, index, text, shown,
+done}`, where `text` is all that was generated so far, `shown` the part of it that may be shown (whole
+lines, never taken back; the item's text at the end, "" if there is no item) and `token` the request's
+`partialResultToken`. The last delta also has the item's `references` and `label`.
 """
 
 from __future__ import annotations
@@ -76,13 +76,15 @@ def to_lsp(item: Item, window: Window) -> InlineCompletionItem:
             "latencyMs": item.latency_ms,
             "timings": dict(item.timings),
         },
+        references=[reference.to_wire() for reference in item.references],
+        label=item.label,
     )
 
 
 def _delta(
     server: StarcoderServer, params: InlineCompletionParams, update: Update, version: int | None
 ) -> dict[str, Any]:
-    return {
+    delta = {
         "token": params.partial_result_token,
         "requestId": server.protocol.msg_id,
         "uri": params.text_document.uri,
@@ -92,6 +94,11 @@ def _delta(
         "shown": update.shown,
         "done": update.done,
     }
+    if not update.done:
+        return delta
+    item = update.item
+    references = [] if item is None else [reference.to_wire() for reference in item.references]
+    return {**delta, "references": references, "label": None if item is None else item.label}
 
 
 class TriggerNumbering:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 from lsprotocol import types
 
+from lsp.comments import CommentSyntax, comment_syntax
 from lsp.documents import Document, Documents
 
 # Enough for any context window, and a bound on the work of a keystroke in a notebook of any size.
 MAX_CHARS = 32_768
 # Markdown is prose around the code: its beginning says what it is about.
 MAX_MARKDOWN_LINES = 8
-COMMENT_SIGNS = {"python": "# ", "julia": "# ", "r": "# ", "ruby": "# ", "shellscript": "# ", "sql": "-- "}
-DEFAULT_COMMENT_SIGN = "// "
+DEFAULT_COMMENTS = CommentSyntax("//")
 
 
 def text_of_earlier_cells(documents: Documents, cell: Document) -> str:
@@ -55,9 +55,9 @@ def _backwards(documents: Documents, notebook: types.NotebookDocument, cell: Doc
 
 
 def _as_comment(markdown: Document, language: str) -> str:
-    sign = COMMENT_SIGNS.get(language, DEFAULT_COMMENT_SIGN)
+    syntax = comment_syntax(language) or DEFAULT_COMMENTS
     lines = [line.strip() for line in markdown.lines if line.strip()]
-    return "\n".join(sign + line for line in lines[:MAX_MARKDOWN_LINES])
+    return "\n".join(f"{syntax.start} {line} {syntax.end}".rstrip() for line in lines[:MAX_MARKDOWN_LINES])
 
 
 def notebook_uri(documents: Documents, document: Document) -> str | None:

@@ -56,9 +56,11 @@ class InlineCompletionParams(types.InlineCompletionParams):
 
 @attrs.define
 class InlineCompletionItem(types.InlineCompletionItem):
-    """As in LSP, with what our own clients want to know (identity, latency, timings)."""
+    """As in LSP, with what our own clients want to know (identity, latency, timings, sources)."""
 
     starcoder: dict[str, Any] | None = attrs.field(default=None)
+    references: list[dict[str, Any]] | None = attrs.field(default=None)
+    label: str | None = attrs.field(default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,8 @@ def converter_factory() -> cattrs.Converter:
             "range": converter.unstructure(item.range),
             "command": converter.unstructure(item.command),
             "starcoder": getattr(item, "starcoder", None),
+            "references": getattr(item, "references", None),
+            "label": getattr(item, "label", None),
         }
         return {name: value for name, value in fields.items() if value is not None}
 

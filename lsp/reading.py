@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lsp.closed_quote import fit_closed_quote
 from lsp.confidence import can_decide, confidence, is_confident
@@ -19,12 +20,16 @@ from lsp.postprocess.stream import SuggestionStream
 from lsp.postprocess.suggestion import to_lf
 from lsp.type_through import DocumentState, Fit, Offer, type_through
 
+if TYPE_CHECKING:
+    from lsp.references import Reference
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """A finished suggestion. `text` goes between `place.lead` and what follows `replace_chars`.
 
     `latency_ms` counts from the editor's question; `timings` are the engine's own, where it tells.
+    `references` are the sources that it was found to be a copy of, `label` what is said of them beside it.
     """
 
     index: int
@@ -34,6 +39,8 @@ class Item:
     confidence: float | None = None
     latency_ms: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,14 @@ waits for `initialize`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import FeatureRequestError, JsonRpcServerNotInitialized
 from pygls.lsp.server import LanguageServer
 
+from lsp import attribution_actions as attribution
 from lsp import protocol as wire
 from lsp.client_facts import ClientFacts
 from lsp.documents import Document, Documents, Edit
@@ -126,6 +127,23 @@ class StarcoderServer(LanguageServer):
         """See `lsp.window.Editor`."""
         self.window_show_message(types.ShowMessageParams(type=types.MessageType.Info, message=message))
 
+    def note(self, message: str) -> None:
+        """See `lsp.window.Editor`."""
+        self.log(types.MessageType.Info, message)
+
+    def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
+        """See `lsp.window.Editor`."""
+        shown = types.PublishDiagnosticsParams(uri=uri, diagnostics=list(diagnostics))
+        self.text_document_publish_diagnostics(shown)
+
+    async def show(self, uri: str, place: types.Range | None) -> bool:
+        """See `lsp.window.Editor`."""
+        if not self.window.facts.shows_documents:
+            return False
+        external = None if uri.startswith("file:") else True
+        params = types.ShowDocumentParams(uri=uri, external=external, take_focus=True, selection=place)
+        return (await self.window_show_document_async(params)).success
+
     def log(self, kind: types.MessageType, message: str) -> None:
         """Write into the editor's log of this server."""
         self.window_log_message(types.LogMessageParams(type=kind, message=message))
@@ -147,6 +165,7 @@ def create_server() -> StarcoderServer:
     _register_documents(server)
     _register_completion(server)
     _register_commands(server)
+    _register_attribution(server)
     return server
 
 
@@ -237,9 +256,10 @@ def _register_commands(server: StarcoderServer) -> None:
         await ls.window.link.restart()
 
     @server.command("starcoder.showStatus")
-    def show_status(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
+    async def show_status(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
         ls.window.board.repeat()
-        return ls.window.board.current.to_wire()
+        attribution = await ls.window.attribution.describe()
+        return {**ls.window.board.current.to_wire(), "attribution": attribution}
 
     @server.command("starcoder.showLatencyBook")
     def show_latency_book(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
@@ -248,3 +268,27 @@ def _register_commands(server: StarcoderServer) -> None:
     @server.command("starcoder.toggle")
     def toggle(ls: StarcoderServer, *arguments: Any) -> dict[str, bool]:
         return {"enabled": ls.window.toggle()}
+
+
+def _register_attribution(server: StarcoderServer) -> None:
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, attribution.OPTIONS)
+    def code_action(ls: StarcoderServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+        return ls.window.attribution_actions.actions(params)
+
+    @server.command(attribution.CHECK)
+    async def check_attribution(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
+        return await ls.window.attribution_actions.check(attribution.object_of(arguments))
+
+    @server.command(attribution.SOURCE)
+    async def attribution_source(ls: StarcoderServer, *arguments: Any) -> dict[str, Any] | None:
+        return await ls.window.attribution.source(attribution.match_id_of(arguments))
+
+    @server.command(attribution.OPEN_SOURCE)
+    async def open_attribution_source(ls: StarcoderServer, *arguments: Any) -> None:
+        given = attribution.object_of(arguments)
+        actions, match_id = ls.window.attribution_actions, attribution.match_id_of(arguments)
+        await (actions.show_text(match_id) if given.get("text") else actions.open_source(match_id))
+
+    @server.command(attribution.SHOW_LICENSE)
+    def show_attribution_license(ls: StarcoderServer, *arguments: Any) -> None:
+        ls.window.attribution_actions.show_license(attribution.match_id_of(arguments))

@@ -107,18 +107,18 @@ class ExcludeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionSettings:
-    """Whether suggestions are looked up in the training set, and what happens then."""
+    """Where code is looked up to tell what it is a copy of, and what becomes of suggestions that are."""
 
     index: str | None = _setting(
         None,
         optional(TEXT),
-        "Folder or URL of the attribution index (not used by the editor yet).",
+        "Folder or Elasticsearch URL of the attribution index (unset: where `index build` puts one).",
         reach="user_only",
     )
     on_match: Literal["show", "label", "block"] = _setting(
         "label",
         choice("show", "label", "block"),
-        "What becomes of a suggestion found in the training set (not used yet).",
+        "What becomes of a suggestion that is a copy: show its sources, label it, or block it.",
     )
 
 

@@ -67,6 +67,8 @@ class _Counts:
     shown_chars: int = 0
     accepted_chars: int = 0
     not_shown: dict[str, int] = field(default_factory=dict)
+    attributed: int = 0
+    late_checks: int = 0
 
 
 class LatencyBook:
@@ -76,6 +78,8 @@ class LatencyBook:
         self._timings: deque[CompletionTiming] = deque(maxlen=entries)
         self._pending: deque[Acceptance] = deque(maxlen=_PENDING)
         self._retained: deque[float] = deque(maxlen=entries)
+        self._checks_ms: deque[float] = deque(maxlen=entries)
+        self._checks_by_hand_ms: deque[float] = deque(maxlen=entries)
         self._counts = _Counts()
 
     def requested(self) -> None:
@@ -103,6 +107,18 @@ class LatencyBook:
         reasons = self._counts.not_shown
         if reason in reasons or len(reasons) < 50:
             reasons[reason] = reasons.get(reason, 0) + 1
+
+    def checked(self, took_ms: float, *, by_hand: bool) -> None:
+        """A text was looked up in the attribution index: a suggestion, or what the user asked about."""
+        (self._checks_by_hand_ms if by_hand else self._checks_ms).append(took_ms)
+
+    def attributed(self) -> None:
+        """A suggestion was found to be a copy."""
+        self._counts.attributed += 1
+
+    def check_late(self) -> None:
+        """A suggestion was not looked up because the index takes too long."""
+        self._counts.late_checks += 1
 
     def shown(self, chars: int) -> None:
         """The client has shown a suggestion."""
@@ -164,6 +180,12 @@ class LatencyBook:
             "acceptanceRate": _ratio(counts.accepted + counts.partially_accepted, counts.shown),
             "retained": _ratio(sum(self._retained), len(self._retained)),
             "retainedJudged": len(self._retained),
+            "attribution": {
+                "suggestions": _as_mapping(quantiles(self._checks_ms)),
+                "byHand": _as_mapping(quantiles(self._checks_by_hand_ms)),
+                "found": counts.attributed,
+                "late": counts.late_checks,
+            },
             "notShown": dict(sorted(counts.not_shown.items(), key=lambda item: -item[1])),
         }
 
@@ -219,8 +241,21 @@ def format_report(report: Mapping[str, Any]) -> str:
         f"retained after {RETAINED_AFTER_S:.0f} s {_percent(report['retained'])} "
         f"of {report['retainedJudged']}",
     ]
+    lines += _lines_of_checks(report["attribution"])
     lines += [f"not shown: {reason} × {count}" for reason, count in report["notShown"].items()]
     return "\n".join(lines)
+
+
+def _lines_of_checks(report: Mapping[str, Any]) -> list[str]:
+    rows = [("suggestions", report["suggestions"]), ("texts by hand", report["byHand"])]
+    lines = [
+        f"attribution: {row['count']} {name} looked up, p50 {row['p50']:.1f} ms, p95 {row['p95']:.1f} ms"
+        for name, row in rows
+        if row["count"]
+    ]
+    if report["found"] or report["late"]:
+        lines.append(f"attribution: {report['found']} copies, {report['late']} shown without a check")
+    return lines
 
 
 def _as_mapping(values: Quantiles) -> dict[str, float | int]:

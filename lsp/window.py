@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,8 @@ from lsprotocol import types
 from pygls.uris import to_fs_path
 
 from lsp.acceptance import Acceptances
+from lsp.attribution import Attribution
+from lsp.attribution_actions import AttributionActions
 from lsp.client_facts import ClientFacts
 from lsp.completion import Ask, Completer
 from lsp.documents import Document, Documents, Edit
@@ -50,6 +52,15 @@ class Editor(Protocol):
     def inform(self, message: str) -> None:
         """Something the user should know."""
 
+    def note(self, message: str) -> None:
+        """Something for the log."""
+
+    def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
+        """Show these diagnostics of a document, and no others."""
+
+    async def show(self, uri: str, place: types.Range | None) -> bool:
+        """Show a document, or an address in the browser; False if the editor cannot."""
+
 
 class Window:
     """Everything that one client has. Made at `initialize`, started at `initialized`."""
@@ -71,6 +82,17 @@ class Window:
             why_excluded=self._why_excluded,
             queries=self.queries,
         )
+        self.attribution = Attribution(
+            self.settings,
+            documents=documents,
+            book=self.book,
+            publish=editor.publish,
+            roots=self.roots,
+            tell=self.board.exclude,
+            log=editor.note,
+        )
+        self.attribution_actions = AttributionActions(self.attribution, documents, facts, editor)
+        self.completer.checks.append(self.attribution.shown_check)
         self._editor = editor
         self._options = options
         self._sources: Sources | None = None
@@ -91,6 +113,7 @@ class Window:
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
         """The completer's answer, once the settings are known (the editor may still be telling them)."""
         await self._started.wait()
+        self.attribution.prepare()
         async with aclosing(self.completer.suggest(ask)) as updates:
             async for update in updates:
                 yield update
@@ -110,9 +133,11 @@ class Window:
         return self.completer.settings.completion.enabled
 
     async def aclose(self) -> None:
-        """Stop what runs and let go of the engine."""
+        """Stop what runs and let go of the engine and the index."""
         await self.completer.aclose()
         await self.link.aclose()
+        self.attribution_actions.close()
+        await self.attribution.aclose()
 
     def place_at(
         self, uri: str, position: types.Position, selected: types.SelectedCompletionInfo | None = None
@@ -135,12 +160,14 @@ class Window:
     def closed(self, uri: str) -> None:
         """A document was closed."""
         self.completer.forget(uri)
+        self.attribution.marks.closed(uri)
         if (path := file_path(uri)) is not None:
             self.queries.closed(str(path))
 
     def edited(self, document: Document, edit: Edit) -> None:
         """A document was edited, by one of the changes of a notification."""
         self.completer.key_pressed()
+        self.attribution.marks.edited(document, edit)
         if notebook_uri(self.documents, document) is None:
             self.queries.edited(document, edit.start_line)
 
@@ -170,6 +197,7 @@ class Window:
         if self._is_toggled:
             completion = replace(completion, enabled=not completion.enabled)
         self.completer.configure(replace(settings, completion=completion))
+        self.attribution.configure(settings)
 
     def _connected(self, health: EngineHealth) -> None:
         self.queries.context_tokens = health.context_tokens or DEFAULT_CONTEXT_TOKENS

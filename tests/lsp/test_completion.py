@@ -185,18 +185,18 @@ async def test_alternatives_that_say_the_same_are_shown_once() -> None:
 
 
 async def test_a_check_may_change_or_keep_back_what_is_about_to_be_shown() -> None:
-    async def upper(item: Item) -> Item | None:
+    async def upper(item: Item) -> Item | str:
         return replace(item, text=item.text.upper())
 
-    async def nothing_loud(item: Item) -> Item | None:
-        return None if item.text == "LOUD()" else item
+    async def nothing_loud(item: Item) -> Item | str:
+        return "too loud" if item.text == "LOUD()" else item
 
     engine = MemoryEngine(lambda query: [*said("loud()", index=0), *said("soft()", index=1)])
     async with bench(engine, alternatives=2) as b:
         b.completer.checks = [upper, nothing_loud]
         b.open("x = ║\n")
         assert await b.texts() == ["SOFT()"]
-        assert b.book.report()["notShown"] == {"nothing_loud": 1}
+        assert b.book.report()["notShown"] == {"too loud": 1}
 
 
 async def test_an_unsure_suggestion_is_given_up_as_soon_as_that_is_clear() -> None:
