@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -39,11 +39,25 @@ def is_table(path: Path) -> bool:
 
 def read_table(path: Path) -> Iterator[Document]:
     """The documents of a JSONL or Parquet file. Raises `SourceError` with the file and line at fault."""
-    yield from _parquet(path) if path.suffix == ".parquet" else _jsonl(path)
+    for where, row in read_rows(path, {column for columns in COLUMNS.values() for column in columns}):
+        yield document_of(row, where)
+
+
+def read_rows(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place for messages, row) of a JSONL or Parquet file; of Parquet only the named columns are read."""
+    yield from _parquet(path, columns) if path.suffix == ".parquet" else _jsonl(path)
 
 
 def read_dataset(name: str, *, split: str = "train", revision: str | None = None) -> Iterator[Document]:
-    """Stream a dataset of the Hugging Face hub; needs the extra `attribution`. Raises `SourceError`."""
+    """Stream the documents of a Hugging Face dataset. Raises `SourceError`."""
+    for where, row in dataset_rows(name, split=split, revision=revision):
+        yield document_of(row, where)
+
+
+def dataset_rows(
+    name: str, *, split: str = "train", revision: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stream (place, row) of a dataset of the hub; needs the extra `attribution`. Raises `SourceError`."""
     try:
         import datasets  # type: ignore[import-untyped] # it has no types
     except ImportError as error:
@@ -53,7 +67,7 @@ def read_dataset(name: str, *, split: str = "train", revision: str | None = None
     try:
         rows = datasets.load_dataset(name, split=split, revision=revision, streaming=True)
         for number, row in enumerate(rows, start=1):
-            yield document_of(row, f"{name} row {number}")
+            yield f"{name} row {number}", row
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise SourceError(f"{name}: cannot stream this dataset: {error}") from error
 
@@ -103,15 +117,21 @@ def _url(row: Mapping[str, Any], repository: Any, path: str) -> str | None:
     return f"https://github.com/{repository}"
 
 
-def _jsonl(path: Path) -> Iterator[Document]:
+def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     number = 0
     try:
         with _open_text(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield document_of(json.loads(line), f"{path} line {number}")
-    except (OSError, EOFError, ValueError, AttributeError) as error:
+                    yield f"{path} line {number}", _row(json.loads(line))
+    except (OSError, EOFError, ValueError) as error:
         raise SourceError(f"{path} line {max(number, 1)}: cannot read this: {error}") from error
+
+
+def _row(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
 
 
 @contextmanager
@@ -129,7 +149,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
             yield lines
 
 
-def _parquet(path: Path) -> Iterator[Document]:
+def _parquet(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         import pyarrow  # type: ignore[import-untyped] # it has no types
         import pyarrow.parquet  # type: ignore[import-untyped] # it has no types
@@ -137,13 +157,9 @@ def _parquet(path: Path) -> Iterator[Document]:
         raise SourceError(f"{path}: Parquet needs `pip install starcoder-lsp[attribution]`") from error
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
-            known = _known_columns(table.schema_arrow.names)
+            names = table.schema_arrow.names
+            known = [name for name in names if name in columns] or names  # all, for a message that names them
             for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=known):
-                yield from (document_of(row, str(path)) for row in batch.to_pylist())
+                yield from ((str(path), row) for row in batch.to_pylist())
     except (OSError, pyarrow.ArrowException) as error:
         raise SourceError(f"{path}: cannot read this Parquet file: {error}") from error
-
-
-def _known_columns(names: Sequence[str]) -> list[str]:
-    wanted = {column for columns in COLUMNS.values() for column in columns}
-    return [name for name in names if name in wanted] or list(names)
