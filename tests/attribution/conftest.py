@@ -1,9 +1,68 @@
-"""Settings of the attribution tests."""
+"""Settings of the attribution tests, and the stores they run on."""
 
 from __future__ import annotations
 
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from attribution.elastic_place import Place, connect
+from tests.attribution.elasticsearch_archive import NoServerError
+from tests.attribution.elasticsearch_server import URL_VARIABLE, Server, running_server
 
 # How long one example takes says nothing on a machine that does other work too.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an Elasticsearch: the one that is named, or one of our own."""
+    if named := os.environ.get(URL_VARIABLE):
+        yield named.rstrip("/")
+        return
+    try:
+        with running_server() as own:
+            yield own.url
+    except NoServerError as error:
+        pytest.skip(f"no Elasticsearch: {error}")
+
+
+@pytest.fixture(scope="session")
+def secure_server() -> Iterator[Server]:
+    """An Elasticsearch of our own with TLS, by a certificate that nobody else knows, and a user."""
+    try:
+        with running_server(secure=True) as own:
+            yield own
+    except NoServerError as error:
+        pytest.skip(f"no Elasticsearch: {error}")
+
+
+@pytest.fixture(params=["embedded", "elasticsearch"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where an index may be made, on each store."""
+    if request.param == "embedded":
+        yield str(tmp_path / "index")
+        return
+    yield from _fresh_name(request.getfixturevalue("server"))
+
+
+@pytest.fixture
+def elastic_url(server: str) -> Iterator[str]:
+    """Where an index may be made on Elasticsearch."""
+    yield from _fresh_name(server)
+
+
+def _fresh_name(server: str) -> Iterator[str]:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    yield f"{server}/{name}"
+    place = Place.parse(f"{server}/{name}")
+    client = connect(place)
+    for alias in (place.contents, place.documents, place.opt_outs):
+        for index in client.indices.get(index=alias, ignore_unavailable=True):
+            client.indices.delete(index=index)
+    client.close()

@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+from attribution.attribute import attribute
 from attribution.build import build
-from attribution.index import open_writer
+from attribution.index import open_index, open_writer
 from attribution.source import Document, Source
 
 WORDS = ["alpha", "beta", "gamma", "delta", "if", "for", "return", "self", "row", "größe", "x1", "42", "'s'"]
@@ -36,3 +37,29 @@ def index_of(url: Path | str, documents: Iterable[Document], *, renamed: bool = 
     with open_writer(url, renamed=renamed) as writer:
         build(documents, writer)
     return url
+
+
+HEADER = code(77, lines=6)
+
+
+def mixed_documents(count: int = 30) -> list[Document]:
+    """`count` files of several owners, with a common header here and there, a copy and an empty file."""
+    found = [
+        document(
+            f"Owner{n % 5}/project{n % 3}", f"src/größe{n}.py", HEADER * (n % 2) + code(n), license="MIT"
+        )
+        for n in range(count)
+    ]
+    return [
+        *found,
+        document("copies/one", "c.py", HEADER + code(3)),
+        document("empty/file", "__init__.py", ""),
+    ]
+
+
+def finds(url: str, text: bytes) -> list[tuple[str, str]]:
+    """Repository and path of each match."""
+    index = open_index(url)
+    found = [(match.source.repository, match.source.path) for match in attribute(text, index)]
+    index.close()
+    return found
