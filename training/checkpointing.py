@@ -1,8 +1,9 @@
 """Checkpoints of a run: written whole or not at all, found again after a crash.
 
 A checkpoint is a folder `step-00001234` of `model.safetensors` (fp32, the model's own names),
-`optimizer.safetensors` and `state.json` (position, clock, recipe). It is written beside its final
-name and renamed once its bytes are on disk, so `kill -9` at any moment leaves the older one intact.
+`optimizer.safetensors` and `state.json` (position, clock, recipe); of a sharded run, of one
+`shard-…safetensors` a process instead of the two (`training.sharded_checkpoint`). It is written beside its
+final name and renamed once its bytes are on disk, so `kill -9` at any moment leaves the older one intact.
 Knows nothing of how a step is made. No pickle.
 """
 
@@ -19,10 +20,14 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.distributed import Group
 from training.errors import ResumeError
+from training.sharded_checkpoint import is_sharded, read_whole, write_shards
 
 _PREFIX = "step-"
 MODEL_FILE, OPTIMIZER_FILE, STATE_FILE = "model.safetensors", "optimizer.safetensors", "state.json"
+# What the tensors of a sharded checkpoint are called before their own names.
+MODEL_PREFIX, OPTIMIZER_PREFIX = "model/", "optimizer/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +43,7 @@ class RunState:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a folder holds."""
+    """What a folder holds. `model`: all that is trained, so of a run with adapters only those."""
 
     state: RunState
     recipe: Mapping[str, Any]
@@ -48,12 +53,43 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     """Write `folder/step-NNNNNNNN` and drop all but the newest `keep`. Returns the new path."""
-    target = folder / f"{_PREFIX}{checkpoint.state.step:08d}"
-    scratch = folder / f".{target.name}.partial"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    scratch = _scratch(folder, checkpoint.state.step)
     save_file(_contiguous(checkpoint.model), scratch / MODEL_FILE)
     save_file(_contiguous(checkpoint.optimizer), scratch / OPTIMIZER_FILE)
+    return _complete(folder, scratch, checkpoint, keep)
+
+
+def save_sharded_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, group: Group) -> None:
+    """The same for tensors that are spread over the processes: all call, each writes its own rows."""
+    if group.is_first:
+        scratch = _scratch(folder, checkpoint.state.step)
+    else:
+        scratch = _scratch_path(folder, checkpoint.state.step)
+    group.wait()
+    tensors = {MODEL_PREFIX + name: tensor for name, tensor in checkpoint.model.items()}
+    tensors |= {OPTIMIZER_PREFIX + name: tensor for name, tensor in checkpoint.optimizer.items()}
+    write_shards(scratch, tensors)
+    group.wait()
+    if group.is_first:
+        _complete(folder, scratch, checkpoint, keep)
+    group.wait()
+
+
+def _scratch_path(folder: Path, step: int) -> Path:
+    return folder / f".{_PREFIX}{step:08d}.partial"
+
+
+def _scratch(folder: Path, step: int) -> Path:
+    """An empty folder to write a checkpoint in."""
+    scratch = _scratch_path(folder, step)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    return scratch
+
+
+def _complete(folder: Path, scratch: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Give a written checkpoint its state and its name."""
+    target = folder / f"{_PREFIX}{checkpoint.state.step:08d}"
     state = {"state": asdict(checkpoint.state), "recipe": checkpoint.recipe}
     (scratch / STATE_FILE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
     for path in (*scratch.iterdir(), scratch):
@@ -72,21 +108,36 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"{_PREFIX}*") if (path / STATE_FILE).is_file())
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint folder. Raises ResumeError when a file is missing or broken."""
+def read_state(path: Path) -> tuple[RunState, Mapping[str, Any]]:
+    """Position and recipe of one checkpoint folder. Raises ResumeError when it is missing or broken."""
     try:
         raw = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
         state = dict(raw["state"], stage_samples=tuple(raw["state"]["stage_samples"]))
-        return Checkpoint(
-            state=RunState(**state),
-            recipe=raw["recipe"],
-            model=load_file(path / MODEL_FILE),
-            optimizer=load_file(path / OPTIMIZER_FILE),
-        )
+        return RunState(**state), raw["recipe"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResumeError(
-            f"{path} is not a readable checkpoint ({error}): delete it to use an older one"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint folder, of any number of processes, whole. Raises ResumeError as `read_state`."""
+    state, recipe = read_state(path)
+    try:
+        if is_sharded(path):
+            tensors = read_whole(path)
+            model, optimizer = (_named(tensors, prefix) for prefix in (MODEL_PREFIX, OPTIMIZER_PREFIX))
+        else:
+            model, optimizer = load_file(path / MODEL_FILE), load_file(path / OPTIMIZER_FILE)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(path, error) from error
+    return Checkpoint(state=state, recipe=recipe, model=model, optimizer=optimizer)
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _unreadable(path: Path, error: Exception) -> ResumeError:
+    return ResumeError(f"{path} is not a readable checkpoint ({error}): delete it to use an older one")
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -49,9 +49,14 @@ class Group:
         dist.broadcast(tensor, src=0)
         return [float(value) for value in tensor]
 
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.size > 1:
+            dist.barrier()
+
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the processes, in one message."""
-        if self.size == 1:
+        if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         dist.all_reduce(flat)
@@ -70,15 +75,28 @@ class Group:
         return [float(value) for value in tensor]
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun (or the like) started this process as one of several."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def _backend() -> str:
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
+def _take_own_gpu(local_rank: int) -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+
+
 def run_group(work: Callable[..., None], processes: int, *arguments: Any) -> None:
     """Call `work(group, *arguments)` in every process of the group; returns when all are done.
 
     Under torchrun this process is one of them; else they are started here (one runs in place).
     """
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        dist.init_process_group(
-            "gloo" if not torch.cuda.is_available() else "cpu:gloo,cuda:nccl", timeout=_PATIENCE
-        )
+    if under_torchrun():
+        _take_own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group(_backend(), timeout=_PATIENCE)
         try:
             with StopOnSignal() as stop:
                 work(Group(rank=dist.get_rank(), size=dist.get_world_size(), stop=stop), *arguments)
@@ -121,7 +139,10 @@ def _member(
     ignore_signals()
     with StopOnSignal() as stop:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=size, timeout=_PATIENCE)
+        _take_own_gpu(rank)
+        dist.init_process_group(
+            _backend(), init_method=rendezvous, rank=rank, world_size=size, timeout=_PATIENCE
+        )
         try:
             work(Group(rank=rank, size=size, stop=stop), *arguments)
             dist.barrier()  # who leaves first would cut the connection under those still reading

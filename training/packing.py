@@ -74,17 +74,28 @@ def pack(
     target.mkdir(parents=True, exist_ok=True)
     identity = tokenizer_sha256(tokenizer)
     shards: list[ShardInfo] = []
-    # spawn: forking a process that has torch's threads may deadlock.
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_pack_file, path, target, tokenizer, options) for path in files]
-        for done, job in enumerate(as_completed(jobs), 1):
-            shards += job.result()
-            progress(done, len(jobs))
+    for done, of_file in enumerate(_packed_files(files, target, tokenizer, options), 1):
+        shards += of_file
+        progress(done, len(files))
     shards.sort(key=lambda shard: shard.name)
     if tokenizer_sha256(tokenizer) != identity:
         raise PackingError(f"{tokenizer} changed while the documents were packed: pack again")
     _write_index(target, tokenizer, options, shards)
     return shards
+
+
+def _packed_files(
+    files: list[Path], target: Path, tokenizer: Path | None, options: PackOptions
+) -> Iterator[list[ShardInfo]]:
+    """The shards of each file, in the order in which they are done."""
+    if options.processes == 1:
+        yield from (_pack_file(path, target, tokenizer, options) for path in files)
+        return
+    # spawn: forking a process that has torch's threads may deadlock.
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_pack_file, path, target, tokenizer, options) for path in files]
+        for job in as_completed(jobs):
+            yield job.result()
 
 
 def _write_index(target: Path, tokenizer: Path | None, options: PackOptions, shards: list[ShardInfo]) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from model.transformer import GPTBigCode
 
-
-@torch.no_grad()
-def extend_positions(model: GPTBigCode, *, trained: int, wanted: int) -> None:
-    """Fill rows [trained, wanted) of the learned positions with the later half of the trained ones, in turn.
+def extended_positions(rows: Tensor, *, trained: int, wanted: int) -> Tensor:
+    """rows [n_positions, D] -> a copy with rows [trained, wanted) filled by the later half of the trained
+    ones, in turn.
 
     The first half is left out: its rows know that little precedes them, the later ones that much does.
     """
-    rows = model.transformer.wpe.weight  # [n_positions, D]
+    rows = rows.clone()
     if wanted <= trained or trained < 2:
-        return
+        return rows
     half = trained // 2
     source = half + torch.arange(wanted - trained, device=rows.device) % (trained - half)
     rows[trained:wanted] = rows[source]
+    return rows

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from model.config import ModelConfig
+from training.errors import RecipeError
 
 # Dense bf16 peaks from the vendors' data sheets, FLOP/s.
 _PEAK_BF16 = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
@@ -27,13 +28,16 @@ class Precision:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
-def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """`auto` is a GPU where there is one; a process of a group gets its own."""
+def pick_device(name: str) -> torch.device:
+    """`auto` is a GPU where there is one: the current one, which a process of a group has chosen for itself.
+
+    Raises RecipeError for a GPU that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return (
-        torch.device(name, local_rank % torch.cuda.device_count()) if name == "cuda" else torch.device(name)
-    )
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("compute.device = 'cuda', but PyTorch sees no GPU here: use 'cpu' or 'auto'")
+    return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 def flops_per_token(config: ModelConfig, seq_len: int) -> float:

@@ -1,51 +1,54 @@
 """The training loop: from a recipe and packed shards to checkpoints, a log and a picture.
 
-Plain torch, data parallel over processes. Owns the order of things in a step and between steps; the
-data, the optimizers, the schedule and the files of a checkpoint are their own modules.
+Plain torch, over any number of processes. Owns the order of things in a step and between steps; the
+data, the model with its optimizers, the schedule and the files of a checkpoint are their own modules.
 
 Weights are not averaged over steps: the linear decay to zero already does that (arXiv 2405.18392,
 §4.2), and an average would have to be kept through every resume.
-
-Shapes: B samples of a micro-batch, T ids a sample.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.fim_format import END_OF_TEXT
-from model.transformer import GPTBigCode
 from training.batches import stage_batches
-from training.checkpointing import Checkpoint, RunState, checkpoints, load_checkpoint, save_checkpoint
-from training.data import document_ids
+from training.checkpointing import (
+    Checkpoint,
+    RunState,
+    checkpoints,
+    read_state,
+    save_checkpoint,
+    save_sharded_checkpoint,
+)
 from training.distributed import Group, run_group
 from training.encoding import open_encoding
-from training.errors import DivergedError, ResumeError
+from training.errors import DivergedError, RecipeError, ResumeError
 from training.evaluate.held_out import LanguageLoss, ScoreOptions, languages_to_score, score_language
-from training.optim import Optimizers
 from training.packing import PackedCorpus
 from training.plots import plot_loss
-from training.positions import extend_positions
 from training.precision import Precision, flops_per_token, peak_flops, pick_device
-from training.recipe import Recipe
+from training.progress_journal import JOURNAL_FILE, ProgressJournal
+from training.recipe import Recipe, recipe_from_dict
+from training.recipe_tables import StageRecipe
 from training.run_log import RunLog
 from training.schedule import lr_factor, progress
 from training.step_report import StepReport
+from training.trainee import Trainee
 
 CHECKPOINTS_FOLDER = "checkpoints"
 PICTURE_FILE = "loss.png"
-# What may differ when a run is continued: how long and how it is computed, not what is learned.
-_MAY_CHANGE = frozenset({"schedule", "compute", "upkeep", "name"})
+# What may not differ when a run is continued: what is learned, not how long and how it is computed.
+_MUST_AGREE = ("model", "base", "lora", "seed", "data", "fim", "optim", "stages")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,103 +79,95 @@ class Trainer:
 
     def __init__(self, group: Group, recipe: Recipe, paths: RunPaths) -> None:
         self._group, self._recipe, self._paths = group, recipe, paths
-        self._precision = Precision(
-            device=pick_device(recipe.compute.device, group.rank), bf16=recipe.compute.bf16
-        )
         self._encoding = open_encoding(paths.tokenizer)
         self._end_id = self._encoding.special_ids[END_OF_TEXT]
         self._corpus = PackedCorpus(paths.packed_train, tokenizer=paths.tokenizer)
         self._held_out = PackedCorpus(paths.packed_held_out, tokenizer=paths.tokenizer)
-        self._model = GPTBigCode(recipe.model)
-        self._model.init_weights(torch.Generator().manual_seed(recipe.seed))
-        self._model.to(self._precision.device).train()
-        self._loss = (
-            torch.compile(self._mean_loss, dynamic=False) if recipe.compute.compile else self._mean_loss
-        )
-        self._optimizers = Optimizers(self._model, recipe.optim)
+        self._precision = Precision(device=pick_device(recipe.compute.device), bf16=recipe.compute.bf16)
+        self._trainee = Trainee(group, recipe, self._precision, self._end_id)
         self._state = RunState(stage_samples=(0,) * len(recipe.stages))
+        self._same_schedule = True
         self._resume()
         self._stage = -1
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self._log: RunLog | None = None
+        self._journal: ProgressJournal | None = None
 
     def run(self) -> None:
         """Steps until the schedule's end or a stop; then a last evaluation, checkpoint and picture."""
-        started = time.monotonic() - self._state.elapsed_s
         self._peak_flops = self._group.total([peak_flops(self._precision)])[0]
-        # Only the first process has a log: two would replace each other's file.
-        first_only = RunLog(self._paths.run, resumed_step=self._state.step) if self._group.is_first else None
-        with first_only or nullcontext() as self._log:
-            checkpoint_at = evaluate_at = self._state.elapsed_s
-            checkpoint_at += 60 * self._recipe.upkeep.checkpoint_minutes
-            while True:
-                now, stop = self._group.broadcast([time.monotonic() - started, self._group.stop.requested])
-                self._state = replace(self._state, elapsed_s=now)
-                done = progress(self._recipe.schedule, step=self._state.step, elapsed_s=now)
-                if stop or done >= 1:
-                    break
-                if now >= evaluate_at:
-                    evaluate_at = now + 60 * self._recipe.upkeep.eval_minutes
-                    self._evaluate()
-                if now >= checkpoint_at:
-                    checkpoint_at = now + 60 * self._recipe.upkeep.checkpoint_minutes
-                    self._save()
-                self._step(done)
-            self._finish(done >= 1)
+        with ExitStack() as stack:
+            if self._group.is_first:  # two would replace each other's files
+                self._log = stack.enter_context(RunLog(self._paths.run, resumed_step=self._state.step))
+                self._journal = stack.enter_context(self._open_journal())
+            self._steps()
+
+    def _open_journal(self) -> ProgressJournal:
+        path = self._paths.run / JOURNAL_FILE
+        return ProgressJournal(path, first_step=self._state.step, keep=self._same_schedule)
+
+    def _steps(self) -> None:
+        upkeep = self._recipe.upkeep
+        started = time.monotonic() - self._state.elapsed_s
+        evaluate_at = self._state.elapsed_s
+        checkpoint_at = evaluate_at + 60 * upkeep.checkpoint_minutes
+        done = 0.0
+        while True:
+            now = time.monotonic() - started
+            done = max(done, self._progress(now))
+            now, done, stop = self._group.broadcast([now, done, self._group.stop.requested])
+            self._state = replace(self._state, elapsed_s=now)
+            if self._journal is not None and (done >= 1 or not stop):
+                self._journal.record(self._state.step, done)
+            if stop or done >= 1:
+                break
+            if now >= evaluate_at:
+                evaluate_at = now + 60 * upkeep.eval_minutes
+                self._evaluate()
+            if now >= checkpoint_at:
+                checkpoint_at = now + 60 * upkeep.checkpoint_minutes
+                self._save()
+            self._step(done)
+        self._finish(done >= 1)
+
+    def _progress(self, elapsed_s: float) -> float:
+        """Share of the run that is done before the next step; of a step that is made again, as it was."""
+        schedule, step = self._recipe.schedule, self._state.step
+        again = self._journal.at(step) if self._journal is not None and schedule.steps is None else None
+        return progress(schedule, step=step, elapsed_s=elapsed_s) if again is None else again
 
     def _step(self, done: float) -> None:
         stage = self._recipe.stage_at(done)
         if stage != self._stage:
             self._enter(stage)
         began, tokens_before = time.monotonic(), self._state.tokens
-        loss = self._backward(self._recipe.stages[stage].accumulate)
-        parameters = [p for p in self._model.parameters() if p.grad is not None]
-        self._group.average([*(cast(Tensor, p.grad) for p in parameters), loss])
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self._recipe.optim.clip_norm)
-        if not math.isfinite(float(loss)):
-            raise DivergedError(
-                f"the loss is {float(loss)} at step {self._state.step}: lower the learning rates"
-            )
+        if self._recipe.dropout:  # of the step alone, so that a resumed run drops the same
+            torch.manual_seed(((self._recipe.seed << 32) + self._state.step) * 65_536 + self._group.rank)
+        shape, optim = self._recipe.stages[stage], self._recipe.optim
+        loss = float(self._trainee.gradients(self._batches, shape.accumulated(self._group.size)))
+        norm = self._trainee.clip(optim.clip_norm)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss} at step {self._state.step}: lower the learning rates")
         factor = lr_factor(self._recipe.schedule, step=self._state.step, done=done)
-        self._optimizers.step(factor)
-        self._optimizers.zero_grad()
+        self._trainee.update(factor)
         self._advance(stage)
         rate = (self._state.tokens - tokens_before) / (time.monotonic() - began)
-        seq_len, optim = self._recipe.stages[stage].seq_len, self._recipe.optim
         report = StepReport(
-            loss=float(loss),
-            grad_norm=float(norm),
+            loss=loss,
+            grad_norm=norm,
             lr_factor=factor,
-            muon_lr=factor * optim.muon_lr,
+            muon_lr=factor * optim.muon_lr if optim.kind == "muon" else 0.0,
             adamw_lr=factor * optim.adamw_lr,
-            seq_len=seq_len,
+            seq_len=shape.seq_len,
             tokens_per_s=rate,
-            mfu=rate * flops_per_token(self._recipe.model, seq_len) / self._peak_flops,
+            mfu=rate * flops_per_token(self._recipe.model, shape.seq_len) / self._peak_flops,
             progress=done,
         )
         self._tell(report)
 
-    def _backward(self, accumulate: int) -> Tensor:
-        """Gradients of this process's micro-batches of a step; returns their mean loss, fp32 scalar."""
-        losses = []
-        for _ in range(accumulate):
-            inputs, targets = (t.to(self._precision.device) for t in next(self._batches))
-            with self._precision.autocast():
-                loss = self._loss(inputs, targets)
-            torch.autograd.backward(loss / accumulate)
-            losses.append(loss.detach())
-        return torch.stack(losses).mean().float()
-
-    def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """inputs [B, T], targets [B, T] -> mean loss of a micro-batch."""
-        masked = self._recipe.data.document_mask
-        documents = document_ids(inputs, self._end_id) if masked else None
-        return self._model.loss(
-            inputs, targets, document_ids=documents, chunk_tokens=self._recipe.compute.chunk_tokens
-        )
-
     def _advance(self, stage: int) -> None:
         shape = self._recipe.stages[stage]
-        samples = shape.accumulate * shape.micro_batch * self._group.size
+        samples = shape.samples(self._group.size)
         used = list(self._state.stage_samples)
         used[stage] += samples
         self._state = replace(
@@ -191,37 +186,29 @@ class Trainer:
     def _enter(self, stage: int) -> None:
         """Go on with a stage's lengths and batches, from where the state says."""
         recipe, used = self._recipe, self._state.stage_samples
-        if stage > 0 and used[stage] == 0:
-            wanted = recipe.stages[stage].seq_len
-            extend_positions(self._model, trained=recipe.trained_positions(used), wanted=wanted)
+        trained, wanted = recipe.trained_positions(used), recipe.stages[stage].seq_len
+        if stage > 0 and used[stage] == 0 and wanted > trained:
+            self._trainee.extend_positions(trained=trained, wanted=wanted)
         self._batches = stage_batches(recipe, stage, self._corpus, self._encoding, self._group, used[stage])
         self._stage = stage
 
     def _evaluate(self) -> None:
         recipe = self._recipe
+        trained = recipe.trained_positions(self._state.stage_samples) if recipe.base is None else 0
         options = ScoreOptions(
-            seq_len=recipe.trained_positions(self._state.stage_samples) or recipe.stages[0].seq_len,
+            seq_len=trained or recipe.stages[0].seq_len,
             tokens_per_language=recipe.upkeep.held_out_tokens,
             part=self._group.rank,
             parts=self._group.size,
         )
         losses: dict[str, LanguageLoss] = {}
-        for language in languages_to_score(self._held_out):
-            part = score_language(
-                self._model, self._held_out, language, self._end_id, options, self._precision
-            )
+        model, precision = self._trainee.model, self._trainee.precision
+        for language in languages_to_score(self._held_out, recipe.upkeep.held_out_min_bytes):
+            part = score_language(model, self._held_out, language, self._end_id, options, precision)
             nats, n_tokens, n_bytes = self._group.total([part.nats, part.n_tokens, part.text_bytes])
             losses[language] = LanguageLoss(nats=nats, n_tokens=int(n_tokens), text_bytes=n_bytes)
         if self._log is not None:
-            self._log.write(
-                {
-                    "kind": "held_out",
-                    "step": self._state.step,
-                    "tokens": self._state.tokens,
-                    "bits_per_byte": {name: loss.bits_per_byte for name, loss in losses.items()},
-                    "nats_per_token": {name: loss.nats_per_token for name, loss in losses.items()},
-                }
-            )
+            self._log.write(_held_out_record(self._state, losses))
             plot_loss(self._log.path, self._paths.run / PICTURE_FILE)
 
     def _finish(self, complete: bool) -> None:
@@ -231,34 +218,56 @@ class Trainer:
             self._evaluate()
 
     def _save(self) -> None:
-        if not self._group.is_first:
-            return
         checkpoint = Checkpoint(
             state=self._state,
             recipe=self._recipe.to_dict(),
-            model=self._model.state_dict(),
-            optimizer=self._optimizers.state(),
+            model=self._trainee.trained(),
+            optimizer=self._trainee.optimizers.state(),
         )
-        folder = self._paths.run / CHECKPOINTS_FOLDER
-        save_checkpoint(folder, checkpoint, keep=self._recipe.upkeep.keep_checkpoints)
+        folder, keep = self._paths.run / CHECKPOINTS_FOLDER, self._recipe.upkeep.keep_checkpoints
+        if self._trainee.sharded:
+            save_sharded_checkpoint(folder, checkpoint, keep=keep, group=self._group)
+        elif self._group.is_first:
+            save_checkpoint(folder, checkpoint, keep=keep)
 
     def _resume(self) -> None:
         self._paths.run.mkdir(parents=True, exist_ok=True)
         found = checkpoints(self._paths.run / CHECKPOINTS_FOLDER)
         if not found:
             return
-        checkpoint = load_checkpoint(found[-1])
-        _check_same(checkpoint, self._recipe)
-        self._model.load_state_dict(dict(checkpoint.model))
-        self._optimizers.load_state(checkpoint.optimizer)
-        self._state = checkpoint.state
+        self._state, stored = read_state(found[-1])
+        self._same_schedule = _agreeing(stored, self._recipe).schedule == self._recipe.schedule
+        self._trainee.load(found[-1])
 
 
-def _check_same(checkpoint: Checkpoint, recipe: Recipe) -> None:
-    # Through JSON's types, as the checkpoint's recipe went.
-    wanted = json.loads(json.dumps(recipe.to_dict(), default=str))
-    changed = [key for key in wanted if key not in _MAY_CHANGE and wanted[key] != checkpoint.recipe.get(key)]
-    if changed:
-        raise ResumeError(
-            f"the run was started with another {changed[0]!r}: use its recipe or another run folder"
-        )
+def _held_out_record(state: RunState, losses: Mapping[str, LanguageLoss]) -> dict[str, Any]:
+    return {
+        "kind": "held_out",
+        "step": state.step,
+        "tokens": state.tokens,
+        "bits_per_byte": {name: loss.bits_per_byte for name, loss in losses.items()},
+        "nats_per_token": {name: loss.nats_per_token for name, loss in losses.items()},
+        "n_tokens": {name: loss.n_tokens for name, loss in losses.items()},
+    }
+
+
+def _agreeing(stored: Mapping[str, Any], recipe: Recipe) -> Recipe:
+    """The checkpoint's recipe. Raises ResumeError when it learns something else than `recipe`."""
+    try:
+        before = recipe_from_dict(stored)
+    except RecipeError as error:
+        raise ResumeError(f"the run's recipe is not understood ({error}): use another run folder") from error
+    for key in _MUST_AGREE:
+        old, new = getattr(before, key), getattr(recipe, key)
+        if key == "stages":
+            old, new = (tuple(map(_what_a_step_sees, stages)) for stages in (old, new))
+        if old != new:
+            raise ResumeError(
+                f"the run was started with another {key!r}: use its recipe or another run folder"
+            )
+    return before
+
+
+def _what_a_step_sees(stage: StageRecipe) -> StageRecipe:
+    """With a fixed batch, how it is divided is only a matter of memory."""
+    return stage if stage.batch is None else replace(stage, micro_batch=1, accumulate=1)

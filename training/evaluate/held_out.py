@@ -21,7 +21,7 @@ from training.packing import PackedCorpus, PackedShard
 from training.precision import Precision
 
 _ORDER_SEED = 20_230_510
-_MIN_LANGUAGE_BYTES = 20_000  # below it the figure would be of one or two files
+MIN_LANGUAGE_BYTES = 20_000  # below it the figure would be of one or two files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,9 @@ class ScoreOptions:
     parts: int = 1
 
 
-def languages_to_score(corpus: PackedCorpus) -> list[str]:
-    """Languages with enough held-out text, in a fixed order."""
-    return sorted(name for name in corpus.shards if corpus.text_bytes(name) >= _MIN_LANGUAGE_BYTES)
+def languages_to_score(corpus: PackedCorpus, min_bytes: int = MIN_LANGUAGE_BYTES) -> list[str]:
+    """Languages with at least so much held-out text, in a fixed order."""
+    return sorted(name for name in corpus.shards if corpus.text_bytes(name) >= min_bytes)
 
 
 @torch.no_grad()
@@ -68,17 +68,22 @@ def score_language(
     options: ScoreOptions,
     precision: Precision,
 ) -> LanguageLoss:
-    """Sum the loss over (this part of) a language's windows."""
-    windows = list(_windows(corpus.shards[language], end_id, options))[options.part :: options.parts]
+    """Sum the loss over (this part of) a language's windows.
+
+    Every part runs the model equally often, since a sharded one is run by all processes together.
+    """
+    everything = list(_windows(corpus.shards[language], end_id, options))
+    windows = everything[options.part :: options.parts]
+    largest_part = len(everything[:: options.parts])
     nats, n_tokens, text_bytes = 0.0, 0, 0.0
     was_training = model.training
     model.eval()
-    for i in range(0, len(windows), options.batch):
+    for i in range(0, largest_part, options.batch):
         batch = windows[i : i + options.batch]
-        inputs, targets = _pad(batch, end_id)
-        count = int((targets != IGNORED_TARGET).sum())
+        inputs, targets = _pad(batch or everything[:1], end_id)
         with precision.autocast():
             mean = model.loss(inputs.to(precision.device), targets.to(precision.device))
+        count = int((targets != IGNORED_TARGET).sum()) if batch else 0
         nats += float(mean) * count
         n_tokens += count
         text_bytes += sum(window.text_bytes for window in batch)

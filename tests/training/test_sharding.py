@@ -1,0 +1,117 @@
+"""Many processes that share one model (FSDP2), on gloo: under torchrun, killed, resumed, exported."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.tiny import recipe, run_paths
+from training.checkpointing import checkpoints, load_checkpoint
+from training.pretrain import RunPaths, pretrain
+from training.run_log import read_log
+from training.sharded_checkpoint import is_sharded
+
+STEPS = 8
+# Every rank trains; at step 6 rank 1 of a run that is to be killed dies of SIGKILL; torchrun ends the other.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from tests.training.tiny import recipe
+from training.pretrain import RunPaths, Trainer, pretrain
+
+killed, train, held_out, *runs = sys.argv[1:]
+advance = Trainer._advance
+def die(self, stage):
+    advance(self, stage)
+    if self._state.step == 6 and self._group.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+if killed == "killed":
+    Trainer._advance = die
+for run in runs:
+    paths = RunPaths(run=Path(run), packed_train=Path(train), packed_held_out=Path(held_out), tokenizer=None)
+    pretrain(recipe(8, **SHARDED), paths)
+"""
+COMPUTE = {"device": "cpu", "bf16": False}
+SHARDED = {
+    "compute": {**COMPUTE, "sharding": "fsdp", "activation_checkpointing": True},
+    "optim": {"kind": "adamw", "adamw_lr": 1e-2},
+    "stages": [
+        {"seq_len": 32, "micro_batch": 2, "batch": 8},
+        {"start": 0.5, "seq_len": 64, "micro_batch": 2, "batch": 8},
+    ],
+    "upkeep": {"checkpoint_minutes": 0, "held_out_tokens": 512},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def torchrun(folder: Path, killed: str, *runs: RunPaths) -> int:
+    file = folder / "script.py"
+    file.write_text(f"SHARDED = {SHARDED!r}\n{SCRIPT}", encoding="utf-8")
+    root = Path(__file__).parents[2]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(file),
+    ]
+    command += [
+        killed,
+        str(runs[0].packed_train),
+        str(runs[0].packed_held_out),
+        *(str(paths.run) for paths in runs),
+    ]
+    environment = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
+    print(done.stderr.decode())  # pytest shows it when the test fails
+    return done.returncode
+
+
+def losses(run: Path) -> list[float]:
+    return [record["loss"] for record in read_log(run / "log.jsonl") if record["kind"] == "step"]
+
+
+def held_out(run: Path) -> dict[str, float]:
+    return [r["nats_per_token"] for r in read_log(run / "log.jsonl") if r["kind"] == "held_out"][-1]
+
+
+@pytest.mark.slow
+def test_two_sharded_processes_learn_as_one_and_resume_to_the_bit(tmp_path: Path) -> None:
+    paths = run_paths(tmp_path)
+    names = ("whole", "killed", "alone", "one")
+    of = {name: RunPaths(**{**vars(paths), "run": tmp_path / name}) for name in names}
+    assert torchrun(tmp_path, "killed", of["killed"]) != 0
+    assert 5 <= len(losses(of["killed"].run)) < STEPS
+    shutil.copytree(of["killed"].run, of["one"].run)
+    assert torchrun(tmp_path, "not", of["killed"], of["whole"]) == 0
+    assert losses(of["killed"].run) == losses(of["whole"].run)
+    newest = {name: checkpoints(of[name].run / "checkpoints")[-1] for name in ("killed", "whole")}
+    assert is_sharded(newest["whole"])
+    assert len(list(newest["whole"].glob("*.safetensors"))) == 2
+    resumed, whole = (load_checkpoint(path) for path in newest.values())  # one process reads what two wrote
+    assert whole.state.finished
+    assert all(torch.equal(resumed.model[name], tensor) for name, tensor in whole.model.items())
+    assert all(torch.equal(resumed.optimizer[name], tensor) for name, tensor in whole.optimizer.items())
+
+    pretrain(recipe(STEPS, **{**SHARDED, "compute": COMPUTE}), of["alone"])
+    assert losses(of["whole"].run) == pytest.approx(losses(of["alone"].run), rel=1e-5)
+    assert held_out(of["whole"].run) == pytest.approx(held_out(of["alone"].run), rel=1e-4)
+    alone = load_checkpoint(checkpoints(of["alone"].run / "checkpoints")[-1])
+    assert whole.model.keys() == alone.model.keys()
+    assert whole.optimizer.keys() == alone.optimizer.keys()
+    for name, tensor in alone.model.items():
+        assert torch.allclose(whole.model[name], tensor, atol=1e-4), name
+
+    pretrain(recipe(STEPS, **{**SHARDED, "compute": COMPUTE}), of["one"])  # one process goes on with two's
+    assert losses(of["one"].run) == pytest.approx(losses(of["alone"].run), rel=1e-5)
