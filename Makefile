@@ -5,7 +5,7 @@ BENCH_ARGS ?=
 PORT ?= 9200
 export PYTHON
 
-.PHONY: help demo test lint format check bench elasticsearch constraints clean install-run install-dev
+.PHONY: help demo test lint format check bench extension extension-test elasticsearch constraints clean install-run install-dev
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,19 @@ check: lint test ## All of it; what continuous integration runs.
 
 bench: install-dev ## A keystroke here and in transformers, same weights, interleaved. BENCH_ARGS="--json"
 	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)
+
+extension: extension/node_modules/.installed ## The Visual Studio Code extension, with the server in it: dist/starcoder.vsix.
+	@rm -rf extension/server && mkdir -p extension/server dist && cp constraints.txt extension/server/
+	@$(MAKE) --no-print-directory install-dev && .venv/bin/uv build --quiet --sdist --no-create-gitignore --out-dir extension/server .
+	@cd extension && npm run --silent package -- --out ../dist/starcoder.vsix
+
+extension-test: extension/node_modules/.installed ## The extension's types, lint and unit tests.
+	@cd extension && npm run --silent check
+
+extension/node_modules/.installed: extension/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20 or newer' >&2; exit 1; }
+	@cd extension && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 elasticsearch: install-dev ## A real Elasticsearch without Docker, until Ctrl+C; needs Java and Maven. PORT=9201
 	@.venv/bin/python -m tests.attribution.elasticsearch_server --port $(PORT)

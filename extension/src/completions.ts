@@ -1,0 +1,126 @@
+/** Completions in this window: the provider, what it is told of, and what stands beside a suggestion. */
+import * as vscode from "vscode";
+import { licenseLabel } from "./attribution/describe";
+import { Acceptances } from "./completion/acceptances";
+import type { Place } from "./completion/display";
+import { isOpen, OPEN, type Gate } from "./completion/gate";
+import { LicenseLabel } from "./completion/label";
+import { GhostTextProvider, TAKEN } from "./completion/provider";
+import type { Rest } from "./completion/suggestion";
+import { SCHEMES } from "./server/client";
+import type { Server } from "./server/server";
+import type { Reference } from "./server/wire";
+
+export class Completions implements vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<void>();
+  readonly onDidChange = this.#changed.event;
+  readonly #label = new LicenseLabel();
+  readonly #acceptances: Acceptances;
+  readonly #provider: GhostTextProvider;
+  readonly #parts: vscode.Disposable;
+  #gate: Gate = OPEN;
+  #wakeTimer: NodeJS.Timeout | null = null;
+  #lastLatencyMs: number | null = null;
+  #lastReferences: readonly Reference[] = [];
+  #wasShown = false;
+
+  constructor(
+    server: Server,
+    private readonly log: vscode.LogOutputChannel,
+  ) {
+    const failed = (error: unknown): void => {
+      this.log.warn(`completion: ${error instanceof Error ? error.message : String(error)}`);
+    };
+    this.#acceptances = new Acceptances(server, failed);
+    this.#provider = new GhostTextProvider(server, this.#acceptances, {
+      isWanted: () => isOpen(this.#gate, Date.now()),
+      offered: (rest, place) => {
+        this.#offered(rest, place);
+      },
+      measured: (latencyMs) => {
+        this.#lastLatencyMs = latencyMs;
+      },
+      failed,
+    });
+    this.#parts = this.#register();
+  }
+
+  get gate(): Gate {
+    return this.#gate;
+  }
+
+  get lastLatencyMs(): number | null {
+    return this.#lastLatencyMs;
+  }
+
+  /** Where the last suggestion was found, [] if nowhere. */
+  get lastReferences(): readonly Reference[] {
+    return this.#lastReferences;
+  }
+
+  async setGate(gate: Gate): Promise<void> {
+    this.#gate = gate;
+    if (this.#wakeTimer !== null) {
+      clearTimeout(this.#wakeTimer);
+      this.#wakeTimer = null;
+    }
+    if (gate.kind === "snoozed") {
+      this.#wakeTimer = setTimeout(() => void this.setGate(OPEN), gate.untilMs - Date.now());
+    }
+    this.#changed.fire();
+    if (gate.kind !== "open") {
+      await this.#provider.dismiss();
+    }
+  }
+
+  async trigger(): Promise<void> {
+    await this.#provider.trigger();
+  }
+
+  async dismiss(): Promise<void> {
+    await this.#provider.dismiss();
+  }
+
+  dispose(): void {
+    if (this.#wakeTimer !== null) {
+      clearTimeout(this.#wakeTimer);
+    }
+    this.#parts.dispose();
+  }
+
+  #register(): vscode.Disposable {
+    const selector = SCHEMES.map((scheme) => ({ scheme }));
+    return vscode.Disposable.from(
+      this.#changed,
+      this.#label,
+      this.#provider,
+      vscode.languages.registerInlineCompletionItemProvider(selector, this.#provider),
+      vscode.commands.registerCommand(TAKEN, (token: string, index: number, length: number) => {
+        this.#acceptances.taken(token, index, length);
+      }),
+      vscode.workspace.onDidChangeTextDocument((event) => {
+        this.#provider.edited(event);
+      }),
+      vscode.window.onDidChangeTextEditorSelection(() => {
+        this.#provider.moved();
+      }),
+    );
+  }
+
+  #offered(rest: Rest | null, place: Place | null): void {
+    const editor = vscode.window.activeTextEditor;
+    const text = rest === null ? null : (rest.label ?? licenseLabel(rest.references));
+    if (rest !== null) {
+      this.#lastReferences = rest.references;
+    }
+    if (text === null || editor?.document.uri.toString() !== place?.uri || editor === undefined) {
+      this.#label.hide();
+    } else {
+      this.#label.show(editor, editor.selection.active.line, text);
+    }
+    if (rest !== null && !this.#wasShown) {
+      this.#wasShown = true;
+      void vscode.commands.executeCommand("setContext", "starcoder.suggestionShown", true);
+    }
+  }
+}

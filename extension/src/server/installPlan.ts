@@ -1,0 +1,86 @@
+/** The steps that make an environment with the language server in it. Pure. */
+import { interpreterOf } from "./environment";
+
+export interface Step {
+  readonly title: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** A step that only saves time or space: its failure is logged, and the next step does without. */
+  readonly isOptional: boolean;
+}
+
+export interface InstallFacts {
+  readonly platform: NodeJS.Platform;
+  /** A Python 3.11 or newer. */
+  readonly basePython: string;
+  readonly environment: string;
+  readonly archive: string;
+  /** The versions that were tested together. */
+  readonly constraints: string;
+  /** The pinned requirement of PyTorch, "torch==2.9.1". */
+  readonly torch: string;
+  readonly hasNvidia: boolean;
+}
+
+export function installPlan(facts: InstallFacts): Step[] {
+  const python = interpreterOf(facts.environment, facts.platform);
+  const pip = ["-I", "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"];
+  const pinned = ["--constraint", facts.constraints];
+  const steps: Step[] = [
+    {
+      title: "Making an environment",
+      command: facts.basePython,
+      args: ["-I", "-m", "venv", "--clear", facts.environment],
+      isOptional: false,
+    },
+  ];
+  if (facts.platform === "linux" && !facts.hasNvidia) {
+    // The ordinary index serves PyTorch with gigabytes of CUDA; uv knows where the small build is.
+    steps.push(
+      {
+        title: "Fetching an installer",
+        command: python,
+        args: [...pip, ...pinned, "uv"],
+        isOptional: true,
+      },
+      {
+        title: "Fetching PyTorch (CPU)",
+        command: python,
+        args: [
+          ...["-I", "-m", "uv", "pip", "install", "--no-config", "--python", python],
+          ...["--no-deps", "--torch-backend=cpu", facts.torch],
+        ],
+        isOptional: true,
+      },
+    );
+  }
+  steps.push({
+    title: "Installing the language server and the model",
+    command: python,
+    args: [...pip, ...pinned, facts.archive],
+    isOptional: false,
+  });
+  return steps;
+}
+
+/** The pin of a package in a constraints file, without its environment marker. */
+export function pinOf(constraints: string, name: string): string | null {
+  const line = constraints.split("\n").find((each) => each.startsWith(`${name}==`));
+  return line === undefined ? null : (line.split(/[\s;]/)[0] ?? null);
+}
+
+/** Commands that may be a Python, the likeliest first. */
+export function pythonNames(platform: NodeJS.Platform): string[] {
+  const names = ["python3.13", "python3.12", "python3.11", "python3", "python"];
+  return platform === "win32" ? ["python", "python3"] : names;
+}
+
+/** Whether `python --version` says 3.11 or newer. */
+export function isNewEnough(version: string): boolean {
+  const match = /Python (\d+)\.(\d+)/.exec(version);
+  if (match === null) {
+    return false;
+  }
+  const [major, minor] = [Number(match[1]), Number(match[2])];
+  return major > 3 || (major === 3 && minor >= 11);
+}

@@ -1,0 +1,79 @@
+/**
+ * The settings that are sent to the server: those that somebody set, and no defaults, so that the server's own files
+ * still count. Pure.
+ *
+ * What a project must not decide (scope `machine`) is taken from the user's settings alone; lists are only ever
+ * added to by a workspace. The same rules hold for the server's `.starcoder.toml` (docs/configuration.md).
+ */
+
+export const SECTION = "starcoder";
+/** Settings of the extension itself, which the server does not know. */
+export const CLIENT_ONLY: ReadonlySet<string> = new Set(["server.path"]);
+
+export interface Property {
+  readonly type: string | readonly string[];
+  readonly scope?: string;
+  readonly default?: unknown;
+}
+
+export interface Inspected {
+  readonly globalValue?: unknown;
+  readonly workspaceValue?: unknown;
+  readonly workspaceFolderValue?: unknown;
+}
+
+/** `properties`: package.json's, by full name. The result is nested: `{completion: {maxNewTokens: 32}}`. */
+export function explicitSettings(
+  properties: Readonly<Record<string, Property>>,
+  inspect: (name: string) => Inspected | undefined,
+): Record<string, unknown> {
+  const settings: Record<string, unknown> = {};
+  for (const [fullName, property] of Object.entries(properties)) {
+    const name = fullName.slice(SECTION.length + 1);
+    if (CLIENT_ONLY.has(name)) {
+      continue;
+    }
+    const value = explicitValue(property, inspect(name) ?? {});
+    if (value !== undefined) {
+      put(settings, name.split("."), value);
+    }
+  }
+  return settings;
+}
+
+function explicitValue(property: Property, inspected: Inspected): unknown {
+  if (property.scope === "machine") {
+    return inspected.globalValue;
+  }
+  if (property.type === "array") {
+    return extendedList(property, inspected);
+  }
+  return inspected.workspaceFolderValue ?? inspected.workspaceValue ?? inspected.globalValue;
+}
+
+function extendedList(property: Property, inspected: Inspected): unknown {
+  const added = [inspected.workspaceValue, inspected.workspaceFolderValue].flatMap(texts);
+  if (added.length === 0) {
+    return inspected.globalValue;
+  }
+  const own = texts(inspected.globalValue ?? property.default);
+  // A pattern with "!" would lift an exclusion.
+  return [...new Set([...own, ...added.filter((text) => !text.startsWith("!"))])];
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === "string") : [];
+}
+
+function put(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [first, ...rest] = path;
+  if (first === undefined) {
+    return;
+  }
+  if (rest.length === 0) {
+    target[first] = value;
+    return;
+  }
+  const section = (target[first] ??= {}) as Record<string, unknown>;
+  put(section, rest, value);
+}
