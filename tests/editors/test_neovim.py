@@ -1,0 +1,58 @@
+"""Neovim: its own inline completion (0.12) and llm-ls's methods as llm.nvim sends them (0.11)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.editors.conftest import INDEXED
+from tests.editors.scripted import HERE, Session
+
+CACHED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "starcoder-lsp-editors"
+PLACES = [CACHED / "nvim", shutil.which("nvim"), Path(sys.executable).with_name("nvim")]
+
+
+def neovim(at_least: tuple[int, int]) -> str:
+    """A Neovim of this version or newer; the test is skipped, by name, where there is none."""
+    for place in PLACES:
+        if place is None or not Path(place).exists():
+            continue
+        said = subprocess.run([str(place), "--version"], capture_output=True, text=True, timeout=60).stdout
+        version = re.search(r"NVIM v(\d+)\.(\d+)", said)
+        if version is not None and (int(version[1]), int(version[2])) >= at_least:
+            return str(place)
+    pytest.skip(f"needs Neovim {at_least[0]}.{at_least[1]} or newer: tests/editors/install fetches it")
+
+
+def test_native_inline_completion(session: Session) -> None:
+    command = [neovim((0, 12)), "--headless", "--clean", "-S", str(HERE / "neovim_native.lua")]
+    set_up = session.set_up("Neovim 0.12", "lua")
+    keys = "def perimeter(points):<CR>total = "
+    report = session.run(command, INDEXED, STARCODER_SETUP=str(set_up), STARCODER_KEYS=keys)
+    assert report["ghost"].strip()
+    assert report["before"].endswith("    total = ")
+    # What was shown is what is in the buffer after Tab.
+    assert report["after"] == report["before"] + report["ghost"]
+    assert_named(report["check"])
+
+
+def test_llm_nvim_requests(session: Session) -> None:
+    command = [neovim((0, 11)), "--headless", "--clean", "-S", str(HERE / "neovim_llm.lua")]
+    report = session.run(command, INDEXED + "def perimeter(points):\n    total = ")
+    assert report["ghost"].strip()
+    assert report["after"] == report["before"] + report["ghost"]
+    assert report["accepted"] == 1
+
+
+def assert_named(check: dict[str, object]) -> None:
+    """The answer names file and licence of the code that the index knows."""
+    (match, *_) = check["matches"]  # type: ignore[misc]
+    assert match["source"]["path"].endswith("area.py")
+    assert match["source"]["license"] == "MIT"
+    assert match["range"]["start"]["line"] == 0
