@@ -33,7 +33,7 @@ from attribution.errors import IndexUnavailableError
 from attribution.fingerprint import Channel
 from attribution.index import AddCounts, OptOut, OptOuts, missing
 from attribution.prepare import PreparedBatch
-from attribution.source import Document
+from attribution.source import AnyDocument
 
 # After this much text a refresh makes the work visible, and orphans are looked for.
 COMMIT_BYTES = 256 << 20
@@ -123,7 +123,7 @@ class ElasticWriter:
 
     # Adding
 
-    def register(self, documents: Sequence[Document]) -> list[Document]:
+    def register(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
         """Record documents whose content is known; the others are to be prepared and added."""
         allowed = [document for document in documents if not self._opt_outs.cover(document.source)]
         self.counts.refused += len(documents) - len(allowed)
@@ -143,7 +143,7 @@ class ElasticWriter:
             else:
                 self._count(known=1)
                 self._suspect(before, key)
-                action = put_document(self._place, document.source, key, len(document.text))
+                action = put_document(self._place, document.source, key, document.text_bytes)
                 stored[number] = action
                 puts.append(action)
         self._requests.send(puts)

@@ -26,7 +26,7 @@ from attribution.lexer import U64
 from attribution.prepare import BLOCK_BYTES, PreparedBatch
 from attribution.segment import Segment
 from attribution.segment_writer import merge_segments, write_segment
-from attribution.source import Document
+from attribution.source import AnyDocument, Identified
 
 LOCK = "writer.lock"
 # A commit after this much source text: a few seconds of work can be lost.
@@ -82,7 +82,7 @@ class EmbeddedWriter:
 
     # Adding
 
-    def register(self, documents: Sequence[Document]) -> list[Document]:
+    def register(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
         """Record documents whose content is known; the others are to be prepared and added."""
         new = []
         for document in documents:
@@ -94,7 +94,7 @@ class EmbeddedWriter:
                 self._put(document, content)
         return new
 
-    def _put(self, document: Document, content: int) -> None:
+    def _put(self, document: Identified, content: int) -> None:
         source = document.source
         repository = self._catalogue.repository(source.repository)
         wanted = (content, source.revision, source.license, source.url)

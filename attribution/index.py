@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from attribution.errors import IndexMissingError, IndexUnavailableError, SourceError
 from attribution.fingerprint import Channel
 from attribution.lexer import U64
-from attribution.source import Document, Source
+from attribution.source import AnyDocument, Source
 
 if TYPE_CHECKING:
     from attribution.prepare import PreparedBatch
@@ -185,8 +185,11 @@ class Writer(Protocol):
     def channels(self) -> tuple[Channel, ...]:
         """The channels that it wants fingerprints of."""
 
-    def register(self, documents: Sequence[Document]) -> list[Document]:
-        """Record documents whose content is known; those that remain are to be prepared and added."""
+    def register(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
+        """Record documents whose content is known; those that remain are to be prepared and added.
+
+        Their text is not asked for: a list of hashes will do.
+        """
 
     def add(self, batch: PreparedBatch) -> None:
         """Take in prepared documents; commits by itself now and then."""

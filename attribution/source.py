@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 # A match that stands in this many files besides the one shown is common code (licence headers, idioms).
 COMMON_FILES = 10
@@ -46,6 +47,30 @@ class Document:
     def key(self) -> bytes:
         """What identifies the content: 16 bytes of SHA-256."""
         return content_key(self.text)
+
+    @property
+    def text_bytes(self) -> int:
+        """How long the text is."""
+        return len(self.text)
+
+
+class Identified(Protocol):
+    """A document, or what is known of one without its text."""
+
+    @property
+    def source(self) -> Source:
+        """Where it comes from."""
+
+    @property
+    def key(self) -> bytes:
+        """What identifies its content."""
+
+    @property
+    def text_bytes(self) -> int:
+        """How long its text is."""
+
+
+AnyDocument = TypeVar("AnyDocument", bound=Identified)
 
 
 def content_key(text: bytes) -> bytes:
