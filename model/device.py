@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from model.errors import ConfigError
+from model.native.library import native_variant
 from model.quantize import Scheme
 
 
@@ -23,9 +24,9 @@ class Placement:
     reason: str
 
 
-# Below this, quantising the activations costs more than int8 weights save. Measured on one thread of
-# an AVX-512 BF16 CPU, decode / prefill of 256 tokens: 7 M parameters int8 1.9 / 25 ms, bf16 1.5 / 16;
-# 36 M parameters 4.4 / 86 and 4.6 / 61.
+# Without compiled code, quantising the activations costs more than int8 weights save below this.
+# Measured on one thread of an AVX-512 BF16 CPU, decode / prefill of 256 tokens: 7 M parameters int8
+# 1.9 / 25 ms, bf16 1.5 / 16; 36 M parameters 4.4 / 86 and 4.6 / 61.
 _INT8_MIN_PARAMETERS = 50_000_000
 
 
@@ -66,6 +67,9 @@ def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
 def _scheme(device: torch.device, n_parameters: int) -> tuple[Scheme, str]:
     if device.type == "cuda":
         return Scheme.NONE, "no quantisation on a GPU"
+    variant = native_variant()
+    if variant not in (None, "plain"):
+        return Scheme.INT8, f"int8, which the compiled step multiplies natively ({variant})"
     if n_parameters < _INT8_MIN_PARAMETERS:
         return Scheme.NONE, "no quantisation, as the model is too small to gain"
     if torch.cpu._is_vnni_supported():

@@ -9,7 +9,7 @@ V vocabulary.
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,11 @@ from model.device import Placement, choose_placement
 from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.generation import Delta, EngineStats, GenerationRequest
 from model.kv_cache import KVCache, allocate, bytes_per_token
+from model.native.step import NativeStep
 from model.sampling import sample
 from model.scheduler import Scheduler, Work
 from model.sequence import Sequence as Running
+from model.threads import ThreadChoice, available_cpus
 from model.tokenizer import Tokenizer
 from model.transformer import GPTBigCode
 from model.turn import Turn
@@ -79,7 +81,7 @@ class Engine:
         self.model, self.tokenizer, self.placement = model, tokenizer, placement
         self.config = model.config
         self.options = options or EngineOptions()
-        self._threads = self.options.threads or _available_cpus()
+        self._threads = self.options.threads or available_cpus()
         per_token = bytes_per_token(self.config, placement.dtype)
         n_slots = max(self.options.kv_cache_bytes // per_token, self.config.n_positions)
         self._storage = allocate(self.config, n_slots, placement.dtype, placement.device)
@@ -89,6 +91,8 @@ class Engine:
             prefill_chunk=self.options.prefill_chunk,
             max_draft=self.options.max_draft,
         )
+        self._compiled = NativeStep.build(model)
+        self._thread_choice = ThreadChoice(self._threads)
         self._handle_of: dict[Running, Handle] = {}
         self._counters = dict.fromkeys(
             (
@@ -112,6 +116,7 @@ class Engine:
             "device": str(self.placement.device),
             "dtype": str(self.placement.dtype).removeprefix("torch."),
             "quantize": self.placement.scheme.value,
+            "step": "pytorch" if self._compiled is None else f"compiled, {self._compiled.variant}",
             "threads": str(self._threads),
             "parameters": str(self.config.n_parameters),
             "context": str(self.config.n_positions),
@@ -221,9 +226,27 @@ class Engine:
         input_ids, position_ids, slots = (
             torch.from_numpy(np.concatenate(parts)).to(device) for parts in (ids, positions, new_slots)
         )
+        if self._compiled is not None:
+            return self._compiled_forward(self._compiled, input_ids, position_ids, slots, segments)
         self._set_threads(len(input_ids))
         attend = CachedAttend(self._storage, slots, segments, self.config.n_head)
         return self.model.hidden(input_ids, position_ids, attend)
+
+    def _compiled_forward(
+        self,
+        compiled: NativeStep,
+        input_ids: Tensor,
+        positions: Tensor,
+        slots: Tensor,
+        segments: Sequence[Segment],
+    ) -> Tensor:
+        n_rows = len(input_ids)
+        threads = self._thread_choice.choose(n_rows)
+        torch.set_num_threads(threads)
+        began = time.perf_counter()
+        hidden = compiled.hidden(input_ids, positions, slots, segments, self._storage, threads=threads)
+        self._thread_choice.measured(n_rows, threads, time.perf_counter() - began)
+        return hidden
 
     def _sample(self, work: Sequence[Work], hidden: Tensor) -> list[tuple[Handle, Delta]]:
         """Choose tokens, accepting drafts as long as they are what would have been chosen.
@@ -319,7 +342,7 @@ def load_engine(
     options = options or EngineOptions()
     config = ModelConfig.from_file(folder / CONFIG_FILE)
     placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize=quantize)
-    torch.set_num_threads(options.threads or _available_cpus())
+    torch.set_num_threads(options.threads or available_cpus())
     tokenizer = Tokenizer.from_folder(folder)
     model = load_checkpoint(folder, placement)
     if tokenizer.vocab_size > model.config.vocab_size:
@@ -328,9 +351,3 @@ def load_engine(
             f"{model.config.vocab_size}; they do not belong together"
         )
     return Engine(model, tokenizer, placement, options)
-
-
-def _available_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

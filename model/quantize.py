@@ -19,6 +19,7 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
 from model.errors import ConfigError
+from model.native.linear import NativeLinear, supports
 
 SCALE_SUFFIX = ".scale"
 _INT4_GROUP_SIZES = (128, 64, 32)
@@ -43,6 +44,23 @@ def dequantize_rows(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor
     return (weight.float() * scale.float()[:, None]).to(dtype)
 
 
+def int8_linear(
+    weight: Tensor, scale: Tensor, bias: Tensor | None, dtype: torch.dtype, *, fine: bool = False
+) -> nn.Module:
+    """A layer of weights int8 [O, I] with scales [O] and bias [O]: compiled where there is such code,
+    with activations in sixteen bits if `fine`."""
+    if weight.device.type == "cpu" and supports(weight.shape[1]):
+        return NativeLinear.int8(weight, scale, bias, dtype, fine=fine)
+    return Int8Linear(weight, scale, bias, dtype)
+
+
+def int4_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> nn.Module:
+    """A layer of weights float [O, I], rounded here to 4 bits, and bias [O]. Raises `ConfigError`."""
+    if weight.device.type == "cpu" and supports(weight.shape[1]):
+        return NativeLinear.int4(weight, bias, dtype)
+    return Int4Linear(weight, bias, dtype)
+
+
 class Int8Embedding(nn.Module):
     """Token embedding held in int8 by row; its rows are looked up, its packed twin is the head."""
 
@@ -51,11 +69,16 @@ class Int8Embedding(nn.Module):
 
     def __init__(self, weight: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
+        self._dtype = dtype
         self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale.to(dtype)[:, None])  # [V, 1]
+        self.register_buffer("scale", scale.float()[:, None])  # [V, 1]
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids [N] -> embeddings [N, D]."""
+        return self.in_fp32(ids).to(self._dtype)
+
+    def in_fp32(self, ids: Tensor) -> Tensor:
+        """ids [N] -> embeddings fp32 [N, D]."""
         return self.weight[ids] * self.scale[ids]
 
 

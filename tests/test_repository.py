@@ -38,6 +38,7 @@ TOP_LEVEL = {
     "SECURITY.md",
     "LICENSE",
     "NOTICE",
+    "setup.py",
     "Makefile",
     "constraints.txt",
     "compose.yaml",

@@ -1,0 +1,5 @@
+"""The compiled linear layers and decode step of the CPU, where they were built at install.
+
+Without them the engine runs the same model through PyTorch. `library` finds the variant for this
+CPU, `linear` wraps a layer, `step` the whole model.
+"""

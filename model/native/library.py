@@ -1,0 +1,171 @@
+"""Finding and calling the compiled code of `step.cpp`: one shared library for each instruction set.
+
+Owns the C structures' Python twins. Knows nothing about models or engines.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
+from pathlib import Path
+
+import torch
+
+from model.errors import ModelError
+
+# Set to "off" to run through PyTorch, or to a variant's name to run that one.
+VARIANT_VARIABLE = "STARCODER_NATIVE"
+_ERRORS = {
+    1: "shapes that do not belong together",
+    2: "a slot outside the KV cache",
+    3: "not enough memory",
+}
+
+
+class NativeError(ModelError):
+    """The compiled code refused its arguments, or cannot be loaded."""
+
+
+class Linear(Structure):
+    """A linear layer: see `struct Linear`."""
+
+    _fields_ = (
+        ("n_out", c_int64),
+        ("n_in", c_int64),
+        ("bits", c_int64),
+        ("fine", c_int64),
+        ("weight", c_void_p),
+        ("scale", c_void_p),
+        ("sums", c_void_p),
+        ("scales", c_void_p),
+        ("minima", c_void_p),
+        ("bias", c_void_p),
+    )
+
+
+class Layer(Structure):
+    """A transformer block: see `struct Layer`."""
+
+    _fields_ = (
+        ("ln_1_weight", c_void_p),
+        ("ln_1_bias", c_void_p),
+        ("ln_2_weight", c_void_p),
+        ("ln_2_bias", c_void_p),
+        ("qkv", Linear),
+        ("proj", Linear),
+        ("fc", Linear),
+        ("out", Linear),
+    )
+
+
+class Model(Structure):
+    """All layers: see `struct Model`."""
+
+    _fields_ = (
+        ("n_layer", c_int64),
+        ("width", c_int64),
+        ("n_head", c_int64),
+        ("head_dim", c_int64),
+        ("inner", c_int64),
+        ("epsilon", c_double),
+        ("layers", POINTER(Layer)),
+        ("ln_f_weight", c_void_p),
+        ("ln_f_bias", c_void_p),
+    )
+
+
+class Step(Structure):
+    """The tokens of a step and where their contexts lie: see `struct Step`."""
+
+    _fields_ = (
+        ("n_tokens", c_int64),
+        ("n_sequences", c_int64),
+        ("n_slots", c_int64),
+        ("is_bf16", c_int64),
+        ("threads", c_int64),
+        ("embedded", c_void_p),
+        ("new_slots", c_void_p),
+        ("n_new", c_void_p),
+        ("context_bounds", c_void_p),
+        ("context_slots", c_void_p),
+        ("cache", c_void_p),
+        ("hidden", c_void_p),
+    )
+
+
+def native_library() -> ctypes.CDLL | None:
+    """The fastest variant that was built and that this CPU can run; None where there is none.
+
+    Raises `NativeError` where the environment names a variant that is not here.
+    """
+    return _load(os.environ.get(VARIANT_VARIABLE, ""))
+
+
+def native_variant() -> str | None:
+    """The name of `native_library`'s variant."""
+    native = native_library()
+    return None if native is None else str(native.starcoder_variant().decode())
+
+
+def built_variants() -> dict[str, Path]:
+    """The libraries beside this file that this CPU can run, by variant, the fastest first."""
+    folder = Path(__file__).parent
+    found = {name: folder / f"_{name}.so" for name in _runnable()}
+    return {name.replace("_", "-"): path for name, path in found.items() if path.exists()}
+
+
+@functools.cache
+def _load(wanted: str) -> ctypes.CDLL | None:
+    if wanted == "off":
+        return None
+    variants = built_variants()
+    if wanted and wanted not in variants:
+        known = ", ".join(variants) or "none was built"
+        raise NativeError(f"{VARIANT_VARIABLE}={wanted}: not among the variants for this CPU ({known})")
+    path = variants.get(wanted) or next(iter(variants.values()), None)
+    return None if path is None else _declared(ctypes.CDLL(str(path)))
+
+
+def _runnable() -> list[str]:
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        features = torch.cpu.get_capabilities()
+        has = {
+            "avx512_vnni": features.get("avx512_vnni", False) and features.get("avx512_bw", False),
+            "avx_vnni": features.get("avx_vnni", False),
+            "avx2": features.get("avx2", False) and features.get("fma3", features.get("fma", True)),
+        }
+        return [name for name, here in has.items() if here] + ["plain"]
+    if machine in ("arm64", "aarch64"):
+        return ["neon_dotprod"] * _has_dot_product() + ["plain"]
+    return ["plain"]
+
+
+def _has_dot_product() -> bool:
+    if platform.system() == "Darwin":
+        return True  # every Apple CPU that runs PyTorch
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and "asimddp" in cpuinfo.read_text(encoding="utf-8")
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    library.starcoder_variant.restype = c_char_p
+    library.starcoder_row_sums.restype = None
+    library.starcoder_row_sums.argtypes = (c_void_p, c_int64, c_int64, c_void_p, c_int64)
+    library.starcoder_linear.restype = c_int
+    library.starcoder_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
+    library.starcoder_new_scratch.restype = c_void_p
+    library.starcoder_free_scratch.restype = None
+    library.starcoder_free_scratch.argtypes = (c_void_p,)
+    library.starcoder_step.restype = c_int
+    library.starcoder_step.argtypes = (POINTER(Model), POINTER(Step), c_void_p)
+    return library
+
+
+def check(code: int) -> None:
+    """Raise `NativeError` for what a call returned, if it says so."""
+    if code:
+        raise NativeError(f"the compiled step was given {_ERRORS.get(code, f'an unknown error, {code}')}")

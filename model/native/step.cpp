@@ -1,0 +1,802 @@
+// Quantised linear layers, and a whole decode step of a multi-query GPTBigCode model, on the CPU.
+//
+// One OpenMP region runs over all layers: on a small model the dispatch of operators costs as much
+// as the arithmetic, and on a large one a step then reads each weight once at memory speed. This
+// file is compiled once for each instruction set (model/native/library.py picks one at load);
+// model.quantize and model.transformer are the reference it is tested against.
+//
+// Numbers: activations are quantised by token to int8, symmetric; int8 weights have a scale a row,
+// int4 weights a scale and a minimum for each group of 64 inputs. Integer sums are exact, so every
+// instruction set has the same ones, and a token's result does not depend on its batch.
+//
+// Letters: M tokens of a step, D hidden width, F feed-forward width, H query heads, C head width,
+// L tokens of a context, O output and K input features of a linear layer, G = K / 64 groups.
+
+#include <omp.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+constexpr int kHeads = 4, kKeys = 4; // heads of one token, and cached tokens, attended to at a time
+constexpr int kGroup = 64;       // int4 weights that share a scale; K is a multiple of it
+constexpr int kMaxTokens = 4096; // of one call; far above what the engine asks for
+constexpr int kLanes = 16;
+typedef float Lanes __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IntLanes __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t HalfLanes __attribute__((vector_size(kLanes * 2)));
+
+inline Lanes load(const float *from) {
+    Lanes lanes;
+    std::memcpy(&lanes, from, sizeof lanes);
+    return lanes;
+}
+
+inline Lanes load(const uint16_t *bf16) {
+    HalfLanes half;
+    std::memcpy(&half, bf16, sizeof half);
+    IntLanes wide = __builtin_convertvector(half, IntLanes) << 16;
+    Lanes lanes;
+    std::memcpy(&lanes, &wide, sizeof lanes);
+    return lanes;
+}
+
+inline void store(float *to, Lanes lanes) { std::memcpy(to, &lanes, sizeof lanes); }
+
+// a · b + c. Compilers may not fuse products and sums by themselves (setup.py): they would do it in
+// one copy of a loop and not in another, and a token's result would depend on its batch.
+inline Lanes fused(Lanes a, Lanes b, Lanes c) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Lanes>(_mm512_fmadd_ps(
+        reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    for (int i = 0; i < kLanes; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+
+inline Lanes all(float value) {
+    Lanes zero = {};
+    return zero + value;
+}
+
+inline void put(float *to, float value) { *to = value; }
+
+inline void put(uint16_t *to, float value) { // round to nearest even; NaN stays NaN
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    if (std::isnan(value)) *to = 0x7fc0;
+    else *to = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+inline float sum(Lanes lanes) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(reinterpret_cast<__m512>(lanes));
+#else
+    float parts[kLanes];
+    store(parts, lanes);
+    for (int half = kLanes / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) parts[i] += parts[i + half];
+    return parts[0];
+#endif
+}
+
+// exp by 2^n · p(f), |relative error| < 2e-7; below -87 it is 0 rather than a denormal.
+inline Lanes exponential(Lanes x) {
+    constexpr float magic = 12582912.f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+    Lanes low = {}, high = {};
+    low -= 87.f, high += 88.f;
+    IntLanes too_small = x < low;
+    x = x < low ? low : x > high ? high : x;
+    Lanes shifted = x * 1.44269504f + magic, n = shifted - magic;
+    Lanes f = fused(n, all(2.12194440e-4f), fused(n, all(-0.693359375f), x));
+    Lanes p = fused(f, all(1.9875691500e-4f), all(1.3981999507e-3f));
+    for (float next : {8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = fused(p, f, all(next));
+    p = fused(p, f * f, f + 1.f);
+    IntLanes bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127) << 23;
+    Lanes power;
+    std::memcpy(&power, &bits, sizeof power);
+    Lanes zero = {};
+    return too_small ? zero : p * power;
+}
+
+inline Lanes gelu(Lanes x) { // the tanh approximation: x · sigmoid(2u)
+    Lanes u = x * (0.7978845608f + 0.0356774081f * x * x);
+    return x / (1.f + exponential(-2.f * u));
+}
+
+// ---- Integer products: kStep bytes at a time. ----
+
+#if defined(__AVX512VNNI__)
+constexpr int kStep = 64, kRows = 4, kTokens = 4;
+constexpr int kOffset = 128; // the operator wants one side unsigned: x + 128, taken back by row sums
+typedef __m512i Bytes;
+typedef __m512i Sums;
+inline Sums none() { return _mm512_setzero_si512(); }
+inline Bytes weights(const int8_t *w) { return _mm512_loadu_si512(w); }
+inline Bytes inputs(const int8_t *x) { return _mm512_xor_si512(_mm512_loadu_si512(x), _mm512_set1_epi8(-128)); }
+inline Sums dot(Sums sums, Bytes x, Bytes w) { return _mm512_dpbusd_epi32(sums, x, w); }
+inline int32_t total(Sums sums) { return _mm512_reduce_add_epi32(sums); }
+#elif defined(__AVX2__)
+constexpr int kStep = 32, kRows = 4, kTokens = 2;
+typedef __m256i Bytes;
+typedef __m256i Sums;
+inline Sums none() { return _mm256_setzero_si256(); }
+inline Bytes weights(const int8_t *w) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(w)); }
+#if defined(__AVXVNNI__)
+constexpr int kOffset = 128;
+inline Bytes inputs(const int8_t *x) { return _mm256_xor_si256(weights(x), _mm256_set1_epi8(-128)); }
+inline Sums dot(Sums sums, Bytes x, Bytes w) { return _mm256_dpbusd_avx_epi32(sums, x, w); }
+#else
+constexpr int kOffset = 0;
+inline Bytes inputs(const int8_t *x) { return weights(x); }
+inline Sums dot(Sums sums, Bytes x, Bytes w) { // |x| · (w with x's sign): pairs stay within 16 bits
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#endif
+inline int32_t total(Sums sums) {
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+constexpr int kStep = 16, kRows = 4, kTokens = 4, kOffset = 0;
+typedef int8x16_t Bytes;
+typedef int32x4_t Sums;
+inline Sums none() { return vdupq_n_s32(0); }
+inline Bytes weights(const int8_t *w) { return vld1q_s8(w); }
+inline Bytes inputs(const int8_t *x) { return vld1q_s8(x); }
+inline Sums dot(Sums sums, Bytes x, Bytes w) { return vdotq_s32(sums, x, w); }
+inline int32_t total(Sums sums) { return vaddvq_s32(sums); }
+#else
+constexpr int kStep = 16, kRows = 2, kTokens = 2, kOffset = 0;
+struct Bytes { int8_t v[kStep]; };
+typedef int32_t Sums;
+inline Sums none() { return 0; }
+inline Bytes weights(const int8_t *w) { Bytes b; std::memcpy(b.v, w, kStep); return b; }
+inline Bytes inputs(const int8_t *x) { return weights(x); }
+inline Sums dot(Sums sums, Bytes x, Bytes w) {
+    for (int i = 0; i < kStep; i++) sums += static_cast<int32_t>(x.v[i]) * w.v[i];
+    return sums;
+}
+inline int32_t total(Sums sums) { return sums; }
+#endif
+
+// The products of R weight rows with T tokens, each of K bytes.
+template <int R, int T>
+inline void tile(const int8_t *w, const int8_t *x, size_t K, int32_t *out) {
+    Sums sums[T][R];
+    for (int t = 0; t < T; t++)
+        for (int r = 0; r < R; r++) sums[t][r] = none();
+    for (size_t k = 0; k < K; k += kStep) {
+        Bytes row[R];
+        for (int r = 0; r < R; r++) row[r] = weights(w + r * K + k);
+        for (int t = 0; t < T; t++) {
+            Bytes token = inputs(x + t * K + k);
+            for (int r = 0; r < R; r++) sums[t][r] = dot(sums[t][r], token, row[r]);
+        }
+    }
+    for (int t = 0; t < T; t++)
+        for (int r = 0; r < R; r++) out[t * R + r] = total(sums[t][r]);
+}
+
+inline float widened(uint16_t bf16) {
+    const uint32_t bits = static_cast<uint32_t>(bf16) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+// One row of int4 weights and T tokens: the sum over groups of scale · Σ code · x.
+// A group's 32 bytes hold inputs 0…31 in the low halves and 32…63 in the high ones.
+template <int T>
+inline void row_int4(const uint8_t *w, const uint16_t *scale, const int8_t *x, size_t K, float *out) {
+#if defined(__AVX512VNNI__)
+    __m512 sums[T];
+    for (int t = 0; t < T; t++) sums[t] = _mm512_setzero_ps();
+    for (size_t g = 0; g < K / kGroup; g++) {
+        const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(w + g * 32));
+        const __m512i both =
+            _mm512_inserti64x4(_mm512_castsi256_si512(packed), _mm256_srli_epi16(packed, 4), 1);
+        const __m512i codes = _mm512_and_si512(both, _mm512_set1_epi8(15));
+        const __m512 factor = _mm512_set1_ps(widened(scale[g]));
+        for (int t = 0; t < T; t++) {
+            const __m512i products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes,
+                                                         _mm512_loadu_si512(x + t * K + g * kGroup));
+            sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), factor, sums[t]);
+        }
+    }
+    for (int t = 0; t < T; t++) out[t] = _mm512_reduce_add_ps(sums[t]);
+#elif defined(__AVX2__)
+    __m256 sums[T];
+    for (int t = 0; t < T; t++) sums[t] = _mm256_setzero_ps();
+    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    for (size_t g = 0; g < K / kGroup; g++) {
+        const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(w + g * 32));
+        const __m256i low = _mm256_and_si256(packed, mask);
+        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask);
+        const __m256 factor = _mm256_set1_ps(widened(scale[g]));
+        for (int t = 0; t < T; t++) {
+            const __m256i *inputs = reinterpret_cast<const __m256i *>(x + t * K + g * kGroup);
+            const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(low, _mm256_loadu_si256(inputs)),
+                                                   _mm256_maddubs_epi16(high, _mm256_loadu_si256(inputs + 1)));
+            const __m256 products = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, ones));
+            sums[t] = _mm256_fmadd_ps(products, factor, sums[t]);
+        }
+    }
+    for (int t = 0; t < T; t++) {
+        float parts[8];
+        _mm256_storeu_ps(parts, sums[t]);
+        out[t] = ((parts[0] + parts[4]) + (parts[2] + parts[6])) + ((parts[1] + parts[5]) + (parts[3] + parts[7]));
+    }
+#else
+    for (int t = 0; t < T; t++) out[t] = 0;
+    for (size_t g = 0; g < K / kGroup; g++)
+        for (int t = 0; t < T; t++) {
+            const int8_t *inputs = x + t * K + g * kGroup;
+            int32_t products = 0;
+            for (int i = 0; i < 32; i++) {
+                products += (w[g * 32 + i] & 15) * inputs[i];
+                products += (w[g * 32 + i] >> 4) * inputs[32 + i];
+            }
+            out[t] += widened(scale[g]) * static_cast<float>(products);
+        }
+#endif
+}
+
+inline float dot_bf16(const uint16_t *a, const float *b, size_t n) {
+    float result = 0;
+    size_t i = 0;
+    if (n >= kLanes) {
+        Lanes sums = {};
+        for (; i + kLanes <= n; i += kLanes) sums = fused(load(a + i), load(b + i), sums);
+        result = sum(sums);
+    }
+    for (; i < n; i++) result += widened(a[i]) * b[i];
+    return result;
+}
+
+} // namespace
+
+// ---- What Python hands over (model/native/library.py has the same fields). ----
+
+struct Linear {
+    int64_t n_out, n_in;
+    int64_t bits;           // 8 or 4
+    int64_t fine;           // int8: activations in twice as many bits
+    const void *weight;     // int8 [O, K], or packed codes [O, K / 2]
+    const float *scale;     // int8: [O]
+    const int32_t *sums;    // int8: Σ of each row [O]
+    const uint16_t *scales; // int4: bf16 [O, G]
+    const uint16_t *minima; // int4: bf16 [O, G]
+    const float *bias;      // [O] or null
+};
+
+struct Layer {
+    const float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias; // [D] each
+    Linear qkv, proj, fc, out;
+};
+
+struct Model {
+    int64_t n_layer, width, n_head, head_dim, inner;
+    double epsilon;
+    const Layer *layers;
+    const float *ln_f_weight, *ln_f_bias; // [D]
+};
+
+struct Step {
+    int64_t n_tokens, n_sequences, n_slots, is_bf16, threads;
+    const float *embedded;          // [M, D]
+    const int64_t *new_slots;       // [M]
+    const int64_t *n_new;           // [sequences]: they sum to M
+    const int64_t *context_bounds;  // [sequences + 1] into context_slots
+    const int64_t *context_slots;   // a sequence's context, its new tokens last
+    void *cache;                    // [layers, slots, 2, C]
+    float *hidden;                  // [M, D], written
+};
+
+namespace {
+
+enum Error { kOk = 0, kShape = 1, kSlot = 2, kMemory = 3 };
+
+constexpr float kRest = 254.f;
+
+// Activations of M tokens in int8; where that is too coarse, in twice eight bits.
+struct Quantised {
+    std::vector<int8_t> codes;    // [M, K]
+    std::vector<int8_t> rests;    // [M, K]: what rounding left, in steps of 1 / kRest
+    std::vector<float> scale;     // [M]
+    std::vector<float> group_sum; // [M, G], times the scale
+    std::vector<float> scores;    // attention: [kHeads, L]
+
+    void reserve(size_t tokens, size_t widest, size_t context) {
+        codes.resize(std::max(codes.size(), tokens * widest));
+        rests.resize(codes.size());
+        scale.resize(std::max(scale.size(), tokens));
+        group_sum.resize(std::max(group_sum.size(), tokens * (widest / kGroup)));
+        scores.resize(std::max(scores.size(), kHeads * context));
+    }
+
+    // The low bytes of floats that 1.5 · 2^23 was added to: their whole part.
+    static void put_bytes(int8_t *to, Lanes rounded) {
+        IntLanes bits;
+        std::memcpy(&bits, &rounded, sizeof bits);
+        for (int i = 0; i < kLanes; i++) to[i] = static_cast<int8_t>(bits[i] & 0xff);
+    }
+
+    void take(const float *x, size_t token, const Linear &linear) {
+        const size_t K = linear.n_in;
+        Lanes largest = {};
+        for (size_t k = 0; k < K; k += kLanes) {
+            Lanes value = load(x + k), negative = -value;
+            Lanes size = value > negative ? value : negative;
+            largest = size > largest ? size : largest;
+        }
+        float parts[kLanes], most = 1e-8f;
+        store(parts, largest);
+        for (float part : parts) most = part > most ? part : most;
+        // A NaN input must stay one: it is compared away above, so it is looked for.
+        Lanes check = {};
+        for (size_t k = 0; k < K; k += kLanes) check += load(x + k) * 0.f;
+        float bad = sum(check);
+        float step = most / 127.f + bad;
+        scale[token] = step;
+        int8_t *to = codes.data() + token * K, *rest = rests.data() + token * K;
+        float *sums = group_sum.data() + token * (K / kGroup);
+        const float inverse = 127.f / most;
+        constexpr float magic = 12582912.f;
+        for (size_t g = 0; g < K / kGroup; g++) {
+            int32_t group = 0;
+            for (size_t k = g * kGroup; k < (g + 1) * kGroup; k += kLanes) {
+                const Lanes wanted = load(x + k) * inverse, rounded = wanted + magic;
+                put_bytes(to + k, rounded);
+                if (linear.fine) put_bytes(rest + k, (wanted - (rounded - magic)) * kRest + magic);
+                if (linear.bits == 4)
+                    for (int i = 0; i < kLanes; i++) group += to[k + i];
+            }
+            sums[g] = static_cast<float>(group);
+        }
+    }
+};
+
+// The products of R rows from n on with T tokens from m on, in units of both scales.
+template <int R, int T>
+inline void products(const Linear &linear, const int8_t *w, const Quantised &x, size_t n, size_t m, float *out) {
+    const size_t K = linear.n_in;
+    int32_t whole[T * R], rest[T * R];
+    tile<R, T>(w + n * K, x.codes.data() + m * K, K, whole);
+    if (linear.fine) tile<R, T>(w + n * K, x.rests.data() + m * K, K, rest);
+    for (int t = 0; t < T; t++)
+        for (int r = 0; r < R; r++) {
+            const int i = t * R + r, offset = kOffset * linear.sums[n + r];
+            out[i] = static_cast<float>(whole[i] - offset);
+            if (linear.fine) out[i] += static_cast<float>(rest[i] - offset) * (1.f / kRest);
+        }
+}
+
+// Call give(token, output, value) for the outputs [first, last) of every token.
+template <typename Give>
+inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, Give give) {
+    const size_t K = linear.n_in, G = K / kGroup;
+    if (linear.bits == 4) {
+        const uint8_t *w = static_cast<const uint8_t *>(linear.weight);
+        for (size_t n = first; n < last; n++) {
+            float products[4];
+            auto finish = [&](size_t m, float value) {
+                value += dot_bf16(linear.minima + n * G, x.group_sum.data() + m * G, G);
+                give(m, n, value * x.scale[m] + (linear.bias ? linear.bias[n] : 0.f));
+            };
+            size_t m = 0;
+            for (; m + 4 <= M; m += 4) {
+                row_int4<4>(w + n * (K / 2), linear.scales + n * G, x.codes.data() + m * K, K, products);
+                for (int t = 0; t < 4; t++) finish(m + t, products[t]);
+            }
+            for (; m < M; m++) {
+                row_int4<1>(w + n * (K / 2), linear.scales + n * G, x.codes.data() + m * K, K, products);
+                finish(m, products[0]);
+            }
+        }
+        return;
+    }
+    const int8_t *w = static_cast<const int8_t *>(linear.weight);
+    auto finish = [&](size_t n, size_t m, float product) {
+        give(m, n, product * (linear.scale[n] * x.scale[m]) + (linear.bias ? linear.bias[n] : 0.f));
+    };
+    // So many tokens that their codes stay in the second-level cache while all rows pass by.
+    const size_t block = std::max<size_t>(kTokens, 393216 / K / kTokens * kTokens);
+    float out[kTokens * kRows];
+    for (size_t begin = 0; begin < M; begin += block) {
+        const size_t end = std::min(M, begin + block);
+        size_t n = first;
+        for (; n + kRows <= last; n += kRows) {
+            size_t m = begin;
+            for (; m + kTokens <= end; m += kTokens) {
+                products<kRows, kTokens>(linear, w, x, n, m, out);
+                for (int t = 0; t < kTokens; t++)
+                    for (int r = 0; r < kRows; r++) finish(n + r, m + t, out[t * kRows + r]);
+            }
+            for (; m < end; m++) {
+                products<kRows, 1>(linear, w, x, n, m, out);
+                for (int r = 0; r < kRows; r++) finish(n + r, m, out[r]);
+            }
+        }
+        for (; n < last; n++)
+            for (size_t m = begin; m < end; m++) {
+                products<1, 1>(linear, w, x, n, m, out);
+                finish(n, m, out[0]);
+            }
+    }
+}
+
+void layer_norm(const float *x, size_t D, const float *weight, const float *bias, float epsilon, float *out) {
+    Lanes sums = {}, squares = {};
+    for (size_t d = 0; d < D; d += kLanes) sums += load(x + d);
+    const float mean = sum(sums) / static_cast<float>(D);
+    for (size_t d = 0; d < D; d += kLanes) {
+        Lanes off = load(x + d) - mean;
+        squares += off * off;
+    }
+    const float scale = 1.f / std::sqrt(sum(squares) / static_cast<float>(D) + epsilon);
+    for (size_t d = 0; d < D; d += kLanes)
+        store(out + d, (load(x + d) - mean) * scale * load(weight + d) + load(bias + d));
+}
+
+// Lane i of the result is the sum of vectors[i]: sixteen sums for the shuffles of two.
+inline Lanes sums_of(const Lanes *vectors) {
+    Lanes four[4], pair[2];
+    const IntLanes even1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
+    const IntLanes odd1 = {1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31};
+    const IntLanes even2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
+    const IntLanes odd2 = {2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31};
+    const IntLanes even4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27};
+    const IntLanes odd4 = {4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31};
+    const IntLanes even8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
+    const IntLanes odd8 = {8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
+    auto folded = [](Lanes a, Lanes b, IntLanes even, IntLanes odd) {
+        return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
+    };
+    for (int i = 0; i < 4; i++) {
+        const Lanes *v = vectors + 4 * i;
+        four[i] = folded(folded(v[0], v[1], even1, odd1), folded(v[2], v[3], even1, odd1), even2, odd2);
+    }
+    for (int i = 0; i < 2; i++) pair[i] = folded(four[2 * i], four[2 * i + 1], even4, odd4);
+    return folded(pair[0], pair[1], even8, odd8);
+}
+
+// Scores of `kHeads` heads q [heads, C] against `visible` cached tokens: [heads, visible].
+template <typename Cached>
+void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slots, size_t visible, float *scores) {
+    const float scale = 1.f / std::sqrt(static_cast<float>(C));
+    for (size_t l = 0; l < visible; l += kKeys) {
+        const size_t keys = std::min<size_t>(kKeys, visible - l);
+        const Cached *key[kKeys];
+        for (size_t k = 0; k < kKeys; k++) key[k] = cache + slots[l + std::min(k, keys - 1)] * 2 * C;
+        Lanes sums[kHeads * kKeys] = {};
+        for (size_t c = 0; c < C; c += kLanes) {
+            Lanes head[kHeads];
+            for (int h = 0; h < kHeads; h++) head[h] = load(q + h * C + c);
+            for (int k = 0; k < kKeys; k++) {
+                Lanes part = load(key[k] + c);
+                for (int h = 0; h < kHeads; h++) {
+                    Lanes &score = sums[h * kKeys + k];
+                    score = fused(part, head[h], score);
+                }
+            }
+        }
+        float found[kLanes];
+        store(found, sums_of(sums) * scale);
+        for (int h = 0; h < kHeads; h++)
+            for (size_t k = 0; k < keys; k++) scores[h * visible + l + k] = found[h * kKeys + k];
+    }
+}
+
+// In place: exp(score - max); returns 1 / their sum.
+float soften(float *scores, size_t n) {
+    float most = -INFINITY;
+    size_t l = 0;
+    if (n >= kLanes) {
+        Lanes largest = load(scores);
+        for (; l + kLanes <= n; l += kLanes) {
+            Lanes part = load(scores + l);
+            largest = part > largest ? part : largest;
+        }
+        float parts[kLanes];
+        store(parts, largest);
+        for (float part : parts) most = part > most ? part : most;
+    }
+    for (; l < n; l++) most = scores[l] > most ? scores[l] : most;
+    Lanes sums = {};
+    for (l = 0; l + kLanes <= n; l += kLanes) {
+        Lanes weight = exponential(load(scores + l) - most);
+        store(scores + l, weight);
+        sums += weight;
+    }
+    float rest = 0;
+    if (l < n) {
+        float padded[kLanes];
+        for (size_t i = 0; i < kLanes; i++) padded[i] = l + i < n ? scores[l + i] : -INFINITY;
+        store(padded, exponential(load(padded) - most));
+        for (size_t i = 0; l + i < n; i++) rest += scores[l + i] = padded[i];
+    }
+    return 1.f / (sum(sums) + rest);
+}
+
+// `Parts` vectors of the mixed values, from input c on, of `kHeads` heads.
+template <int Parts, typename Cached>
+inline void mix(const Cached *values, const int64_t *slots, size_t C, size_t visible, const float *scores,
+                const float *inverse, size_t heads, size_t c, float *out) {
+    Lanes sums[kHeads][Parts] = {};
+    for (size_t l = 0; l < visible; l++) {
+        const Cached *value = values + slots[l] * 2 * C + c;
+        for (int i = 0; i < Parts; i++) {
+            Lanes part = load(value + i * kLanes);
+            for (int h = 0; h < kHeads; h++)
+                sums[h][i] = fused(part, all(scores[h * visible + l]), sums[h][i]);
+        }
+    }
+    for (size_t h = 0; h < heads; h++)
+        for (int i = 0; i < Parts; i++) store(out + h * C + c + i * kLanes, sums[h][i] * inverse[h]);
+}
+
+// Up to `kHeads` heads of one token over `visible` cached tokens. q and out [heads, C]; of q there is
+// always room for `kHeads` heads.
+template <typename Cached>
+void attend(const float *q, size_t heads, size_t C, const Cached *cache, const int64_t *slots, size_t visible,
+            float *scores, float *out) {
+    scores_of(q, C, cache, slots, visible, scores);
+    float inverse[kHeads];
+    for (int h = 0; h < kHeads; h++) inverse[h] = soften(scores + h * visible, visible);
+    size_t c = 0;
+    for (; c + 4 * kLanes <= C; c += 4 * kLanes)
+        mix<4>(cache + C, slots, C, visible, scores, inverse, heads, c, out);
+    for (; c < C; c += kLanes) mix<1>(cache + C, slots, C, visible, scores, inverse, heads, c, out);
+}
+
+// All threads wait for each other. They spin for some microseconds, as the work between two meetings
+// is short, then let others have the core: an editor's machine is busy.
+class Meeting {
+  public:
+    explicit Meeting(int threads) : threads_(threads) {}
+
+    void wait() {
+        if (threads_ == 1) return;
+        const int round = round_.load(std::memory_order_relaxed);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
+            arrived_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++)
+            if (spins > 2000) sched_yield();
+    }
+
+  private:
+    const int threads_;
+    std::atomic<int> arrived_{0}, round_{0};
+};
+
+struct Part {
+    size_t first, last;
+};
+
+// Thread `id`'s share of n things, in whole multiples of `unit`.
+Part share(size_t n, size_t unit, int id, int threads) {
+    const size_t units = (n + unit - 1) / unit;
+    return {std::min(n, units * id / threads * unit), std::min(n, units * (id + 1) / threads * unit)};
+}
+
+struct Scratch {
+    std::vector<float> x, query, mixed, inner; // [M, D], [M, D], [M, D], [M, F]
+    std::vector<std::vector<float>> normed;    // per thread [M, D]
+    std::vector<Quantised> quantised;          // per thread
+};
+
+template <typename Cached>
+void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
+    const size_t M = step.n_tokens, D = model.width, H = model.n_head, C = model.head_dim, F = model.inner;
+    const float epsilon = static_cast<float>(model.epsilon);
+    float *x = scratch.x.data(), *query = scratch.query.data();
+    float *mixed = scratch.mixed.data(), *inner = scratch.inner.data();
+    std::memcpy(x, step.embedded, M * D * sizeof(float));
+    Meeting meeting(threads);
+    const size_t quads = (H + kHeads - 1) / kHeads;
+#pragma omp parallel num_threads(threads)
+    {
+        const int id = omp_get_thread_num();
+        Quantised &codes = scratch.quantised[id];
+        float *normed = scratch.normed[id].data();
+        auto quantise = [&](const float *rows, const Linear &linear) {
+            for (size_t m = 0; m < M; m++)
+                codes.take(rows + m * linear.n_in, m, linear);
+        };
+        auto norm = [&](const float *weight, const float *bias, const Linear &linear) {
+            for (size_t m = 0; m < M; m++) layer_norm(x + m * D, D, weight, bias, epsilon, normed + m * D);
+            quantise(normed, linear);
+        };
+        for (int64_t l = 0; l < model.n_layer; l++) {
+            const Layer &layer = model.layers[l];
+            Cached *cache = static_cast<Cached *>(step.cache) + l * step.n_slots * 2 * C;
+            norm(layer.ln_1_weight, layer.ln_1_bias, layer.qkv);
+            Part part = share(layer.qkv.n_out, 16, id, threads);
+            multiply(layer.qkv, codes, M, part.first, part.last, [&](size_t m, size_t n, float value) {
+                if (n < D) query[m * D + n] = value;
+                else put(cache + step.new_slots[m] * 2 * C + (n - D), value);
+            });
+            meeting.wait();
+            const size_t tasks = M * quads;
+            part = share(tasks, 1, id, threads);
+            size_t row = 0;
+            for (int64_t s = 0; s < step.n_sequences; s++) {
+                const int64_t *slots = step.context_slots + step.context_bounds[s];
+                const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
+                for (int64_t i = 0; i < step.n_new[s]; i++, row++)
+                    for (size_t quad = 0; quad < quads; quad++) {
+                        const size_t task = row * quads + quad;
+                        if (task < part.first || task >= part.last) continue;
+                        const size_t head = quad * kHeads, at = row * D + head * C;
+                        attend(query + at, std::min<size_t>(kHeads, H - head), C, cache, slots,
+                               length - step.n_new[s] + i + 1, codes.scores.data(), mixed + at);
+                    }
+            }
+            meeting.wait();
+            quantise(mixed, layer.proj);
+            part = share(D, 16, id, threads);
+            multiply(layer.proj, codes, M, part.first, part.last,
+                     [&](size_t m, size_t n, float value) { x[m * D + n] += value; });
+            meeting.wait();
+            norm(layer.ln_2_weight, layer.ln_2_bias, layer.fc);
+            part = share(F, 16, id, threads);
+            multiply(layer.fc, codes, M, part.first, part.last,
+                     [&](size_t m, size_t n, float value) { inner[m * F + n] = value; });
+            for (size_t m = 0; m < M; m++)
+                for (size_t n = part.first; n < part.last; n += kLanes)
+                    store(inner + m * F + n, gelu(load(inner + m * F + n)));
+            meeting.wait();
+            quantise(inner, layer.out);
+            part = share(D, 16, id, threads);
+            multiply(layer.out, codes, M, part.first, part.last,
+                     [&](size_t m, size_t n, float value) { x[m * D + n] += value; });
+            meeting.wait();
+        }
+        const Part part = share(M, 1, id, threads);
+        for (size_t m = part.first; m < part.last; m++)
+            layer_norm(x + m * D, D, model.ln_f_weight, model.ln_f_bias, epsilon, step.hidden + m * D);
+    }
+}
+
+bool fits(const Linear &linear, int64_t n_out, int64_t n_in) {
+    const bool stored = linear.bits == 8   ? linear.scale && linear.sums
+                        : linear.bits == 4 ? linear.scales && linear.minima
+                                           : false;
+    return stored && linear.weight && linear.n_out == n_out && linear.n_in == n_in && n_in % kGroup == 0;
+}
+
+Error check(const Model &model, const Step &step) {
+    const int64_t D = model.width, C = model.head_dim, F = model.inner, M = step.n_tokens;
+    if (D <= 0 || C <= 0 || F <= 0 || D % kGroup || F % kGroup || C % kLanes || model.n_head * C != D)
+        return kShape;
+    for (int64_t l = 0; l < model.n_layer; l++) {
+        const Layer &layer = model.layers[l];
+        if (!fits(layer.qkv, D + 2 * C, D) || !fits(layer.proj, D, D) || !fits(layer.fc, F, D) ||
+            !fits(layer.out, D, F))
+            return kShape;
+    }
+    if (M < 1 || M > kMaxTokens || step.n_sequences < 1 || step.threads < 1 || step.n_slots < 1) return kShape;
+    int64_t tokens = 0;
+    for (int64_t s = 0; s < step.n_sequences; s++) {
+        const int64_t length = step.context_bounds[s + 1] - step.context_bounds[s];
+        if (step.n_new[s] < 1 || length < step.n_new[s]) return kShape;
+        tokens += step.n_new[s];
+    }
+    if (tokens != M) return kShape;
+    for (int64_t m = 0; m < M; m++)
+        if (step.new_slots[m] < 0 || step.new_slots[m] >= step.n_slots) return kSlot;
+    for (int64_t i = 0; i < step.context_bounds[step.n_sequences]; i++)
+        if (step.context_slots[i] < 0 || step.context_slots[i] >= step.n_slots) return kSlot;
+    return kOk;
+}
+
+} // namespace
+
+extern "C" {
+
+const char *starcoder_variant() {
+#if defined(__AVX512VNNI__)
+    return "avx512-vnni";
+#elif defined(__AVXVNNI__)
+    return "avx-vnni";
+#elif defined(__AVX2__)
+    return "avx2";
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return "neon-dotprod";
+#else
+    return "plain";
+#endif
+}
+
+// Row sums [O] of int8 weights [O, K].
+void starcoder_row_sums(const int8_t *weight, int64_t n_out, int64_t n_in, int32_t *sums, int64_t threads) {
+#pragma omp parallel for num_threads(static_cast<int>(threads))
+    for (int64_t n = 0; n < n_out; n++) {
+        int32_t row = 0;
+        for (int64_t k = 0; k < n_in; k++) row += weight[n * n_in + k];
+        sums[n] = row;
+    }
+}
+
+// x [M, K] -> y [M, O].
+int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads) {
+    if (n_tokens < 1 || threads < 1 || !fits(*linear, linear->n_out, linear->n_in)) return kShape;
+    const size_t M = n_tokens, K = linear->n_in, O = linear->n_out;
+    try {
+        Quantised codes;
+        codes.reserve(M, K, 0);
+#pragma omp parallel num_threads(static_cast<int>(threads))
+        {
+#pragma omp for
+            for (size_t m = 0; m < M; m++) codes.take(x + m * K, m, *linear);
+            const Part part = share(O, 16, omp_get_thread_num(), omp_get_num_threads());
+            multiply(*linear, codes, M, part.first, part.last,
+                     [&](size_t m, size_t n, float value) { y[m * O + n] = value; });
+        }
+    } catch (const std::bad_alloc &) {
+        return kMemory;
+    }
+    return kOk;
+}
+
+void *starcoder_new_scratch() { return new (std::nothrow) Scratch; }
+
+void starcoder_free_scratch(void *scratch) { delete static_cast<Scratch *>(scratch); }
+
+// The hidden states of a step's tokens, whose keys and values it writes to the cache.
+int starcoder_step(const Model *model, const Step *step, void *scratch_pointer) {
+    const Error error = check(*model, *step);
+    if (error != kOk) return error;
+    Scratch &scratch = *static_cast<Scratch *>(scratch_pointer);
+    const int threads = static_cast<int>(step->threads);
+    const size_t M = step->n_tokens, D = model->width, F = model->inner;
+    size_t context = 0;
+    for (int64_t s = 0; s < step->n_sequences; s++)
+        context = std::max<size_t>(context, step->context_bounds[s + 1] - step->context_bounds[s]);
+    try {
+        for (auto *buffer : {&scratch.x, &scratch.mixed}) buffer->resize(std::max(buffer->size(), M * D));
+        // Attention reads whole groups of heads, the last of which may be half empty.
+        const size_t spare = kHeads * model->head_dim;
+        scratch.query.resize(std::max(scratch.query.size(), M * D + spare));
+        scratch.inner.resize(std::max(scratch.inner.size(), M * F));
+        scratch.quantised.resize(std::max<size_t>(scratch.quantised.size(), threads));
+        scratch.normed.resize(std::max<size_t>(scratch.normed.size(), threads));
+        for (int id = 0; id < threads; id++) {
+            scratch.quantised[id].reserve(M, std::max(D, F), context);
+            scratch.normed[id].resize(std::max(scratch.normed[id].size(), M * D));
+        }
+    } catch (const std::bad_alloc &) {
+        return kMemory;
+    }
+    if (step->is_bf16) run<uint16_t>(*model, *step, scratch, threads);
+    else run<float>(*model, *step, scratch, threads);
+    return kOk;
+}
+
+} // extern "C"

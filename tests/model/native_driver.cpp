@@ -1,0 +1,86 @@
+// Steps of random shapes through the compiled code, to run under the address sanitizer: every buffer
+// is exactly as long as it may be read. Checks that results are finite and that bad slots are refused.
+
+#include "../../model/native/step.cpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <tuple>
+
+static std::mt19937 random_bits(7);
+
+static int below(int n) { return static_cast<int>(random_bits() % n); }
+
+struct OwnLinear {
+    std::vector<int8_t> weight;
+    std::vector<float> scale, bias;
+    std::vector<int32_t> sums;
+    std::vector<uint16_t> scales, minima;
+    Linear view{};
+
+    OwnLinear(int n_out, int n_in, int bits, bool fine) {
+        weight.resize(static_cast<size_t>(n_out) * n_in / (bits == 4 ? 2 : 1));
+        for (auto &value : weight) value = static_cast<int8_t>(below(255) - 127);
+        scale.assign(n_out, 1e-3f), bias.assign(n_out, 0.1f), sums.resize(n_out);
+        scales.assign(static_cast<size_t>(n_out) * n_in / kGroup, 0x3a83); // about 0.001
+        minima.assign(scales.size(), 0xbc00);                             // about -0.008
+        if (bits == 8) starcoder_row_sums(weight.data(), n_out, n_in, sums.data(), 2);
+        view = {n_out,         n_in,          bits,          fine,       weight.data(), scale.data(), sums.data(),
+                scales.data(), minima.data(), bias.data()};
+    }
+};
+
+static void run_shape(int width, int heads, int inner, int bits, bool is_bf16, void *scratch) {
+    const int head_dim = width / heads, n_slots = 50, layers = 2;
+    std::vector<float> ones(width, 1.f), zeros(width, 0.f);
+    std::vector<OwnLinear> linears;
+    linears.reserve(layers * 4);
+    std::vector<Layer> table;
+    for (int l = 0; l < layers; l++) {
+        linears.emplace_back(width + 2 * head_dim, width, 8, true);
+        linears.emplace_back(width, width, 8, true);
+        linears.emplace_back(inner, width, bits, false);
+        linears.emplace_back(width, inner, bits, false);
+        const OwnLinear *own = &linears[l * 4];
+        table.push_back({ones.data(), zeros.data(), ones.data(), zeros.data(), own[0].view, own[1].view, own[2].view,
+                         own[3].view});
+    }
+    Model model{layers, width, heads, head_dim, inner, 1e-5, table.data(), ones.data(), zeros.data()};
+    const size_t cached = static_cast<size_t>(layers) * n_slots * 2 * head_dim;
+    std::vector<uint16_t> halves(is_bf16 ? cached : 0);
+    std::vector<float> floats(is_bf16 ? 0 : cached);
+    for (int round = 0; round < 6; round++) {
+        std::vector<int64_t> n_new, bounds{0}, context, new_slots;
+        for (int s = 0; s < 1 + below(3); s++) {
+            const int length = 1 + below(n_slots), fresh = 1 + below(std::min(length, 9));
+            for (int i = 0; i < length; i++) context.push_back(below(n_slots));
+            for (int i = length - fresh; i < length; i++) new_slots.push_back(context[bounds.back() + i]);
+            bounds.push_back(static_cast<int64_t>(context.size())), n_new.push_back(fresh);
+        }
+        const size_t tokens = new_slots.size();
+        std::vector<float> embedded(tokens * width), hidden(tokens * width);
+        for (auto &value : embedded) value = static_cast<float>(below(2001) - 1000) / 500.f;
+        Step step{static_cast<int64_t>(tokens), static_cast<int64_t>(n_new.size()), n_slots, is_bf16, 1 + below(3),
+                  embedded.data(), new_slots.data(), n_new.data(), bounds.data(), context.data(),
+                  is_bf16 ? static_cast<void *>(halves.data()) : floats.data(), hidden.data()};
+        if (starcoder_step(&model, &step, scratch) != kOk) std::abort();
+        for (float value : hidden)
+            if (!std::isfinite(value)) std::abort();
+        new_slots[below(static_cast<int>(tokens))] = n_slots;
+        if (starcoder_step(&model, &step, scratch) != kSlot) std::abort();
+    }
+}
+
+int main() {
+    void *scratch = starcoder_new_scratch();
+    int steps = 0;
+    for (int bits : {8, 4})
+        for (bool is_bf16 : {false, true})
+            for (auto [width, heads, inner] : {std::tuple{64, 4, 256}, {128, 2, 192}, {192, 3, 64}, {320, 5, 128}}) {
+                run_shape(width, heads, inner, bits, is_bf16, scratch);
+                steps += 6;
+            }
+    starcoder_free_scratch(scratch);
+    std::printf("%d steps\n", steps);
+}
