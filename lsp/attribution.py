@@ -85,7 +85,7 @@ class Attribution:
             store=self._store,
             worker=self._worker,
             book=book,
-            is_strict=lambda: self._settings.attribution.on_match == "block",
+            is_strict=lambda: self.is_strict,
             has_label=lambda: self._settings.attribution.on_match == "label",
             tell=tell,
             log=log,
@@ -184,6 +184,25 @@ class Attribution:
     def known(self, match_id: str) -> Known | None:
         """A match that was named lately."""
         return self._known.get(match_id)
+
+    async def look_up(self, text: str) -> Answer | None:
+        """What is known of a text that stands in no document; None if that takes too long."""
+        self._is_prepared = True
+        started_s = time.perf_counter()
+        search = partial(self._store.search, text.encode("utf-8", "surrogatepass"), by_hand=False)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                answer = await self._worker.submit(search)
+        except TimeoutError:
+            return None
+        if answer.kind != "none":
+            self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=False)
+        return answer
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether copies, and what could not be checked, are to be withheld."""
+        return self._settings.attribution.on_match == "block"
 
     async def _ask(self, data: bytes) -> tuple[Answer, list[Path | None]]:
         self._is_prepared = True

@@ -30,7 +30,7 @@ SOURCE = "starcoder.attributionSource"
 OPEN_SOURCE = "starcoder.openAttributionSource"
 SHOW_LICENSE = "starcoder.showAttributionLicense"
 CHECK_KIND = "source.starcoder.attribution"
-OPTIONS = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix, CHECK_KIND])
+KINDS = (types.CodeActionKind.QuickFix, CHECK_KIND)
 GONE = "this match is not known any more: check again"
 
 
@@ -60,11 +60,11 @@ class AttributionActions:
         """What can be done at a place."""
         uri, place = params.text_document.uri, params.range
         found: list[types.CodeAction] = []
-        if _is_wanted(types.CodeActionKind.QuickFix, params.context):
+        if is_wanted(types.CodeActionKind.QuickFix, params.context):
             for mark in self._attribution.marks.at(uri, place):
                 found += self._about(uri, mark)
         # Our own extension has a command and keys for it; others find it here.
-        if not self._facts.wants_deltas and _is_wanted(CHECK_KIND, params.context):
+        if not self._facts.wants_deltas and is_wanted(CHECK_KIND, params.context):
             argument = {"uri": uri, "range": place}
             found.append(_running("Where does this code come from?", CHECK, argument, kind=CHECK_KIND))
         return found
@@ -173,9 +173,11 @@ def comment_edit(document: Document, line: int, match: Match) -> types.TextEdit 
     return types.TextEdit(range=types.Range(position, position), new_text=text)
 
 
-def _is_wanted(kind: str, context: types.CodeActionContext) -> bool:
+def is_wanted(kind: str, context: types.CodeActionContext) -> bool:
     """Whether the client asks for actions of a kind; kinds are told apart at their dots."""
-    return context.only is None or any(f"{kind}.".startswith(f"{wanted}.") for wanted in context.only)
+    # Known kinds are members of an enumeration, which format themselves by their Python names.
+    names = [str(getattr(each, "value", each)) + "." for each in (kind, *(context.only or ()))]
+    return context.only is None or names[0].startswith(tuple(names[1:]))
 
 
 def _running(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lsprotocol import types
@@ -24,6 +24,10 @@ class ClientFacts:
     pulls_configuration: bool = False
     registers_configuration: bool = False
     shows_documents: bool = False
+    edits: types.WorkspaceEditClientCapabilities = field(
+        default_factory=types.WorkspaceEditClientCapabilities
+    )
+    """Which kinds of edits it takes."""
 
     @classmethod
     def of(cls, params: types.InitializeParams) -> ClientFacts:
@@ -41,6 +45,7 @@ class ClientFacts:
             pulls_configuration=bool(workspace and workspace.configuration),
             registers_configuration=bool(changes and changes.dynamic_registration),
             shows_documents=bool(showing and showing.support),
+            edits=(workspace and workspace.workspace_edit) or types.WorkspaceEditClientCapabilities(),
         )
 
 

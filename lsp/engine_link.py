@@ -17,6 +17,9 @@ from model.errors import EngineUnavailableError, ModelError
 
 if TYPE_CHECKING:
     from model.client import CompletionClient, CompletionDelta, CompletionQuery, EngineHealth
+    from model.client_chat import ChatQuery
+
+    _Ask = Callable[[CompletionClient], AsyncGenerator[CompletionDelta, None]]
 
 FIRST_BACK_OFF_S = 0.25
 MAX_BACK_OFF_S = 30.0
@@ -81,16 +84,23 @@ class EngineLink:
         except TimeoutError as error:
             raise EngineUnavailableError("the engine is still starting") from error
 
-    async def stream(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
+    def stream(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """The engine's deltas; closing the generator cancels the request in the engine.
 
         An engine that is gone before its first delta (it ends itself when idle) is replaced and asked
         once more. Raises `ModelError`; after `EngineUnavailableError` a new engine is on its way.
         """
+        return self._twice(lambda client: client.complete(query))
+
+    def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+        """The deltas of the assistant's answer, as `stream` gives those of a completion."""
+        return self._twice(lambda client: client.chat(query))
+
+    async def _twice(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
         was_connected = self._client is not None
         started = False
         try:
-            async with aclosing(self._deltas(query)) as deltas:
+            async with aclosing(self._deltas(ask)) as deltas:
                 async for delta in deltas:
                     started = True
                     yield delta
@@ -98,7 +108,7 @@ class EngineLink:
         except EngineUnavailableError:
             if started or not was_connected:
                 raise
-        async with aclosing(self._deltas(query)) as deltas:
+        async with aclosing(self._deltas(ask)) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -107,10 +117,10 @@ class EngineLink:
         await self._disconnect()
         await self._engine.aclose()
 
-    async def _deltas(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
+    async def _deltas(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
         client = await self.client()
         try:
-            async with aclosing(client.complete(query)) as deltas:
+            async with aclosing(ask(client)) as deltas:
                 async for delta in deltas:
                     yield delta
         except EngineUnavailableError as error:

@@ -80,9 +80,9 @@ class QueryMaker:
         return CompletionQuery(
             prefix=_clean(self._prefix(place, window.prefix, window.start_line)),
             suffix=_clean(window.suffix),
-            path=self._shown_path(document.path),
+            path=self.shown_path(document.path),
             context=tuple(
-                ContextText(path=self._shown_path(each.path), text=_clean(each.text)) for each in excerpts
+                ContextText(path=self.shown_path(each.path), text=_clean(each.text)) for each in excerpts
             ),
             max_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -96,7 +96,7 @@ class QueryMaker:
         text = (text[:-n_replaced] if n_replaced else text) + place.lead
         return text if start_line else place.above + text
 
-    def _shown_path(self, path: str) -> str:
+    def shown_path(self, path: str) -> str:
         """The path as the model sees it: relative to the workspace, with forward slashes."""
         for root in self._roots():
             if Path(path).is_relative_to(root):

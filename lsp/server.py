@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import FeatureRequestError, JsonRpcServerNotInitialized
 from pygls.lsp.server import LanguageServer
 
+from lsp import assist, assist_actions
 from lsp import attribution_actions as attribution
 from lsp import protocol as wire
 from lsp.client_facts import ClientFacts
 from lsp.documents import Document, Documents, Edit
 from lsp.inline import ACCEPTED, TriggerNumbering, answer_inline_completion
 from lsp.other_clients import LlmLs, copilot_accepted_length, copilot_item_id
+from lsp.progress import working
 from lsp.quiet import quieten_libraries, quieten_loop
 from lsp.status import Status
 from lsp.window import Window
@@ -34,6 +37,8 @@ NOTEBOOKS = types.NotebookDocumentSyncOptions(
         types.NotebookDocumentFilterWithNotebook(notebook="*"),
     ]
 )
+
+CODE_ACTIONS = types.CodeActionOptions(code_action_kinds=[*attribution.KINDS, assist_actions.KIND])
 
 
 class StarcoderServer(LanguageServer):
@@ -144,6 +149,16 @@ class StarcoderServer(LanguageServer):
         params = types.ShowDocumentParams(uri=uri, external=external, take_focus=True, selection=place)
         return (await self.window_show_document_async(params)).success
 
+    def working(self, title: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        """See `lsp.window.Editor`."""
+        return working(self, title)
+
+    async def apply(self, edit: types.WorkspaceEdit, label: str) -> str | None:
+        """See `lsp.window.Editor`."""
+        params = types.ApplyWorkspaceEditParams(edit=edit, label=label)
+        result = await self.workspace_apply_edit_async(params)
+        return None if result.applied else result.failure_reason or "the editor did not take it"
+
     def log(self, kind: types.MessageType, message: str) -> None:
         """Write into the editor's log of this server."""
         self.window_log_message(types.LogMessageParams(type=kind, message=message))
@@ -166,6 +181,7 @@ def create_server() -> StarcoderServer:
     _register_completion(server)
     _register_commands(server)
     _register_attribution(server)
+    _register_assistant(server)
     return server
 
 
@@ -271,9 +287,9 @@ def _register_commands(server: StarcoderServer) -> None:
 
 
 def _register_attribution(server: StarcoderServer) -> None:
-    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, attribution.OPTIONS)
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, CODE_ACTIONS)
     def code_action(ls: StarcoderServer, params: types.CodeActionParams) -> list[types.CodeAction]:
-        return ls.window.attribution_actions.actions(params)
+        return [*ls.window.attribution_actions.actions(params), *ls.window.assist_actions.actions(params)]
 
     @server.command(attribution.CHECK)
     async def check_attribution(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
@@ -292,3 +308,22 @@ def _register_attribution(server: StarcoderServer) -> None:
     @server.command(attribution.SHOW_LICENSE)
     def show_attribution_license(ls: StarcoderServer, *arguments: Any) -> None:
         ls.window.attribution_actions.show_license(attribution.match_id_of(arguments))
+
+
+def _register_assistant(server: StarcoderServer) -> None:
+    @server.feature(assist.ASSIST)
+    async def answer(ls: StarcoderServer, params: dict[str, Any] | None) -> dict[str, Any]:
+        asked = params or {}
+
+        def tell(text: str) -> None:
+            ls.protocol.notify(assist.ASSIST_DELTA, {"token": asked.get("token"), "text": text})
+
+        return await assist.answer_assist(ls.window, asked, tell)
+
+    @server.command(assist_actions.RUN)
+    async def run_assist(ls: StarcoderServer, *arguments: Any) -> dict[str, Any] | None:
+        return await ls.window.assist_actions.run(attribution.object_of(arguments))
+
+    @server.command(assist.FORGET)
+    def forget_conversations(ls: StarcoderServer, *arguments: Any) -> None:
+        ls.window.assistant.conversations.forget(*(str(each) for each in arguments[:1] if each is not None))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,9 @@ from lsprotocol import types
 from pygls.uris import to_fs_path
 
 from lsp.acceptance import Acceptances
+from lsp.answer_check import AnswerCheck
+from lsp.assist_actions import AssistActions
+from lsp.assistant import Answer, Assistant, Question
 from lsp.attribution import Attribution
 from lsp.attribution_actions import AttributionActions
 from lsp.client_facts import ClientFacts
@@ -61,6 +64,12 @@ class Editor(Protocol):
     async def show(self, uri: str, place: types.Range | None) -> bool:
         """Show a document, or an address in the browser; False if the editor cannot."""
 
+    def working(self, title: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        """Show that something is under way; gives whether the user has cancelled it."""
+
+    async def apply(self, edit: types.WorkspaceEdit, label: str) -> str | None:
+        """Offer an edit; None if it was applied, else why not."""
+
 
 class Window:
     """Everything that one client has. Made at `initialize`, started at `initialized`."""
@@ -92,6 +101,13 @@ class Window:
             log=editor.note,
         )
         self.attribution_actions = AttributionActions(self.attribution, documents, facts, editor)
+        self.assistant = Assistant(
+            link=self.link,
+            board=self.board,
+            check=AnswerCheck(self.attribution),
+            context_tokens=lambda: self.queries.context_tokens,
+        )
+        self.assist_actions = AssistActions(self, editor)
         self.completer.checks.append(self.attribution.shown_check)
         self._editor = editor
         self._options = options
@@ -118,6 +134,13 @@ class Window:
             async for update in updates:
                 yield update
 
+    async def ask(self, question: Question) -> AsyncGenerator[str | Answer, None]:
+        """The assistant's answer, once the settings are known."""
+        await self._started.wait()
+        async with aclosing(self.assistant.answer(question)) as pieces:
+            async for piece in pieces:
+                yield piece
+
     async def configure(self, changed: object) -> None:
         """The editor's settings have changed."""
         await self._started.wait()
@@ -137,6 +160,7 @@ class Window:
         await self.completer.aclose()
         await self.link.aclose()
         self.attribution_actions.close()
+        self.assist_actions.close()
         await self.attribution.aclose()
 
     def place_at(
@@ -222,6 +246,11 @@ class Window:
         if self._exclusions is None:
             self._exclusions = Exclusions.from_settings(self.settings, roots=self.roots(), environ=os.environ)
         return self._exclusions
+
+    def why_withheld(self, document: Document) -> str | None:
+        """Why a document's text must not be put into a question, or None."""
+        path = file_path(notebook_uri(self.documents, document) or document.uri)
+        return None if path is None else self.exclusions.file_reason(path)
 
     def _is_allowed(self, path: Path) -> bool:
         return self.exclusions.file_reason(path) is None

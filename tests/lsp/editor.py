@@ -31,8 +31,12 @@ class Heard:
 
     statuses: list[dict[str, Any]] = field(default_factory=list)
     deltas: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    edits: list[types.ApplyWorkspaceEditParams] = field(default_factory=list)
     partials: list[tuple[Any, Any]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    diagnostics: dict[str, list[types.Diagnostic]] = field(default_factory=dict)
+    shown: list[types.ShowDocumentParams] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self) -> None:
@@ -175,6 +179,15 @@ def make_client(heard: Heard) -> LanguageClient:
     def delta(ls: LanguageClient, params: Any) -> None:
         add(heard.deltas, params)
 
+    @client.feature("starcoder/assistDelta")
+    def answer(ls: LanguageClient, params: Any) -> None:
+        add(heard.answers, params)
+
+    @client.feature(types.WORKSPACE_APPLY_EDIT)
+    def apply(ls: LanguageClient, params: types.ApplyWorkspaceEditParams) -> types.ApplyWorkspaceEditResult:
+        add(heard.edits, params)
+        return types.ApplyWorkspaceEditResult(applied=True)
+
     @client.feature(types.PROGRESS)
     def progress(ls: LanguageClient, params: types.ProgressParams) -> None:
         add(heard.partials, (params.token, params.value))
@@ -186,6 +199,16 @@ def make_client(heard: Heard) -> LanguageClient:
     @client.feature(types.WINDOW_LOG_MESSAGE)
     def log(ls: LanguageClient, params: types.LogMessageParams) -> None:
         add(heard.messages, params.message)
+
+    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    def diagnostics(ls: LanguageClient, params: types.PublishDiagnosticsParams) -> None:
+        heard.diagnostics[params.uri] = list(params.diagnostics)
+        heard.tell()
+
+    @client.feature(types.WINDOW_SHOW_DOCUMENT)
+    def show(ls: LanguageClient, params: types.ShowDocumentParams) -> types.ShowDocumentResult:
+        add(heard.shown, params)
+        return types.ShowDocumentResult(success=True)
 
     return client
 
@@ -202,6 +225,8 @@ async def editor(
     client_name: str = "Test",
     command: list[str] | None = None,
     environment: dict[str, str] | None = None,
+    shows_documents: bool = False,
+    edits: types.WorkspaceEditClientCapabilities | None = None,
 ) -> AsyncIterator[Editor]:
     """A running server with its client, initialized. `home` keeps the user's own files out."""
     heard = Heard()
@@ -214,12 +239,17 @@ async def editor(
     assert isinstance(client, LanguageClient)
     if configuration is not None:
         client.set_configuration(configuration, section="starcoder")
-    workspace = types.WorkspaceClientCapabilities(configuration=configuration is not None)
+    workspace = types.WorkspaceClientCapabilities(
+        configuration=configuration is not None, workspace_edit=edits
+    )
     general = types.GeneralClientCapabilities(
         position_encodings=None if encodings is None else [types.PositionEncodingKind(e) for e in encodings]
     )
     capabilities = types.ClientCapabilities(
         workspace=workspace,
+        window=types.WindowClientCapabilities(
+            show_document=types.ShowDocumentClientCapabilities(support=shows_documents)
+        ),
         general=general,
         experimental=experimental,
         notebook_document=types.NotebookDocumentClientCapabilities(

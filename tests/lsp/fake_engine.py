@@ -127,7 +127,9 @@ class FakeEngine:
 
 
 def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": index, "text": text, "finish_reason": finish_reason, "logprobs": None}
+    # What a completion says is in `text`, what a chat says in `delta`.
+    said = {"text": text, "delta": {"content": text}}
+    choice: dict[str, Any] = {"index": index, **said, "finish_reason": finish_reason, "logprobs": None}
     if text:
         choice["logprobs"] = {
             "tokens": [text],

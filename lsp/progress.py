@@ -1,0 +1,31 @@
+"""A sign of work in the editor while a command runs, which the user can also end it by (LSP, work done)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+if TYPE_CHECKING:
+    from pygls.lsp.server import LanguageServer
+
+
+@asynccontextmanager
+async def working(server: LanguageServer, title: str) -> AsyncIterator[Callable[[], bool]]:
+    """Show the sign while the block runs, where the client has one. Yields whether it was cancelled."""
+    window = server.client_capabilities.window
+    if window is None or not window.work_done_progress:
+        yield lambda: False
+        return
+    token = str(uuid.uuid4())
+    progress = server.work_done_progress
+    await progress.create_async(token)
+    progress.begin(token, types.WorkDoneProgressBegin(title=title, cancellable=True))
+    try:
+        yield progress.tokens[token].cancelled
+    finally:
+        progress.end(token, types.WorkDoneProgressEnd())
+        del progress.tokens[token]
