@@ -49,11 +49,11 @@ class Marks:
             self._publish(uri, [mark.diagnostic for mark in marks])
 
     def at(self, uri: str, place: types.Range) -> list[Mark]:
-        """The marks that a place touches."""
+        """The marks on the lines of a place: a cursor before the first word of a match is on it."""
         return [
             mark
             for mark in self._marks.get(uri, ())
-            if mark.range.start <= place.end and place.start <= mark.range.end
+            if mark.range.start.line <= place.end.line and place.start.line <= mark.range.end.line
         ]
 
     def edited(self, document: Document, edit: Edit) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 MIN_TOKENS = 60
 MAX_TOKENS = 4_000
 MAX_LINES = 400
+MAX_HEADER_LINES = 20
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING = re.compile(r"\s*([)\]}]|end\b|fi\b|done\b|esac\b|</|else\b|elif\b|except\b|finally\b|catch\b)")
+_CLOSING_BRACKET = re.compile(r"\s*[)\]}]")
 _DECORATOR = re.compile(r"\s*(@|#\[)")
 _LONE_BRACKET = re.compile(r"\s*[{(\[]\s*$")
 
@@ -25,18 +27,28 @@ def around(lines: Sequence[str], line: int) -> tuple[int, int]:
     paragraphs that have as many; never more than `MAX_TOKENS` tokens or `MAX_LINES` lines.
     """
     block = (line, line + 1)
-    while True:
+    while count_tokens(lines, block) < MIN_TOKENS:
         wider = _wider(lines, block)
-        if wider == block or count_tokens(lines, wider) > MAX_TOKENS or wider[1] - wider[0] > MAX_LINES:
-            return _trimmed(lines, block)
+        if wider == block:
+            break
+        if wider[1] - wider[0] > MAX_LINES or count_tokens(lines, wider) > MAX_TOKENS:
+            block = _nearest(lines, line, wider)
+            break
         block = wider
-        if count_tokens(lines, block) >= MIN_TOKENS:
-            return _trimmed(lines, block)
+    return _trimmed(lines, block)
 
 
 def count_tokens(lines: Sequence[str], block: tuple[int, int]) -> int:
     """How many words and marks stand in the lines [first, last)."""
     return sum(1 for text in lines[slice(*block)] for _ in _TOKEN.finditer(text))
+
+
+def _nearest(lines: Sequence[str], line: int, block: tuple[int, int]) -> tuple[int, int]:
+    """The lines of a block that is too large which are nearest to the cursor's."""
+    first, last = line, line + 1
+    while (first, last) != block and count_tokens(lines, (first, last)) < MIN_TOKENS:
+        first, last = max(first - 1, block[0]), min(last + 1, block[1])
+    return first, last
 
 
 def _wider(lines: Sequence[str], block: tuple[int, int]) -> tuple[int, int]:
@@ -76,11 +88,21 @@ def _with_opening(lines: Sequence[str], first: int) -> int:
         return first
     first -= 1
     level = _indentation(lines[first])
+    if _CLOSING_BRACKET.match(lines[first]):  # of a header that began some lines above
+        first = _opener(lines, first, level)
     while first > 0 and lines[first - 1].strip() and _indentation(lines[first - 1]) == level:
         if not (_DECORATOR.match(lines[first - 1]) or _LONE_BRACKET.match(lines[first])):
             break
         first -= 1
     return first
+
+
+def _opener(lines: Sequence[str], closer: int, level: int) -> int:
+    """The nearest line above that is indented as the closer of its bracket is; else the closer."""
+    for at in range(closer - 1, max(closer - MAX_HEADER_LINES, 0) - 1, -1):
+        if lines[at].strip() and _indentation(lines[at]) <= level:
+            return at if _indentation(lines[at]) == level else closer
+    return closer
 
 
 def _with_closing(lines: Sequence[str], last: int) -> int:
