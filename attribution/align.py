@@ -17,7 +17,7 @@ from rapidfuzz.distance import LCSseq
 
 from attribution.fingerprint import WINNOWING, Channel
 from attribution.lexer import U64, Tokens
-from attribution.renaming import is_renamed_copy
+from attribution.renaming import is_renamed_copy, plausible
 from attribution.runs import SEED_TOKENS, Run, chains, equal_runs, fullest_diagonals, undominated
 from attribution.shape import shape_hashes
 from attribution.source import ALL_KINDS, Kind
@@ -160,21 +160,29 @@ def _renamed(
     """Runs of equal shape whose names map one to one."""
     if not diagonals and not by_shape:
         return
-    shapes = shape_hashes(query), shape_hashes(source)
-    runs = list(equal_runs(*shapes, diagonals, max(min_tokens, 2 * SEED_TOKENS)))
+    # Of a long file, only what the diagonals reach: the shapes of all of it would cost more than the rest.
+    first, last = (0, len(source)) if by_shape else _reached(diagonals, len(query), len(source))
+    ours, theirs = query, source.part(first, last)
+    shapes = shape_hashes(ours), shape_hashes(theirs)
+    shifted = [diagonal - first for diagonal in diagonals]
+    runs = list(equal_runs(*shapes, shifted, max(min_tokens, 2 * SEED_TOKENS)))
     if by_shape:
         sizes = WINNOWING[Channel.SHAPE]
-        others = [one for one in fullest_diagonals(*shapes, sizes.k) if one not in set(diagonals)]
+        others = [one for one in fullest_diagonals(*shapes, sizes.k) if one not in set(shifted)]
         runs += equal_runs(*shapes, others, max(min_tokens, sizes.guaranteed_tokens))
-    for run in runs:
-        ours = query.hashes[run.query_start : run.query_end]
-        theirs = source.hashes[run.source_start : run.source_end]
-        if is_renamed_copy(ours, theirs, shapes[0][run.query_start : run.query_end]):
+    for run in plausible(runs, ours.hashes, theirs.hashes, shapes[0]):
+        at, to = slice(run.query_start, run.query_end), slice(run.source_start, run.source_end)
+        if is_renamed_copy(ours.hashes[at], theirs.hashes[to], shapes[0][at]):
             yield Alignment(
                 kind=Kind.RENAMED,
                 query_start=run.query_start,
                 query_end=run.query_end,
-                source_start=run.source_start,
-                source_end=run.source_end,
-                tokens=int((ours == theirs).sum()),
+                source_start=run.source_start + first,
+                source_end=run.source_end + first,
+                tokens=int((ours.hashes[at] == theirs.hashes[to]).sum()),
             )
+
+
+def _reached(diagonals: Sequence[int], query: int, source: int) -> tuple[int, int]:
+    """The tokens of a source of `source` tokens that lie on the diagonals of a query of `query` tokens."""
+    return max(min(diagonals), 0), min(max(diagonals) + query, source)

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from attribution.arrays import ranges
 from attribution.catalogue import Catalogue
 from attribution.errors import IndexDamagedError
 from attribution.fingerprint import Channel
 from attribution.index import Candidate, Content, IndexInfo
 from attribution.lexer import U64, Ints
-from attribution.segment import Segment, Written, ranges
+from attribution.segment import Segment, Written
 
 SEGMENTS = "segments"
 # Postings read for one query, the rarest fingerprints first: a licence header must not cost a second.

@@ -8,11 +8,14 @@ that is names that stayed or that came back under their new name.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
+from attribution.arrays import ranges
 from attribution.fingerprint import gram_hashes
 from attribution.lexer import U64
+from attribution.runs import Run
 from attribution.shape import VARIABLE
 
 # Of the identifiers' occurrences, those that follow the mapping (an edit may break a few).
@@ -22,6 +25,24 @@ MIN_EVIDENCE = 16
 MIN_SAME_NAMES = 0.25
 # Different 4-grams of the shape by all of them.
 MIN_VARIETY = 0.4
+
+
+def plausible(runs: Sequence[Run], query: U64, source: U64, shape: U64) -> list[Run]:
+    """Those runs of equal shape in which enough names stayed, and not all: few do, and counting is cheap.
+
+    `shape` is the query's.
+    """
+    if not runs:
+        return []
+    starts, sources, lengths = np.array([(run.query_start, run.source_start, run.length) for run in runs]).T
+    at = ranges(starts, starts + lengths)
+    names = shape[at] == VARIABLE
+    same = names & (query[at] == source[ranges(sources, sources + lengths)])
+    first = np.cumsum(lengths) - lengths
+    named = np.add.reduceat(names, first, dtype=np.int64)
+    stayed = np.add.reduceat(same, first, dtype=np.int64)
+    chosen = np.flatnonzero((stayed < named) & (stayed >= MIN_SAME_NAMES * named))
+    return [runs[number] for number in chosen.tolist()]
 
 
 def is_renamed_copy(query: U64, source: U64, shape: U64) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attribution.arrays import ranges
 from attribution.fingerprint import WINNOWING, Channel, gram_hashes
 from attribution.lexer import U64, Ints
 
@@ -62,14 +63,13 @@ def shared_grams(query: U64, source: U64) -> tuple[Ints, Ints]:
     # A table of the low bits lets through few of the source's values; only those are searched for.
     known = np.zeros(1 << 16, dtype=bool)
     known[(query & np.uint64(0xFFFF)).astype(np.uint16)] = True
-    maybe = np.flatnonzero(known[(source & np.uint64(0xFFFF)).astype(np.uint16)])
+    maybe = np.flatnonzero(known.take((source & np.uint64(0xFFFF)).astype(np.uint16)))
     first = np.searchsorted(ranked, source[maybe], side="left")
     counts = np.searchsorted(ranked, source[maybe], side="right") - first
     if counts.sum() > MAX_PAIRS:
         counts = np.minimum(counts, MAX_REPEATS)
         counts[_repeats(first) >= MAX_REPEATS] = 0
-    at = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-    return order[at], np.repeat(maybe, counts)
+    return order[ranges(first, first + counts)], np.repeat(maybe, counts)
 
 
 def _repeats(values: Ints) -> Ints:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from attribution.arrays import ranges
 from attribution.errors import IndexDamagedError, IndexFormatError
 from attribution.fingerprint import FINGERPRINT_BITS, Channel
 from attribution.lexer import U64, Ints
@@ -210,12 +211,6 @@ class Segment:
         before = self._lows(ranges(low, high)) < lows[owners]
         smaller: Ints = np.bincount(owners[before], minlength=len(low))
         return low + smaller
-
-
-def ranges(first: Ints, last: Ints) -> Ints:
-    """All the numbers first to last - 1 of one range after the other."""
-    lengths = last - first
-    return np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
 
 
 def _read_layout(path: Path) -> Layout:

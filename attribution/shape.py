@@ -49,7 +49,7 @@ def is_identifier(tokens: Tokens) -> npt.NDArray[np.bool_]:
 
 def _is_keyword(tokens: Tokens) -> npt.NDArray[np.bool_]:
     keywords, has_low_bits = _keyword_tables()
-    found = has_low_bits[(tokens.hashes & np.uint64(0xFFFF)).astype(np.uint16)]
+    found: npt.NDArray[np.bool_] = has_low_bits.take((tokens.hashes & np.uint64(0xFFFF)).astype(np.uint16))
     at = np.flatnonzero(found)
     places = np.minimum(np.searchsorted(keywords, tokens.hashes[at]), len(keywords) - 1)
     found[at] = keywords[places] == tokens.hashes[at]
