@@ -1,12 +1,13 @@
 /** The commands, by their names in package.json. Each only translates. */
 import * as vscode from "vscode";
+import type { Assistant, ServerRequest } from "./assist/assistant";
 import type { Attribution } from "./attribution/attribution";
 import { PAUSED, OPEN, snoozed } from "./completion/gate";
 import type { Completions } from "./completions";
 import type { Configuration } from "./configuration";
 import type { Server } from "./server/server";
-import { RESTART_ENGINE, SHOW_LATENCY_BOOK, type Reference } from "./server/wire";
-import { licenseLabel, safeLink, lines } from "./attribution/describe";
+import { OPEN_ATTRIBUTION_SOURCE, RESTART_ENGINE, SHOW_LATENCY_BOOK, type Reference } from "./server/wire";
+import { licenseLabel, referencePlace, safeLink } from "./attribution/describe";
 import { showMenu } from "./status/menu";
 import type { StatusBar } from "./status/statusBar";
 
@@ -14,6 +15,7 @@ export interface Parts {
   readonly server: Server;
   readonly completions: Completions;
   readonly attribution: Attribution;
+  readonly assistant: Assistant;
   readonly configuration: Configuration;
   readonly statusBar: StatusBar;
   readonly log: vscode.LogOutputChannel;
@@ -29,13 +31,30 @@ export function registerCommands(parts: Parts): vscode.Disposable {
   const handlers: Record<string, Handler> = {
     ...completionCommands(parts),
     ...attributionCommands(parts),
+    ...assistantCommands(parts),
     ...serverCommands(parts),
   };
-  return vscode.Disposable.from(
-    ...Object.entries(handlers).map(([name, handler]) =>
-      vscode.commands.registerCommand(`starcoder.${name}`, guarded(handler, parts.log)),
-    ),
+  const own = Object.entries(handlers).map(([name, handler]) =>
+    vscode.commands.registerCommand(`starcoder.${name}`, guarded(handler, parts.log)),
   );
+  const known = new Set(Object.keys(handlers).map((name) => `starcoder.${name}`));
+  return vscode.Disposable.from(...own, forwardOthers(parts, known));
+}
+
+/** Commands that only the server knows (its code actions name them) are passed on to it. */
+function forwardOthers({ server, log }: Parts, known: Set<string>): vscode.Disposable {
+  const forwarded: vscode.Disposable[] = [];
+  const listening = server.onDidChange(() => {
+    for (const command of server.commands.filter((name) => !known.has(name))) {
+      known.add(command);
+      const forward = guarded((...args: unknown[]) => server.execute(command, ...args), log);
+      forwarded.push(vscode.commands.registerCommand(command, forward));
+    }
+  });
+  return new vscode.Disposable(() => {
+    listening.dispose();
+    vscode.Disposable.from(...forwarded).dispose();
+  });
 }
 
 /** A command that fails says why, in one sentence. */
@@ -88,7 +107,7 @@ function completionCommands(parts: Parts): Record<string, Handler> {
   };
 }
 
-function attributionCommands({ attribution, completions }: Parts): Record<string, Handler> {
+function attributionCommands({ attribution, completions, server }: Parts): Record<string, Handler> {
   const idOf = (target: string | { readonly match: { readonly id: string } }): string =>
     typeof target === "string" ? target : target.match.id;
   return {
@@ -99,8 +118,30 @@ function attributionCommands({ attribution, completions }: Parts): Record<string
     },
     compareSource: (target: Parameters<typeof idOf>[0]) => attribution.compare(idOf(target)),
     openSource: (target: Parameters<typeof idOf>[0]) => attribution.open(idOf(target)),
+    openAttributionSource: async (target: { readonly id: string; readonly text?: boolean }) => {
+      await (target.text === true
+        ? attribution.open(target.id)
+        : server.execute(OPEN_ATTRIBUTION_SOURCE, target));
+    },
     openSourceLink: (target: Parameters<typeof idOf>[0]) => attribution.openLink(idOf(target)),
     lastSuggestionSources: () => showReferences(completions.lastReferences),
+  };
+}
+
+function assistantCommands({ assistant }: Parts): Record<string, Handler> {
+  return {
+    assist: (request: ServerRequest) => assistant.assist(request),
+    ask: () => assistant.askAbout("ask"),
+    edit: () => assistant.askAbout("edit"),
+    explain: () => assistant.askAbout("explain"),
+    document: () => assistant.askAbout("document"),
+    fix: () => assistant.askAbout("fix"),
+    test: () => assistant.askAbout("test"),
+    acceptProposal: () => assistant.proposals.accept(),
+    rejectProposal: () => assistant.proposals.reject(),
+    newConversation: () => {
+      assistant.startAnew();
+    },
   };
 }
 
@@ -170,7 +211,7 @@ async function showReferences(references: readonly Reference[]): Promise<void> {
   const picked = await vscode.window.showQuickPick(
     references.map((each) => ({
       label: `$(law) ${licenseLabel([each]) ?? ""}`,
-      description: `${each.path}, ${lines(each.startLine, each.endLine)}`,
+      description: referencePlace(each),
       detail: safeLink(each.url) ?? "",
     })),
     { title: "Sources of the last suggestion", placeHolder: "Choose one to open its page" },

@@ -1,6 +1,5 @@
 /** Completions in this window: the provider, what it is told of, and what stands beside a suggestion. */
 import * as vscode from "vscode";
-import { licenseLabel } from "./attribution/describe";
 import { Acceptances } from "./completion/acceptances";
 import type { Place } from "./completion/display";
 import { isOpen, OPEN, type Gate } from "./completion/gate";
@@ -109,7 +108,8 @@ export class Completions implements vscode.Disposable {
 
   #offered(rest: Rest | null, place: Place | null): void {
     const editor = vscode.window.activeTextEditor;
-    const text = rest === null ? null : (rest.label ?? licenseLabel(rest.references));
+    // The server gives a label where `attribution.onMatch` wants one.
+    const text = rest?.label ?? null;
     if (rest !== null) {
       this.#lastReferences = rest.references;
     }

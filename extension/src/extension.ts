@@ -1,6 +1,8 @@
 /** Puts the parts together when VS Code activates the extension. */
 import * as vscode from "vscode";
 import type { StarcoderApi } from "./api";
+import { Assistant } from "./assist/assistant";
+import { PROPOSAL_SCHEME } from "./assist/proposals";
 import { Attribution } from "./attribution/attribution";
 import { SOURCE_SCHEME } from "./attribution/sourceDocuments";
 import { registerCommands } from "./commands";
@@ -39,6 +41,7 @@ export function activate(context: vscode.ExtensionContext): StarcoderApi {
   );
   const completions = new Completions(server, log);
   const attribution = new Attribution(server);
+  const assistant = new Assistant(server, context.extensionUri, log);
   const statusBar = new StatusBar();
   const install = async (isAskedFor: boolean): Promise<void> => {
     if (await offerInstall(context, installer, { isAskedFor })) {
@@ -46,8 +49,9 @@ export function activate(context: vscode.ExtensionContext): StarcoderApi {
     }
   };
   context.subscriptions.push(
-    ...[log, server, completions, attribution, statusBar],
+    ...[log, server, completions, attribution, assistant, statusBar],
     vscode.workspace.registerTextDocumentContentProvider(SOURCE_SCHEME, attribution.documents),
+    vscode.workspace.registerTextDocumentContentProvider(PROPOSAL_SCHEME, assistant.proposals),
     vscode.workspace.onDidChangeTextDocument((event) => {
       if (event.contentChanges.length > 0) {
         attribution.edited(event.document);
@@ -57,7 +61,7 @@ export function activate(context: vscode.ExtensionContext): StarcoderApi {
       attribution.refreshMarks();
     }),
     registerCommands({
-      ...{ server, completions, attribution, configuration, statusBar, log },
+      ...{ server, completions, attribution, assistant, configuration, statusBar, log },
       install: () => install(true),
       openWalkthrough: () => openWalkthrough(context.extension),
     }),

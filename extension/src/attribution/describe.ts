@@ -20,7 +20,13 @@ export function licenseLabel(references: readonly Reference[]): string | null {
     return null;
   }
   const more = references.length > 1 ? ` +${references.length - 1}` : "";
-  return `${first.license ?? "unknown licence"} · ${first.name}${more}`;
+  return `${first.license ?? "unknown licence"} · ${first.name ?? "unknown source"}${more}`;
+}
+
+/** "src/cart.py, lines 4–18" as far as it is known. */
+export function referencePlace({ path, startLine, endLine }: Reference): string {
+  const where = startLine === null || endLine === null ? null : lines(startLine, endLine);
+  return [path, where].filter((part) => part !== null).join(", ");
 }
 
 /** The source's file, "an unknown file" where only the portrait knows it. */

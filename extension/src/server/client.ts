@@ -58,7 +58,6 @@ export function createClient(launch: Launch, log: LogOutputChannel, events: Clie
       outputChannel: log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       diagnosticCollectionName: "starcoder",
-      initializationOptions: events.settings,
       initializationFailedHandler: () => false,
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
@@ -68,6 +67,8 @@ export function createClient(launch: Launch, log: LogOutputChannel, events: Clie
         },
       },
       middleware: {
+        // Ours are the marks of attribution, which the extension draws itself and only until the next edit.
+        handleDiagnostics: () => undefined,
         workspace: {
           configuration: (params) =>
             params.items.map((item) => (item.section === "starcoder" ? events.settings() : null)),

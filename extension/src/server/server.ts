@@ -91,7 +91,11 @@ export class Server implements vscode.Disposable {
   }
 
   async request<R>(method: string, params: unknown, token?: vscode.CancellationToken): Promise<R> {
-    return this.#running().sendRequest<R>(method, params, token);
+    // A token that is there and undefined would be taken for a second parameter.
+    const client = this.#running();
+    return token === undefined
+      ? client.sendRequest<R>(method, params)
+      : client.sendRequest<R>(method, params, token);
   }
 
   async notify(method: string, params: unknown): Promise<void> {

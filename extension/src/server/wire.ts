@@ -9,6 +9,7 @@ export const DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion";
 export const ACCEPTED = "starcoder.accepted";
 export const CHECK_ATTRIBUTION = "starcoder.checkAttribution";
 export const ATTRIBUTION_SOURCE = "starcoder.attributionSource";
+export const OPEN_ATTRIBUTION_SOURCE = "starcoder.openAttributionSource";
 export const RESTART_ENGINE = "starcoder.restartEngine";
 export const SHOW_LATENCY_BOOK = "starcoder.showLatencyBook";
 export const SHOW_STATUS = "starcoder.showStatus";
@@ -34,14 +35,14 @@ export interface Status {
 
 /** Where a piece of a suggestion or an answer was found; `span` counts UTF-16 units of its text. */
 export interface Reference {
-  readonly name: string;
-  readonly path: string;
+  readonly name: string | null;
+  readonly path: string | null;
   readonly url: string | null;
   readonly license: string | null;
   readonly kind: MatchKind;
   readonly tokens: number;
-  readonly startLine: number;
-  readonly endLine: number;
+  readonly startLine: number | null;
+  readonly endLine: number | null;
   readonly span: { readonly start: number; readonly end: number };
 }
 
