@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lsp.attribution_store import AttributionStore, Where
 from lsp.settings import Effective, Settings
 from model.errors import EngineUnavailableError, ModelError
 from model.version import DISTRIBUTION, package_version
@@ -256,16 +257,23 @@ async def _client(settings: Settings) -> AsyncIterator[tuple[CompletionClient | 
 
 
 def check_index(settings: Settings) -> Check:
-    """The attribution index in use."""
-    index = settings.attribution.index
-    if index is None:
-        return Check(name="attribution", verdict=Verdict.NOTE, finding="no index is set (attribution.index)")
-    return Check(
-        name="attribution",
-        verdict=Verdict.NOTE,
-        finding=f"attribution.index = {index}",
-        remedy="this version does not look suggestions up yet",
-    )
+    """Where attribution is looked up, and how much there is."""
+    store = AttributionStore(Where.of(settings))
+    found = store.describe()
+    store.close()
+    on_match = settings.attribution.on_match
+    if found.kind == "index":
+        finding = f"{found.documents:,} files in {found.index}; suggestions that are copies: {on_match}"
+        return Check(name="attribution", verdict=Verdict.GOOD, finding=finding)
+    if found.kind == "portrait":
+        finding = (
+            f"the model's own portrait of {found.documents:,} files, which says what was seen, not where"
+        )
+        return Check(name="attribution", verdict=Verdict.NOTE, finding=finding, remedy=found.lack)
+    # Asked for and not to be had, as opposed to never asked for.
+    wanted = settings.attribution.index is not None or on_match == "block"
+    verdict = Verdict.PROBLEM if wanted else Verdict.NOTE
+    return Check(name="attribution", verdict=verdict, finding="nothing is looked up", remedy=found.lack)
 
 
 def check_editors(environ: Mapping[str, str]) -> Check:

@@ -11,6 +11,7 @@ import pytest
 from attribution.index import OptOut, open_writer
 from lsp.attribution_store import BUILD_STARTER, AttributionStore, Where
 from lsp.attribution_texts import license_ids, summary
+from lsp.doctor import Check, Verdict, check_index
 from lsp.settings import Settings
 from tests.lsp.indexed import FILES, NEW, ROOT, build_index, excerpt
 
@@ -125,3 +126,17 @@ print(AttributionStore(Where(index={str(index)!r}, model="starter")).search(b"x 
 )
 def test_the_licences_that_have_a_page(expression: str, ids: list[str]) -> None:
     assert license_ids(expression) == ids
+
+
+def test_the_doctor_says_what_is_searched(index: Path, tmp_path: Path) -> None:
+    def found(attribution: dict[str, str], **more: object) -> Check:
+        settings, messages = Settings.from_mapping({"attribution": attribution, **more}, source="test")
+        assert not messages
+        return check_index(settings)
+
+    good = found({"index": str(index)})
+    assert good.verdict is Verdict.GOOD
+    assert f"{len(FILES)} files in {index}" in good.finding
+    missing = found({"index": str(tmp_path / "none")}, model=str(tmp_path))
+    assert missing.verdict is Verdict.PROBLEM
+    assert "starcoder-lsp index build" in missing.remedy
