@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from enum import IntEnum
@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from attribution.cli import check, index_app
+from attribution.index_cli import ListedSets
 from model.errors import MODEL_EXIT_CODE
 
 if TYPE_CHECKING:
-    from lsp.settings import Effective
+    from attribution.listing import ListedSet
+    from lsp.ask import About
+    from lsp.settings import Effective, Settings
 
 PROGRAM = "starcoder-lsp"
 
@@ -39,12 +42,19 @@ class ExitCode(IntEnum):
     EXTRA_MISSING = 5
 
 
+def _starter_set(packages: Path | None, on_package: Callable[[str], None]) -> ListedSet:
+    from training.corpus.index import starter_set
+
+    return starter_set(packages, on_package)
+
+
 app = typer.Typer(
     name=PROGRAM,
     help="Code completions from a StarCoder model on your own machine, for any editor that speaks LSP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # `index build --starter` indexes a set that only `training` knows.
+    context_settings={"help_option_names": ["-h", "--help"], "obj": ListedSets(starter=_starter_set)},
 )
 
 
@@ -195,6 +205,67 @@ def complete(
         sys.stdout.flush()
         told = speed.describe(outcome.first_token_ms, outcome.timings) or "nothing to suggest here"
         terminal.print_aside(told)
+
+
+@app.command()
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(help="What you want to know; without it, what is piped in or typed.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="What the question is about.")] = None,
+    lines: Annotated[
+        str | None, typer.Option("--lines", metavar="A:B", help="These lines of the file, from 1.")
+    ] = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the model about code: one question, or on a terminal a conversation.
+
+    What is piped in belongs to the question: `git diff | starcoder-lsp ask "What changes?"`.
+    """
+    from lsp import ask as asking
+
+    piped = asking.piped_text(sys.stdin)
+    if question is None and piped.strip():
+        question, piped = piped, ""
+    if lines is not None and file is None:
+        raise typer.BadParameter("--lines needs --file")
+    settings = _effective((file.absolute().parent if file else Path.cwd()), model).settings
+    try:
+        chosen = None if lines is None else asking.parse_lines(lines)
+        about = asking.About(file=file, lines=chosen, piped=piped)
+        if question is None:
+            _converse(settings, about, is_possible=sys.stdin.isatty() and not as_json)
+        else:
+            _run_until_interrupted(_ask_once(settings, question, about, as_json=as_json))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _converse(settings: Settings, about: About, *, is_possible: bool) -> None:
+    from lsp import ask as asking
+    from lsp import terminal
+
+    if not is_possible:
+        raise typer.BadParameter("there is no question: give it as an argument, or pipe it in")
+    asking.converse(settings, about, aside=terminal.print_aside)
+
+
+async def _ask_once(settings: Settings, question: str, about: About, *, as_json: bool) -> None:
+    from lsp import ask as asking
+    from lsp import terminal
+
+    def discard(piece: str) -> None:
+        """JSON comes whole."""
+
+    async with asking.asking(settings) as asked:
+        answer = await asked.answer(question, about, None, show=discard if as_json else asking.say)
+        if as_json:
+            typer.echo(json.dumps(asking.to_json(asked, answer)))
+            return
+        asking.say("\n")
+        for line in asking.asides(asked, answer):
+            terminal.print_aside(line)
 
 
 @app.command()
