@@ -195,6 +195,9 @@ class Completer:
                             continue
                         if update.done:
                             generation.conclude(reading.index, "length" if update.item else "cancelled")
+                        if update.item is not None and not self._withholds and update.item.text not in texts:
+                            # Who streams need not wait for the checks, which only add to the item.
+                            yield replace(update, done=False, item=None)
                         yield await self._checked(update, texts)
                     if all(reading.done for reading in readings):
                         return

@@ -107,6 +107,8 @@ async def test_deltas_say_it_too(engine: FakeEngine, index: Path, tmp_path: Path
         assert last["references"] == item["references"]
         assert last["label"] == "MIT · alice/gate"
         assert last["shown"] == SUGGESTED
+        # The text does not wait for the check: it was there before.
+        assert (ed.heard.deltas[-2]["shown"], ed.heard.deltas[-2]["done"]) == (SUGGESTED, False)
 
 
 async def test_block_withholds_copies_in_every_message(
