@@ -215,6 +215,7 @@ def _build(work: _Work, target: _Target, rules: Sequence[OptOut]) -> None:
             writer.remove(rules)
         if work.starter:
             _build_starter(work, target, writer, skipped)
+        incomplete = bool(skipped)
         if work.sources:
             sources = Sources(names=work.sources, packages=work.packages)
             bar = _Bar()
@@ -228,6 +229,8 @@ def _build(work: _Work, target: _Target, rules: Sequence[OptOut]) -> None:
     )
     for reason, number in skipped.most_common():
         typer.echo(f"{number:,} left out: {reason}")
+    if incomplete:
+        raise typer.Exit(1)
 
 
 def _build_starter(work: _Work, target: _Target, writer: Writer, skipped: Counter[str]) -> None:
