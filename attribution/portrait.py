@@ -13,6 +13,7 @@ All little-endian. Not an index: no text, no names, nothing to remove from.
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ from attribution.fingerprint import (
 from attribution.lexer import U64, lex, lex_batch
 from attribution.source import Document, Span, span_in
 
+# In the folder of a model: what it was trained on, a line a document, and the portrait of that.
+DOCUMENTS = "documents.jsonl.gz"
+PORTRAIT = "portrait.bin"
+_HELD_OUT = b'"split": "held-out"'
 _MAGIC = b"SCPORTRA"
 _HEADER = struct.Struct("<8sIIQ8x")
 _REST_BITS = 16
@@ -47,14 +52,19 @@ _K = WINNOWING[Channel.TEXT].k
 class Seen:
     """How much of a text the training set holds: of its `asked` fingerprints, `hits` are in it.
 
-    `spans` are the places of the k-grams that hit, joined as one copy has
-    them; the longest has `longest_tokens`. One gram of 12 tokens is often an idiom of many code bases.
+    `spans` are the places of the k-grams that hit, joined as one copy has them, and `span_tokens`
+    their lengths. One gram of 12 tokens is often an idiom of many code bases.
     """
 
     asked: int
     hits: int
-    longest_tokens: int
     spans: tuple[Span, ...]
+    span_tokens: tuple[int, ...]
+
+    @property
+    def longest_tokens(self) -> int:
+        """The length of the longest span; 0 without any."""
+        return max(self.span_tokens, default=0)
 
     @property
     def share(self) -> float:
@@ -62,9 +72,16 @@ class Seen:
         return self.hits / self.asked if self.asked else 0.0
 
     @property
+    def copies(self) -> tuple[tuple[Span, int], ...]:
+        """The spans that are more than idioms, with their tokens: as long as what is always recognised."""
+        least = WINNOWING[Channel.TEXT].guaranteed_tokens
+        both = zip(self.spans, self.span_tokens, strict=True)
+        return tuple((span, tokens) for span, tokens in both if tokens >= least)
+
+    @property
     def copied(self) -> bool:
-        """Whether what hits is more than an idiom: grams in a row over as many tokens as a copy has."""
-        return self.longest_tokens >= WINNOWING[Channel.TEXT].guaranteed_tokens
+        """Whether what hits is more than an idiom."""
+        return bool(self.copies)
 
 
 class Portrait:
@@ -122,9 +139,18 @@ class Portrait:
         return Seen(
             asked=len(asked),
             hits=len(hits),
-            longest_tokens=max((last - first for first, last in places), default=0),
             spans=tuple(spans),
+            span_tokens=tuple(last - first for first, last in places),
         )
+
+
+def trained_documents(folder: Path) -> int:
+    """How many documents a model was trained on, by the list beside its portrait; 0 without one."""
+    listing = folder / DOCUMENTS
+    if not listing.is_file():
+        return 0
+    with gzip.open(listing) as lines:
+        return sum(_HELD_OUT not in line for line in lines)
 
 
 def build_portrait(documents: Iterable[Document], path: Path) -> Portrait:

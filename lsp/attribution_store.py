@@ -7,11 +7,10 @@ the rest are imported by the first question.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from attribution.errors import AttributionError, IndexMissingError, IndexUnavailableError
 
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
     from attribution.source import Match
     from lsp.settings import Settings
 
-PORTRAIT = "portrait.bin"
-BUILD = "starcoder-lsp index build SOURCES…"
-BUILD_STARTER = "starcoder-lsp index build --starter"
+BUILD = "starcoder-lsp index build"
 # The kind of what only a portrait knows.
 SEEN = "seen"
 # A server that could not be reached is not asked again for every completion.
@@ -89,7 +86,9 @@ class AttributionStore:
     @property
     def is_remote(self) -> bool:
         """Whether the answers come over a network."""
-        return (self.where.index or "").startswith(("http://", "https://"))
+        from attribution.index import is_remote
+
+        return self.where.index is not None and is_remote(self.where.index)
 
     def search(self, text: bytes, *, by_hand: bool) -> Answer:
         """Look a text up. `by_hand`: all k-grams, not the winnowed only, and a server is always tried.
@@ -133,7 +132,7 @@ class AttributionStore:
         if not self.is_remote:
             return url
         parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     def _url(self) -> str:
         if self.where.index is not None:
@@ -197,8 +196,8 @@ class AttributionStore:
     # The portrait
 
     def _from_portrait(self, text: bytes) -> Answer:
-        is_starter, path = self._portrait_path()
-        lack = self._missing(BUILD_STARTER if is_starter else BUILD)
+        lack = self._missing(build_command(self.where.model))
+        path = portrait_of(self.where.model)
         if path is None:
             return Answer(kind="none", index=self.shown_index(), lack=lack)
         from attribution.lexer import lex
@@ -208,41 +207,46 @@ class AttributionStore:
         answer = Answer(
             kind="portrait", documents=documents, tokens=len(lex(text)), share=seen.share, lack=lack
         )
-        if not seen.copied:
-            return answer
-        parts = [
+        findings = (
             Finding(
                 kind=SEEN,
-                tokens=len(lex(text[span.start_byte : span.end_byte])),
+                tokens=tokens,
                 similarity=round(seen.share, 4),
                 start_byte=span.start_byte,
                 end_byte=span.end_byte,
             )
-            for span in seen.spans
-        ]
-        return replace(answer, findings=_copies(parts))
+            for span, tokens in seen.copies
+        )
+        return replace(answer, findings=tuple(findings))
 
     def _missing(self, command: str) -> str:
         into = "" if self.where.index is None else f" --into {self.shown_index()}"
         return f"there is no attribution index at {self.shown_index()}; to build one: {command}{into}"
 
-    def _portrait_path(self) -> tuple[bool, Path | None]:
-        """Whether the model is the bundled one, and the portrait in its folder: never another model's."""
-        from model.hub import STARTER, bundled_folder
-
-        model = self.where.model
-        if model is None:
-            return False, None
-        folder = bundled_folder() if model == STARTER else Path(model).expanduser()
-        path = folder / PORTRAIT
-        return model == STARTER, path if path.is_file() else None
-
     def _portrait(self, path: Path) -> tuple[Portrait, int]:
-        from attribution.portrait import Portrait
+        from attribution.portrait import Portrait, trained_documents
 
         if path not in self._portraits:
-            self._portraits[path] = Portrait.load(path), _trained_documents(path.parent)
+            self._portraits[path] = Portrait.load(path), trained_documents(path.parent)
         return self._portraits[path]
+
+
+def portrait_of(model: str | None) -> Path | None:
+    """The portrait in a local model's folder: the bundled model's, or one's own; never another model's."""
+    from attribution.portrait import PORTRAIT
+    from model.hub import STARTER, bundled_folder
+
+    if model is None:
+        return None
+    path = (bundled_folder() if model == STARTER else Path(model).expanduser()) / PORTRAIT
+    return path if path.is_file() else None
+
+
+def build_command(model: str | None) -> str:
+    """The command that builds an index: of exactly its training set for the bundled model."""
+    from model.hub import STARTER
+
+    return f"{BUILD} {'--starter' if model == STARTER else 'SOURCES…'}"
 
 
 def _open(url: str) -> Index:
@@ -267,22 +271,3 @@ def _finding(match: Match) -> Finding:
         end_byte=match.query.end_byte,
         match=match,
     )
-
-
-def _copies(parts: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Those as long as what is surely recognised: a gram of 12 tokens is often an idiom."""
-    from attribution.fingerprint import WINNOWING, Channel
-
-    least = WINNOWING[Channel.TEXT].guaranteed_tokens
-    return tuple(part for part in parts if part.tokens >= least)
-
-
-def _trained_documents(folder: Path) -> int:
-    """How many documents a model was trained on, by the list beside its weights; 0 without one."""
-    import gzip
-
-    path = folder / "documents.jsonl.gz"
-    if not path.is_file():
-        return 0
-    with gzip.open(path) as lines:
-        return sum(b'"split": "held-out"' not in line for line in lines)

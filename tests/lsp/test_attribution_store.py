@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attribution.index import OptOut, open_writer
-from lsp.attribution_store import BUILD_STARTER, AttributionStore, Where
+from lsp.attribution_store import AttributionStore, Where
 from lsp.attribution_texts import license_ids, summary
 from lsp.doctor import Check, Verdict, check_index
 from lsp.settings import Settings
@@ -40,7 +40,7 @@ def test_the_bundled_models_portrait_and_the_command_for_more(tmp_path: Path) ->
     answer = store.search(NEW.encode(), by_hand=True)
     assert (answer.kind, answer.findings) == ("portrait", ())
     assert answer.documents > 20_000
-    assert BUILD_STARTER in answer.lack
+    assert f"starcoder-lsp index build --starter --into {where.index}" in answer.lack
     assert f"{answer.documents:,} files" in summary(answer, "starter")
     for model in ("bigcode/starcoderbase-1b", str(tmp_path), None):
         other = AttributionStore(Where(index=where.index, model=model)).search(CALIBRATE, by_hand=True)
