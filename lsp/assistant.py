@@ -17,6 +17,7 @@ from lsp.assist_prompt import Kind, Problem, Said, put
 from lsp.assist_subject import Subject
 from lsp.conversations import Conversations
 from lsp.place import well_formed
+from lsp.postprocess.repetition import is_looping
 from model.conversation import Message
 from model.errors import ContextLengthError, RequestError
 
@@ -36,6 +37,8 @@ MAX_QUESTION_CHARS = 24_000
 _MIN_QUESTION_CHARS = 160
 # Some freedom: a weak model that always takes the likeliest token repeats itself for ever.
 _TEMPERATURE, _TOP_P = 0.2, 0.95
+REPETITION = "repetition"
+LOOPED = "the model began to repeat itself and was stopped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,11 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The whole answer. `note` says what the user should know of it, for example why there is no change."""
+    """The whole answer.
+
+    `finish_reason` is the engine's ("stop", "length") or `REPETITION`. `note` says what the user should
+    know of it, for example why there is no change.
+    """
 
     conversation: str
     model: str
@@ -94,7 +101,7 @@ class Assistant:
         conversation, earlier = self.conversations.open(question.conversation)
         is_strict = self._check is not None and self._check.is_strict
         last: _Piece | None = None
-        text = ""
+        text, has_looped = "", False
         try:
             with self._board.busy():
                 async with aclosing(self._asked(question, earlier)) as pieces:
@@ -102,6 +109,8 @@ class Assistant:
                         text += last.text
                         if last.text and not is_strict:
                             yield last.text
+                        if has_looped := is_looping(text):
+                            break
         finally:
             if last is not None and text and not is_strict:
                 self.conversations.add(conversation, last.said.kept, text)
@@ -111,7 +120,8 @@ class Assistant:
         if is_strict:
             self.conversations.add(conversation, last.said.kept, checked.text)
             yield checked.text
-        yield self._finished(question, conversation, checked, last.finish_reason)
+        reason = REPETITION if has_looped else last.finish_reason
+        yield self._finished(question, conversation, checked, reason)
 
     async def _asked(self, question: Question, earlier: Sequence[Message]) -> AsyncGenerator[_Piece, None]:
         """What was asked, and the pieces; asked again with less around the code if that was too much."""
@@ -155,6 +165,8 @@ class Assistant:
             note = "the model had nothing to say"
         elif checked.withheld is not None:
             note = checked.withheld
+        elif reason == REPETITION:
+            note = LOOPED
         elif question.kind.edits and question.subject is not None:
             outcome = change_of(checked.text, question.kind, question.subject, is_complete=reason == "stop")
             change, note = (outcome, note) if isinstance(outcome, Change) else (None, outcome)

@@ -54,7 +54,7 @@ def test_the_version_is_the_packages(command: Command) -> None:
 def test_help_names_every_command(command: Command) -> None:
     run = command("--help")
     assert run.code == 0
-    for name in ("serve", "engine", "complete", "doctor", "config", "train", "eval"):
+    for name in ("serve", "engine", "complete", "ask", "doctor", "config", "train", "eval"):
         assert f" {name} " in run.out
 
 

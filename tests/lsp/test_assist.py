@@ -15,8 +15,10 @@ from pygls.exceptions import JsonRpcException
 from lsp.attribution_marks import SOURCE as SOURCE_OF_COPIES
 from tests.lsp.editor import Editor, editor
 from tests.lsp.fake_engine import FakeEngine, Pause
+from tests.lsp.indexed import NEW, build_index, excerpt
 
 URI = "file:///project/a.py"
+COPIED = excerpt("lsp/confidence.py", "def calibrate", "def _clamped")
 SOURCE = "import os\n\n\ndef add(a, b):\n    return a - b\n"
 WHOLE = types.Range(types.Position(3, 0), types.Position(5, 0))
 AT_ADD = types.Range(types.Position(3, 6), types.Position(3, 6))
@@ -24,6 +26,11 @@ FIXED = "It subtracts.\n\n```python\ndef add(a, b):\n    return a + b\n```"
 REVIEWING = types.WorkspaceEditClientCapabilities(
     document_changes=True, change_annotation_support=types.ChangeAnnotationsSupportOptions()
 )
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_index(tmp_path_factory.mktemp("attribution") / "index")
 
 
 def wire(place: types.Range) -> dict[str, Any]:
@@ -305,3 +312,32 @@ class TestAttribution:
         assert result["edit"] is None
         assert result["note"].startswith("not checked")
         assert [each["text"] for each in ed.heard.answers] == [result["text"]]
+
+    async def test_code_that_is_a_copy_names_its_source(
+        self, engine: FakeEngine, index: Path, tmp_path: Path
+    ) -> None:
+        answering(engine, f"𝔘se this:\n\n```python\n{COPIED}```\n\nOr this:\n\n```python\n{NEW}```\n")
+        options = engine.options() | {"attribution": {"index": str(index)}}
+        async with editor(options, home=tmp_path, experimental={"starcoder": True}) as ed:
+            result = await ed.request("starcoder/assist", {"kind": "ask", "question": "How?"})
+        (found,) = result["references"]
+        assert (found["name"], found["license"], found["path"]) == ("alice/gate", "MIT", "lsp/confidence.py")
+        span = found["span"]
+        units = result["text"].encode("utf-16-le")
+        copied = units[2 * span["start"] : 2 * span["end"]].decode("utf-16-le")
+        assert copied.strip() == COPIED.strip()
+
+    async def test_a_copy_is_withheld_where_the_user_wants_that(
+        self, engine: FakeEngine, index: Path, tmp_path: Path
+    ) -> None:
+        answering(engine, f"This:\n\n```python\n{COPIED}", f"```\n\nOr:\n\n```python\n{NEW}```\n")
+        options = engine.options() | {"attribution": {"index": str(index), "onMatch": "block"}}
+        async with editor(options, home=tmp_path, experimental={"starcoder": True}) as ed:
+            result = await ed.request("starcoder/assist", {"kind": "ask", "question": "How?"})
+            known = {"kind": "ask", "question": "Again?", "conversation": result["conversation"]}
+            await ed.request("starcoder/assist", known)
+        assert "(blocked by attribution: MIT · alice/gate)" in result["text"]
+        assert COPIED not in result["text"]
+        assert NEW in result["text"]
+        assert COPIED not in str(ed.heard.answers)
+        assert COPIED not in asked_of(engine)[1]["content"]

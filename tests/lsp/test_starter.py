@@ -74,3 +74,25 @@ async def test_a_keystroke_computes_a_few_tokens_only(ed: Editor) -> None:
     # The first question fills the cache, the others use it.
     assert book["completions"] >= 2
     assert book["kvHitRate"] > 0.45
+
+
+def assist(kind: str, uri: str, **more: object) -> dict[str, object]:
+    """A question about this server's own status.py, lines 65 to 70."""
+    place = {"start": {"line": 64, "character": 0}, "end": {"line": 70, "character": 0}}
+    return {"token": 1, "kind": kind, "textDocument": {"uri": uri}, "range": place, **more}
+
+
+async def test_the_assistant_answers_in_a_conversation(ed: Editor) -> None:
+    marked, uri = real_file()
+    ed.open(marked, uri=uri)
+    first = await ed.request("starcoder/assist", assist("explain", uri))
+    assert first["model"] == "starter"
+    assert first["finishReason"] in ("stop", "length", "repetition")
+    # What was streamed is the answer, and it ends before the next turn would begin.
+    assert "".join(piece["text"] for piece in ed.heard.answers) == first["text"]
+    assert not any(line.startswith(("Human:", "Assistant:")) for line in first["text"].split("\n"))
+    for _ in range(4):  # more than fits into 2,048 tokens
+        asked = assist("fix", uri, conversation=first["conversation"])
+        later = await ed.request("starcoder/assist", asked)
+        assert later["conversation"] == first["conversation"]
+        assert later["edit"] is not None or later["note"]
