@@ -9,16 +9,18 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attribution.cli_common import INDEX_VARIABLE, index_url, reported_errors
-from attribution.errors import SourceError
-from attribution.index_cli import index_app
-from attribution.report import Checked, to_json, to_sarif, to_text
+from attribution.cli_common import INDEX_VARIABLE, Fallback, index_url, reported_errors
+from attribution.errors import IndexMissingError, SourceError
+from attribution.index_cli import ListedSets, index_app
+from attribution.report import Answer, Checked, to_json, to_sarif, to_text
+from attribution.seen import SeenFile
 from attribution.source import Kind, Match
 from attribution.spdx import is_copyleft, satisfies
 
@@ -34,6 +36,7 @@ class Format(StrEnum):
 
 
 def check(
+    context: typer.Context,
     files: Annotated[list[str], typer.Argument(help="Files to check; `-` is the standard input.")],
     index: Annotated[
         str | None, typer.Option(envvar=INDEX_VARIABLE, help="Folder or URL of the index.")
@@ -47,37 +50,99 @@ def check(
         str | None, typer.Option(help="Exit with 1 on: any, copyleft, or an SPDX expression of licences.")
     ] = None,
 ) -> None:
-    """Say which indexed files hold (parts of) these files, and under which licence."""
-    with reported_errors():
-        from attribution.attribute import Question, attribute
-        from attribution.index import open_index
+    """Say which indexed files hold (parts of) these files, and under which licence.
 
+    Where there is no index, the portrait of the local model's training set says what that has seen.
+    """
+    with reported_errors():
         fails = _condition(fail_on)
-        question = Question(min_tokens=min_tokens, kinds=frozenset(kind or Kind))
-        opened = open_index(index_url(index))
-        try:
-            checked = [
-                Checked(
-                    file=file,
-                    index=opened.url,
-                    documents=opened.document_count(),
-                    matches=attribute(_read(file), opened, question),
-                )
-                for file in files
-            ]
-        finally:
-            opened.close()
-        failing = [match for one in checked for match in one.matches if fails(match)]
-        typer.echo(_formatted(checked, output, failing))
-    if failing:
+        wanted = _Wanted(files=files, min_tokens=min_tokens, kinds=kind, fail_on=fail_on)
+        fallback = context.obj.fallback() if isinstance(context.obj, ListedSets) else Fallback()
+        url = index_url(index or fallback.index)
+        if index is None and fallback.portrait is not None and _is_missing(url):
+            seen = _seen(wanted, fallback, fallback.portrait, url)
+            failed = fail_on == "any" and any(one.copies for one in seen)
+            typer.echo(_formatted(seen, output, [], seen_fails=failed))
+        else:
+            checked = _checked(wanted, url)
+            failing = [match for one in checked for match in one.matches if fails(match)]
+            failed = bool(failing)
+            typer.echo(_formatted(checked, output, failing))
+    if failed:
         raise typer.Exit(1)
 
 
-def _formatted(checked: Sequence[Checked], output: Format, failing: Sequence[Match]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What the command line asks."""
+
+    files: Sequence[str]
+    min_tokens: int
+    kinds: Sequence[Kind] | None
+    fail_on: str | None
+
+
+def _checked(wanted: _Wanted, url: str) -> list[Checked]:
+    from attribution.attribute import Question, attribute
+    from attribution.index import open_index
+
+    question = Question(min_tokens=wanted.min_tokens, kinds=frozenset(wanted.kinds or Kind))
+    opened = open_index(url)
+    try:
+        return [
+            Checked(
+                file=file,
+                index=opened.url,
+                documents=opened.document_count(),
+                matches=attribute(_read(file), opened, question),
+            )
+            for file in wanted.files
+        ]
+    finally:
+        opened.close()
+
+
+def _is_missing(url: str) -> bool:
+    from attribution.index import index_stamp, is_remote
+
+    return not is_remote(url) and index_stamp(url) is None
+
+
+def _seen(wanted: _Wanted, fallback: Fallback, portrait: Path, url: str) -> list[SeenFile]:
+    """What the portrait recognises. Raises `IndexMissingError` for a question that it cannot answer."""
+    from attribution.portrait import Portrait, trained_documents
+
+    needs = f"there is no attribution index at {url}; to build one: `{fallback.build}`"
+    if wanted.kinds or wanted.fail_on not in (None, "any"):
+        option = "--kind" if wanted.kinds else f"--fail-on {wanted.fail_on}"
+        raise IndexMissingError(f"{option} cannot be answered by the portrait of {fallback.model}: {needs}")
+    typer.echo(f"{needs}\nsearched: the portrait of what {fallback.model} was trained on", err=True)
+    loaded, documents = Portrait.load(portrait), trained_documents(portrait.parent)
+    answers = []
+    for file in wanted.files:
+        seen = loaded.check(_read(file))
+        copies = tuple(copy for copy in seen.copies if copy[1] >= wanted.min_tokens)
+        answers.append(
+            SeenFile(
+                file=file,
+                model=fallback.model,
+                portrait=portrait,
+                documents=documents,
+                share=seen.share,
+                copies=copies,
+            )
+        )
+    return answers
+
+
+def _formatted(
+    checked: Sequence[Answer], output: Format, failing: Sequence[Match], *, seen_fails: bool = False
+) -> str:
     if output is Format.JSON:
         return to_json(checked)
     if output is Format.SARIF:
-        return to_sarif(checked, version=importlib.metadata.version("starcoder-lsp"), failing=failing)
+        version = importlib.metadata.version("starcoder-lsp")
+        return to_sarif(checked, version=version, failing=failing, seen_fails=seen_fails)
     return to_text(checked)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
@@ -20,6 +22,19 @@ def index_url(given: str | None) -> str:
     from attribution.index import default_index_folder
 
     return given or str(default_index_folder())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    """Where `check` looks if it is not told: the index that is set, and else the portrait of the model.
+
+    `build` is the command that builds an index of what the model was trained on.
+    """
+
+    index: str | None = None
+    model: str = ""
+    portrait: Path | None = None
+    build: str = "starcoder-lsp index build SOURCES…"
 
 
 @contextmanager

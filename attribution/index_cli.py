@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli_common import INDEX_VARIABLE, index_url, reported_errors
+from attribution.cli_common import INDEX_VARIABLE, Fallback, index_url, reported_errors
 from attribution.errors import SourceError
 
 if TYPE_CHECKING:
@@ -49,9 +49,11 @@ class ListedSets:
     """What the commands are handed by who mounts them.
 
     `starter(packages, on_package)` is the bundled model's training set; `on_package` hears what is read.
+    `fallback()` is what the user's settings say of where to look when the command line does not.
     """
 
     starter: Callable[[Path | None, Callable[[str], None]], ListedSet]
+    fallback: Callable[[], Fallback] = Fallback
 
 
 @index_app.command("build")

@@ -9,6 +9,8 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
+from attribution.seen import KIND as SEEN
+from attribution.seen import SeenFile
 from attribution.source import Kind, Match, Span
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -17,6 +19,7 @@ _RULES = {
     Kind.REFORMATTED: "Code that stands in an indexed file with other white space.",
     Kind.NEAR: "Code that stands in an indexed file with small changes.",
     Kind.RENAMED: "Code that stands in an indexed file under other names.",
+    SEEN: "Code that the training set of the model in use has too; where is not known.",
 }
 
 
@@ -30,12 +33,17 @@ class Checked:
     matches: Sequence[Match]
 
 
-def to_json(checked: Sequence[Checked]) -> str:
+Answer = Checked | SeenFile
+
+
+def to_json(checked: Sequence[Answer]) -> str:
     """A list of objects, one a file."""
     return json.dumps([_file(one) for one in checked], indent=2, ensure_ascii=False)
 
 
-def _file(one: Checked) -> dict[str, Any]:
+def _file(one: Answer) -> dict[str, Any]:
+    if isinstance(one, SeenFile):
+        return {"file": one.file, "searched": one.searched, "matches": one.matches()}
     return {
         "file": one.file,
         "searched": {"index": one.index, "documents": one.documents},
@@ -77,10 +85,13 @@ def link(match: Match) -> str | None:
     return f"{url}#L{match.source_span.start_line}-L{match.source_span.end_line}"
 
 
-def to_text(checked: Sequence[Checked]) -> str:
+def to_text(checked: Sequence[Answer]) -> str:
     """Lines for a terminal."""
     lines = []
     for one in checked:
+        if isinstance(one, SeenFile):
+            lines += one.lines()
+            continue
         lines += [_text(one.file, match) for match in one.matches]
         if not one.matches:
             lines.append(f"{one.file}: no match in {one.documents:,} indexed documents")
@@ -103,13 +114,23 @@ def _lines(span: Span) -> str:
     return str(span.start_line) if span.start_line == span.end_line else f"{span.start_line}-{span.end_line}"
 
 
-def to_sarif(checked: Sequence[Checked], *, version: str, failing: Sequence[Match] = ()) -> str:
-    """A SARIF 2.1.0 log; matches in `failing` are errors, others notes."""
+def to_sarif(
+    checked: Sequence[Answer], *, version: str, failing: Sequence[Match] = (), seen_fails: bool = False
+) -> str:
+    """A SARIF 2.1.0 log; matches in `failing` are errors, others notes; so is what was seen, if it fails."""
     rules = [
         {"id": f"attribution/{kind}", "shortDescription": {"text": text}} for kind, text in _RULES.items()
     ]
     driver = {"name": "starcoder-lsp", "version": version, "rules": rules}
-    results = [_result(one.file, match, match in failing) for one in checked for match in one.matches]
+    results = [
+        result
+        for one in checked
+        for result in (
+            one.results(_uri(one.file), failing=seen_fails)
+            if isinstance(one, SeenFile)
+            else [_result(one.file, match, match in failing) for match in one.matches]
+        )
+    ]
     artifacts = [{"location": {"uri": _uri(one.file)}} for one in checked]
     run = {
         "tool": {"driver": driver},

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from attribution.cli import check, index_app
+from attribution.cli_common import Fallback
 from attribution.index_cli import ListedSets
 from model.errors import MODEL_EXIT_CODE
 
@@ -48,13 +49,30 @@ def _starter_set(packages: Path | None, on_package: Callable[[str], None]) -> Li
     return starter_set(packages, on_package)
 
 
+def _attribution_fallback() -> Fallback:
+    """Where `check` looks when it is not told: as the editor does, by the settings for this folder."""
+    from lsp.attribution_store import build_command, portrait_of
+
+    settings = _effective(Path.cwd(), None).settings
+    model = settings.model if settings.engine.url is None else None
+    return Fallback(
+        index=settings.attribution.index,
+        model=model or "",
+        portrait=portrait_of(model),
+        build=build_command(model),
+    )
+
+
+# What the commands of attribution need of `training` and of the settings, which they do not import.
+_ATTRIBUTION = ListedSets(starter=_starter_set, fallback=_attribution_fallback)
+
 app = typer.Typer(
     name=PROGRAM,
     help="Code completions from a StarCoder model on your own machine, for any editor that speaks LSP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # `index build --starter` indexes a set that only `training` knows.
-    context_settings={"help_option_names": ["-h", "--help"], "obj": ListedSets(starter=_starter_set)},
+    context_settings={"help_option_names": ["-h", "--help"], "obj": _ATTRIBUTION},
 )
 
 
