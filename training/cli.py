@@ -94,11 +94,16 @@ def publish_command(
     notices: Annotated[Path, typer.Option(help="Corpus folder with NOTICE.md and LICENSES.txt.")],
     problems: Annotated[Path, typer.Option(help="HumanEval infilling problems, .jsonl or .jsonl.gz.")],
     tokenizer: Annotated[Path, typer.Option(help="Folder of tokenizer.json.")],
+    documents: Annotated[
+        Path | None, typer.Option(help="What the shards were packed from, if the run's folder has moved.")
+    ] = None,
 ) -> None:
-    """Export, measure and write the model card."""
+    """Export, measure, and write the model card and the portrait of the training set."""
     from training.runs import Publication, publish_run
 
-    source = Publication(run=run, packed=packed, notices=notices, problems=problems, tokenizer=tokenizer)
+    source = Publication(
+        run=run, packed=packed, notices=notices, problems=problems, tokenizer=tokenizer, documents=documents
+    )
     try:
         publish_run(source, target)
     except (TrainingError, ModelError) as error:

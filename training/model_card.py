@@ -137,7 +137,8 @@ def _data(exported: Exported, corpus: PackedCorpus, notice: str) -> str:
 data replaced by `training/corpus`; HumanEval and MBPP problems are removed from it. Samples were drawn
 with these shares of languages: {weights}, {seen:.2f} times the corpus's
 size in all. The full texts of the licences are in `LICENSES.txt`,
-the hash, path and licence of every document in `documents.jsonl.gz`.
+the hash, path and licence of every document in `documents.jsonl.gz`; `portrait.bin` is a filter of their
+fingerprints (docs/attribution.md).
 
 | language | files | MB | tokens |
 |---|---|---|---|

@@ -68,9 +68,7 @@ def pack(
     The result is the same for any number of processes. Raises PackingError when there is nothing
     to pack. `progress` is told (files done, files).
     """
-    files = sorted(path for path in source.glob("*.jsonl*") if path.suffix in (".jsonl", ".gz"))
-    if not files:
-        raise PackingError(f"no *.jsonl or *.jsonl.gz in {source}: build the corpus first")
+    files = document_files(source)
     target.mkdir(parents=True, exist_ok=True)
     identity = tokenizer_sha256(tokenizer)
     shards: list[ShardInfo] = []
@@ -82,6 +80,14 @@ def pack(
         raise PackingError(f"{tokenizer} changed while the documents were packed: pack again")
     _write_index(target, tokenizer, options, shards)
     return shards
+
+
+def document_files(source: Path) -> list[Path]:
+    """The `*.jsonl(.gz)` of a folder, by name. Raises PackingError when there are none."""
+    files = sorted(path for path in source.glob("*.jsonl*") if path.suffix in (".jsonl", ".gz"))
+    if not files:
+        raise PackingError(f"no *.jsonl or *.jsonl.gz in {source}: build the corpus first")
+    return files
 
 
 def _packed_files(
@@ -124,7 +130,7 @@ def tokenizer_sha256(tokenizer: Path | None) -> str:
 def _pack_file(path: Path, target: Path, tokenizer: Path | None, options: PackOptions) -> list[ShardInfo]:
     encoding = open_encoding(tokenizer)
     by_language: dict[str, _ShardBuilder] = {}
-    for record in _records(path):
+    for record in read_records(path):
         builder = by_language.setdefault(record["language"], _ShardBuilder())
         builder.add(tagged_ids(record, encoding, options), len(record["text"].encode()))
     stem = path.name.split(".jsonl")[0]
@@ -134,7 +140,8 @@ def _pack_file(path: Path, target: Path, tokenizer: Path | None, options: PackOp
     ]
 
 
-def _records(path: Path) -> Iterator[dict[str, str]]:
+def read_records(path: Path) -> Iterator[dict[str, str]]:
+    """The documents of one file, as many fields as packing needs. Raises PackingError that names the line."""
     with (
         gzip.open(path, "rt", encoding="utf-8")
         if path.suffix == ".gz"

@@ -62,30 +62,38 @@ def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What `publish_run` reads: a run, its packed shards, the corpus's notices, the problems to score."""
+    """What `publish_run` reads: a run, its packed shards, the corpus's notices, the problems to score.
+
+    `documents` is the folder that the training shards were packed from; None: the one that the run names.
+    """
 
     run: Path
     packed: Path
     notices: Path
     problems: Path
     tokenizer: Path
+    documents: Path | None = None
     held_out_tokens: int = 100_000
 
 
 def publish_run(source: Publication, target: Path) -> None:
-    """Export, measure and describe a model: `target` is then complete, licences included.
+    """Export, measure, portray and describe a model: `target` is then complete, licences included.
 
     `notices` is the corpus folder, with NOTICE.md, LICENSES.txt and documents.jsonl.gz. Raises
     TrainingError.
     """
     from training.export import export_checkpoint, newest_checkpoint
     from training.model_card import Measured, write_card
+    from training.portrait import write_portrait
     from training.pretrain import PICTURE_FILE
 
     exported = export_checkpoint(newest_checkpoint(source.run), target, source.tokenizer)
     of_corpus = [source.notices / name for name in ("LICENSES.txt", "documents.jsonl.gz")]
     for file in (source.run / PICTURE_FILE, *of_corpus):
         shutil.copyfile(file, target / file.name)
+    corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
+    with _bar("portrait") as progress:
+        write_portrait(source.documents or Path(exported.recipe.data.train), corpus, target, progress)
     model = str(target.absolute())  # a relative `a/b` would be taken for a Hugging Face id
     measured = Measured(
         losses=evaluate_loss(model, source.packed / "held_out", source.held_out_tokens),
@@ -95,7 +103,6 @@ def publish_run(source: Publication, target: Path) -> None:
             evaluate_infilling(model, source.problems, "spm", heal=False),
         ],
     )
-    corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
     notice = (source.notices / "NOTICE.md").read_text(encoding="utf-8")
     write_card(target, target.name, exported, source.run / LOG_FILE, corpus, notice, measured)
 

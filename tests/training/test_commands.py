@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from attribution.portrait import Portrait
 from model.hub import resolve
 from tests.training.test_infilling import PROBLEMS, write_problems
 from tests.training.tiny import LANGUAGES, document, write_documents
@@ -72,6 +73,13 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
         assert expected in card
     assert resolve(places["model"]).license == "apache-2.0"
     assert (Path(places["model"]) / "LICENSES.txt").is_file()
+    portrait = Portrait.load(Path(places["model"]) / "portrait.bin")
+    with next(Path(places["train"]).iterdir()).open() as lines:
+        trained = json.loads(next(lines))["text"]
+    assert portrait.check(trained.encode()).share == 1
+    other = runner.invoke(train_app, [*publish, "--documents", places["held_out"]])
+    assert other.exit_code == 1
+    assert "not those that the shards were packed from" in " ".join(other.output.split())
     command = ["infilling", "--model", places["model"], "--problems", places["problems.jsonl.gz"], "--json"]
     scored = runner.invoke(eval_app, command, catch_exceptions=False)
     assert set(json.loads(scored.stdout)) >= {"exact_match", "n_problems", "order", "healed"}
