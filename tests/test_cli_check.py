@@ -1,4 +1,4 @@
-"""`starcoder-lsp check` without an index: the settings say where to look, the model's portrait what it has seen."""
+"""`starcoder-lsp check` without an index named: the settings say where, a portrait what the model has seen."""
 
 from __future__ import annotations
 
