@@ -1,4 +1,4 @@
-"""`starcoder-lsp check` without an index named: the settings say where, a portrait what the model has seen."""
+"""`starcoder-lsp check` with no index named: the settings say where, a portrait what the model has seen."""
 
 from __future__ import annotations
 
