@@ -10,7 +10,7 @@ import {
   sourceName,
   summary,
 } from "../src/attribution/describe";
-import { excerpt, spansOf } from "../src/attribution/spans";
+import { excerpt, lineRanges, spansOf } from "../src/attribution/spans";
 import type { AttributionReport, Match, Reference } from "../src/server/wire";
 
 const source = {
@@ -76,7 +76,7 @@ describe("a match in words", () => {
 
 describe("the answer to a check", () => {
   it("is the server's own line", () => {
-    expect(summary(report({ message: "not found in 12 files of x" }))).toBe("not found in 12 files of x");
+    expect(summary(report({ message: "not found in 12 files of x" }))).toBe("Not found in 12 files of x");
   });
 
   it("says what was searched where the server says nothing", () => {
@@ -95,6 +95,15 @@ describe("marks", () => {
 
   it("leave out what has no place in the document", () => {
     expect(spansOf([match({ range: null })])).toEqual([]);
+  });
+
+  it("leave out indentation and blank lines", () => {
+    const text = ["  if x:", "", "    y()  ", "z"];
+    const range = { start: { line: 0, character: 4 }, end: { line: 3, character: 0 } };
+    const marked = lineRanges(range, (line) => text[line] ?? "").map(({ start, end }) =>
+      text[start.line]?.slice(start.character, end.character),
+    );
+    expect(marked).toEqual([" x:", "y()"]);
   });
 
   it("cut lines out of a text, with some around and any line end", () => {

@@ -23,6 +23,10 @@ describe("the status bar", () => {
       tooltip: expect.arrayContaining(["secrets.yml is a secret file"]) as unknown,
       severity: "none",
     });
+    const off = { ...excluded, message: "completions are off for markdown (completion.disabledLanguages)" };
+    expect(statusText(facts({ engine: off })).text).toBe("$(eye-closed) StarCoder: off");
+    const blocked = { ...excluded, message: "blocked by attribution: MIT · owner/repo" };
+    expect(statusText(facts({ engine: blocked })).text).toBe("$(eye-closed) StarCoder: blocked by attribution");
     const offline: Status = { ...READY, state: "offline", message: "no engine" };
     expect(statusText(facts({ engine: offline }))).toMatchObject({ severity: "warning", state: "offline" });
   });

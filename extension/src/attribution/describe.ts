@@ -54,7 +54,7 @@ export function lines(start: number, end: number): string {
 /** One line about the whole check, for a message and above the list. */
 export function summary(report: AttributionReport): string {
   if (report.message !== "") {
-    return report.message;
+    return report.message.charAt(0).toUpperCase() + report.message.slice(1);
   }
   const { kind, documents } = report.searched;
   if (kind === "none") {

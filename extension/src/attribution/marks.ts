@@ -2,14 +2,14 @@
 import * as vscode from "vscode";
 import type { AttributionReport, Match } from "../server/wire";
 import { hover, safeLink } from "./describe";
-import { spansOf } from "./spans";
+import { lineRanges, spansOf } from "./spans";
 
 export class Marks implements vscode.Disposable {
   readonly #decoration = vscode.window.createTextEditorDecorationType({
-    backgroundColor: new vscode.ThemeColor("editor.wordHighlightBackground"),
-    borderColor: new vscode.ThemeColor("editorInfo.foreground"),
-    borderStyle: "solid",
-    borderWidth: "0 0 1px 0",
+    backgroundColor: new vscode.ThemeColor("starcoder.copiedCodeBackground"),
+    border: "1px solid",
+    borderColor: new vscode.ThemeColor("starcoder.copiedCodeBorder"),
+    borderRadius: "2px",
     overviewRulerColor: new vscode.ThemeColor("editorInfo.foreground"),
     overviewRulerLane: vscode.OverviewRulerLane.Right,
     rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
@@ -20,10 +20,11 @@ export class Marks implements vscode.Disposable {
   show(document: vscode.TextDocument, report: AttributionReport): void {
     this.clear();
     this.#uri = document.uri.toString();
-    this.#options = spansOf(report.matches).map((span) => ({
-      range: toRange(span.range),
-      hoverMessage: span.matches.map(hoverOf),
-    }));
+    const lineText = (line: number): string => (line < document.lineCount ? document.lineAt(line).text : "");
+    this.#options = spansOf(report.matches).flatMap((span) => {
+      const hoverMessage = span.matches.map(hoverOf);
+      return lineRanges(span.range, lineText).map((range) => ({ range: toRange(range), hoverMessage }));
+    });
     this.refresh();
   }
 

@@ -23,6 +23,24 @@ export function spansOf(matches: readonly Match[]): Span[] {
   return [...spans.values()].sort((one, other) => compare(one.range.start, other.range.start));
 }
 
+/**
+ * A range as one range a line, from the first character that is no white space to the last: marking the
+ * indentation too would look like a selection. `lineText` gives a line's text by number.
+ */
+export function lineRanges({ start, end }: Range, lineText: (line: number) => string): Range[] {
+  const ranges: Range[] = [];
+  for (let line = start.line; line <= end.line; line += 1) {
+    const text = lineText(line);
+    const first = text.length - text.trimStart().length;
+    const from = Math.max(first, line === start.line ? start.character : 0);
+    const to = Math.min(text.trimEnd().length, line === end.line ? end.character : text.length);
+    if (from < to) {
+      ranges.push({ start: { line, character: from }, end: { line, character: to } });
+    }
+  }
+  return ranges;
+}
+
 /** The lines `startLine` to `endLine` (from 1, both included) of a text, with `around` lines on each side. */
 export function excerpt(text: string, startLine: number, endLine: number, around = 0): string {
   const lines = text.split(/\r\n|\r|\n/);

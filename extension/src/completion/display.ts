@@ -1,6 +1,6 @@
 /**
  * When a growing suggestion is shown anew. The editor takes one answer for a question and knows no update, so that
- * showing more means hiding and asking again: only for a whole further line, only where the user has not moved,
+ * showing more means making it ask again: only for a whole further line, only where the user has not moved,
  * never after they turned it down, and not more often than the eye likes. Pure: times come in.
  */
 

@@ -55,7 +55,8 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     if (token.isCancellationRequested || this.#question !== question) {
       return undefined;
     }
-    return this.#offer(question, document, position, selectedOf(context, position));
+    const items = this.#offer(question, document, position, selectedOf(context, position));
+    return isRefresh ? items?.slice(0, 1) : items;
   }
 
   /** Ask anew, as if a key had been pressed for it. */
@@ -238,7 +239,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     const decision = refreshDecision(this.#shown, place, text, performance.now());
     if (this.#question === question && decision.kind === "in" && !this.#wasCycled) {
       this.#refreshFor = place;
-      void showAnew();
+      void showLonger();
     }
   }
 
@@ -291,11 +292,20 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
   }
 }
 
-/** Both in one message to the editor: nothing is drawn in between. Triggering alone keeps the old text. */
+/** Ask the editor to ask again. Triggering alone would keep the text that is shown. */
 async function showAnew(): Promise<void> {
   await vscode.commands.executeCommand("runCommands", {
     commands: ["editor.action.inlineSuggest.hide", "editor.action.inlineSuggest.trigger"],
   });
+}
+
+/**
+ * Put the longer text in place of the shown one without a frame between them (measured: hiding and triggering left
+ * one in five growths blank for two frames). The editor asks again and keeps the shown text as an alternative before
+ * the new one, if it keeps it at all; the next one is the new one either way, as only that is answered.
+ */
+async function showLonger(): Promise<void> {
+  await vscode.commands.executeCommand("editor.action.inlineSuggest.showNext");
 }
 
 function itemOf(

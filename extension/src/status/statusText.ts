@@ -81,7 +81,18 @@ export function statusText(facts: StatusFacts): StatusText {
 }
 
 function words(state: ExtensionState, facts: StatusFacts): string {
-  return state === "snoozed" ? `snoozed, ${minutesLeft(facts.gate, facts.nowMs)} min` : WORDS[state];
+  if (state === "snoozed") {
+    return `snoozed, ${minutesLeft(facts.gate, facts.nowMs)} min`;
+  }
+  return state === "excluded" ? excludedWords(facts.engine?.message ?? "") : WORDS[state];
+}
+
+/** Why nothing is shown here, in a word or three; the tooltip has the server's sentence. */
+function excludedWords(message: string): string {
+  if (/^(blocked|not checked) by attribution/.test(message)) {
+    return message.startsWith("blocked") ? "blocked by attribution" : "not checked by attribution";
+  }
+  return message.startsWith("completions are off") ? "off" : WORDS.excluded;
 }
 
 function details(state: ExtensionState, facts: StatusFacts): string[] {
