@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from model.errors import ModelError
+from training.corpus.cli import corpus_command
 from training.errors import RecipeError, TrainingError
 
 train_app = typer.Typer(help="Train a model from a corpus.", no_args_is_help=True)
@@ -24,6 +25,9 @@ RunFolder = Annotated[Path, typer.Option("--run", help="Folder of checkpoints, l
 def _fail(error: Exception) -> typer.Exit:
     Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
     return typer.Exit(1)
+
+
+train_app.command("corpus")(corpus_command)
 
 
 @train_app.command("pack")

@@ -92,3 +92,17 @@ def _bytes(data: str | bytes) -> bytes:
 def _record_hash(data: str | bytes) -> str:
     digest = hashlib.sha256(_bytes(data)).digest()
     return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def written(manifest: Manifest, folder: Path) -> str:
+    """The manifest as a TOML file; returns its path, as a source of a build."""
+    lines = ["version = 1", f'name = "{manifest.name}"']
+    for package in manifest.packages:
+        lines.append("[[package]]")
+        for key in ("ecosystem", "name", "version", "file", "sha256", "license", "repository", "split"):
+            lines.append(f'{key} = "{getattr(package, key)}"')
+        lines += [f"{key} = {json.dumps(getattr(package, key))}" for key in ("include", "exclude")]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{manifest.name}.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)

@@ -4,7 +4,11 @@ import pytest
 
 from training.corpus import quality
 from training.corpus.document import Document, Reason
-from training.corpus.languages import RULES, rule_for
+from training.corpus.languages import LanguageRule, TableName, language_table
+
+
+def rule_for(path: str) -> LanguageRule | None:
+    return language_table(TableName.STARTER).rule_for(path)
 
 
 def check(path: str, text: str) -> Reason | None:
@@ -14,7 +18,8 @@ def check(path: str, text: str) -> Reason | None:
     document = Document(
         repository="ada/x", path=path, language=rule.language, license="MIT", package="pypi:x==1", text=text
     )
-    return next((reason for keep in quality.FILTERS if (reason := keep(document, rule)) is not None), None)
+    reasons = (keep(document, rule) for keep in quality.STARTER_FILTERS)
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 GOOD = "def area(width, height):\n    return width * height\n"
@@ -22,35 +27,12 @@ PROSE = "All the words that a reader of this page may want to see, in whole sent
 HTML = f"<html><head><title>A page</title></head><body>\n<p>\n{PROSE}\n</p>\n</body></html>"
 
 
-@pytest.mark.parametrize(
-    ("path", "language"),
-    [
-        ("a/b.py", "Python"),
-        ("a/B.PY", "Python"),
-        ("x.mjs", "JavaScript"),
-        ("x.d.ts", "TypeScript"),
-        ("x.tsx", "TypeScript"),
-        ("Makefile", "Makefile"),
-        ("docker/Dockerfile", "Dockerfile"),
-        ("x.pyx", "Cython"),
-    ],
-)
-def test_the_extension_decides_the_language(path: str, language: str) -> None:
-    rule = rule_for(path)
-    assert rule is not None
-    assert rule.language == language
-
-
-@pytest.mark.parametrize("path", ["a.so", "LICENSE", "a.csv", "a.map", "a.po", "py"])
-def test_what_is_no_language_has_no_rule(path: str) -> None:
-    assert rule_for(path) is None
-
-
 def test_prose_has_no_line_limit_and_data_wants_letters() -> None:
-    assert RULES["md"].longest_line_max_chars is None
-    assert RULES["sql"].mean_line_max_chars is None
-    assert RULES["json"].alphabetic_min_share == 0.5
-    assert (RULES["yaml"].min_chars, RULES["yaml"].max_chars) == (50, 5000)
+    rules = language_table(TableName.STARTER).by_extension
+    assert rules["md"].longest_line_max_chars is None
+    assert rules["sql"].mean_line_max_chars is None
+    assert rules["json"].alphabetic_min_share == 0.5
+    assert (rules["yaml"].min_chars, rules["yaml"].max_chars) == (50, 5000)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""`python -m training.corpus fetch|build|notice MANIFEST`: the corpus without the whole application."""
+"""`python -m training.corpus fetch|notice|gibberish`: the corpus' smaller tools by themselves.
+
+A corpus is built by `starcoder-lsp train corpus`.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.corpus.build import BuildOptions, build_corpus
 from training.corpus.errors import CorpusError
 from training.corpus.fetch import default_cache_dir, fetch_manifest
 from training.corpus.licences import notice_markdown
-from training.corpus.manifest import Manifest, Package, Split
+from training.corpus.manifest import Manifest, Package
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (1: the message is on stderr)."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "gibberish":
+            from training.corpus.pii.gibberish import train_gibberish_model
+
+            print(train_gibberish_model(options.corpus))
+            return 0
         manifest = Manifest.load(options.manifest)
         if options.command == "notice":
-            print(
-                notice_markdown(manifest.packages, title=f"Packages of the corpus '{manifest.name}'"), end=""
-            )
-            return 0
-        fetch_manifest(manifest, options.cache, _progress("fetched"))
-        if options.command == "build":
-            _build(manifest, options)
+            title = f"Packages of the corpus '{manifest.name}'"
+            print(notice_markdown(manifest.packages, title=title), end="")
+        else:
+            fetch_manifest(manifest, options.cache, _print_progress)
     except CorpusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -36,31 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _build(manifest: Manifest, options: argparse.Namespace) -> None:
-    report = build_corpus(
-        manifest,
-        options.cache,
-        options.into,
-        decontaminate=options.decontaminate,
-        options=BuildOptions(near_dedup=not options.keep_near_duplicates),
-        progress=_progress("read"),
-    )
-    for split in Split:
-        print(f"{split}: {report.total_bytes(split) / 1e6:.1f} MB of text")
-    for reason, files in report.dropped_files.most_common():
-        print(f"  dropped {files:>6} files, {report.dropped_bytes[reason] / 1e6:8.1f} MB: {reason}")
-
-
-def _progress(verb: str) -> _Printer:
-    return _Printer(verb)
-
-
-class _Printer:
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
-
-    def __call__(self, package: Package, done: int, total: int) -> None:
-        print(f"[{done}/{total}] {self._verb} {package.identity}", file=sys.stderr, flush=True)
+def _print_progress(package: Package, done: int, total: int) -> None:
+    print(f"[{done}/{total}] fetched {package.identity}", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, summary in (
         ("fetch", "fetch and verify the pinned files"),
-        ("build", "fetch what is missing, then filter and write the corpus"),
         ("notice", "print the list of packages and licences as Markdown"),
     ):
         command = commands.add_parser(name, help=summary, description=summary)
@@ -76,12 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--cache", type=Path, default=default_cache_dir(), help="where fetched files are kept"
         )
-        if name == "build":
-            command.add_argument("--into", type=Path, required=True, help="the corpus folder to write")
-            command.add_argument(
-                "--decontaminate", type=Path, nargs="*", default=[], help="JSONL files of evaluation problems"
-            )
-            command.add_argument("--keep-near-duplicates", action="store_true")
+    summary = "print the model of letter pairs, made from the prose of a corpus, that tells keys from words"
+    command = commands.add_parser("gibberish", help=summary, description=summary)
+    command.add_argument("corpus", type=Path, help="folder of *.jsonl.gz shards")
     return parser
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training.corpus.errors import ManifestError
+from training.corpus.languages import TableName
 
 # The part of the Blue Oak Council's permissive list (and PSF-2.0) that our packages need; a
 # licence outside of it is refused when the manifest is read, so none slips in by an edit.
@@ -85,10 +86,11 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A named, ordered list of packages; the order is the order of the corpus."""
+    """A named, ordered list of packages; `table` is the table of languages it was chosen for."""
 
     name: str
     packages: tuple[Package, ...]
+    table: TableName = TableName.STARTER
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -110,13 +112,21 @@ class Manifest:
             raise ManifestError(
                 f"{path}: version {raw.get('version')!r} is unknown; this program reads {MANIFEST_VERSION}"
             )
-        wrong = sorted(raw.keys() ^ {"version", "name", "package"})
+        wrong = sorted((raw.keys() - {"table"}) ^ {"version", "name", "package"})
         if wrong:
             raise ManifestError(f"{path}: {'unknown' if wrong[0] in raw else 'missing'} key {wrong[0]!r}")
         packages = tuple(
             _package(entry, f"{path}: package {i + 1}") for i, entry in enumerate(raw["package"])
         )
-        return cls(name=str(raw["name"]), packages=packages)
+        return cls(name=str(raw["name"]), packages=packages, table=_table(raw.get("table", "starter"), path))
+
+
+def _table(name: object, path: Path) -> TableName:
+    try:
+        return TableName(str(name))
+    except ValueError:
+        known = " or ".join(TableName)
+        raise ManifestError(f"{path}: table {name!r} is unknown; it can be {known}") from None
 
 
 def starter_manifest() -> Manifest:

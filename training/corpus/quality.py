@@ -1,7 +1,8 @@
 """Filters on a file's text: each answers None (keep) or the reason to drop it.
 
-Limits and their order follow StarCoder's preprocessing (arXiv 2305.06161, §3.2 and appendix);
-`compiled`, `generated`, `change_log` and `mostly_digits` are ours: a small corpus cannot afford tables.
+`PAPER_FILTERS` are StarCoder's, in its order (arXiv 2305.06161, §3.2 and appendix), with the limits
+of the language's rule. `STARTER_FILTERS` add ours: a small corpus cannot afford generated files,
+compiler output and tables.
 """
 
 from __future__ import annotations
@@ -105,12 +106,15 @@ def mean_line(document: Document, rule: LanguageRule) -> Reason | None:
     limit = rule.mean_line_max_chars
     if limit is None:
         return None
-    lines = document.text.count("\n") + 1
-    return Reason.LONG_MEAN_LINE if (len(document.text) - lines + 1) / lines > limit else None
+    ends = document.text.count("\n")
+    lines = max(1, ends + (not document.text.endswith("\n")))  # a newline at the end begins no line
+    return Reason.LONG_MEAN_LINE if (len(document.text) - ends) / lines > limit else None
 
 
 def alphanumeric(document: Document, rule: LanguageRule) -> Reason | None:
     """Drop files with too small a share of letters and digits (25 % by default)."""
+    if rule.alphanumeric_min_share is None:
+        return None
     share = sum(map(str.isalnum, document.text)) / max(1, len(document.text))
     return Reason.NOT_ALPHANUMERIC if share < rule.alphanumeric_min_share else None
 
@@ -125,7 +129,8 @@ def alphabetic(document: Document, rule: LanguageRule) -> Reason | None:
 
 def xml(document: Document, rule: LanguageRule) -> Reason | None:
     """Drop XML under another extension: its declaration stands in the first 100 characters."""
-    return Reason.XML if "<?xml version=" in document.text[:_XML_HEAD_CHARS] else None
+    is_xml = rule.xml_dropped and "<?xml version=" in document.text[:_XML_HEAD_CHARS]
+    return Reason.XML if is_xml else None
 
 
 def html(document: Document, rule: LanguageRule) -> Reason | None:
@@ -147,7 +152,8 @@ def mostly_digits(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.MOSTLY_DIGITS if share > _MOSTLY_DIGITS_SHARE else None
 
 
-FILTERS: tuple[Filter, ...] = (
+PAPER_FILTERS: tuple[Filter, ...] = (length, xml, longest_line, mean_line, alphanumeric, alphabetic, html)
+STARTER_FILTERS: tuple[Filter, ...] = (
     length,
     minified,
     change_log,

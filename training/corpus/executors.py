@@ -1,0 +1,185 @@
+"""Where the tasks run: on this machine, on a Ray cluster, or under Slurm, by datatrove's executors.
+
+datatrove keeps which tasks are done (`logs/STAGE/completions`), so that the same command goes on
+after a crash; a Slurm run is submitted as a chain of job arrays, each waiting for the one before.
+Its own logging is sent to files: a terminal shows our progress bar and our errors.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from training.corpus.errors import CorpusError
+from training.corpus.tasks import StageStep, done_so_far
+from training.corpus.workspace import Stage, Workspace
+
+# (stage, amount done, amount there is or 0 where nobody knows)
+Progress = Callable[[Stage, int, int], None]
+_POLL_SECONDS = 0.25
+
+
+class ExecutorKind(StrEnum):
+    """The executors there are."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """`workers` tasks at once. `settings` go to the Slurm executor: `partition`, `time`, `qos`, …"""
+
+    kind: ExecutorKind = ExecutorKind.LOCAL
+    workers: int = 1
+    memory_gb: int = 4
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise CorpusError(f"workers {self.workers} must be at least 1")
+        if self.kind is ExecutorKind.SLURM and not {"partition", "time"} <= self.settings.keys():
+            raise CorpusError("Slurm needs --slurm partition=NAME and --slurm time=HH:MM:SS")
+
+
+def run_stages(workspace: Workspace, execution: Execution, progress: Progress) -> bool:
+    """Run every stage, or submit them to Slurm; returns whether the corpus is there now."""
+    if execution.kind is ExecutorKind.SLURM:
+        last: Any = None
+        for stage in Stage:
+            last = _slurm_executor(workspace, stage, execution, last)
+        last.launch_job()  # and what it depends on
+        return False
+    for stage in Stage:
+        executor = _LOCAL_OR_RAY[execution.kind](workspace, stage, execution)
+        with _watched(workspace, stage, progress):
+            executor.run()
+    return True
+
+
+def _step(workspace: Workspace, stage: Stage) -> StageStep:
+    return StageStep(folder=str(workspace.folder.absolute()), stage=stage.value)
+
+
+def _common(workspace: Workspace, stage: Stage, execution: Execution) -> dict[str, Any]:
+    tasks = workspace.tasks(stage)
+    return {
+        "pipeline": [_step(workspace, stage)],
+        "tasks": tasks,
+        "workers": min(execution.workers, tasks),
+        "logging_dir": str(workspace.logs(stage).absolute()),
+    }
+
+
+def _local_executor(workspace: Workspace, stage: Stage, execution: Execution) -> Any:
+    from datatrove.executor import LocalPipelineExecutor  # type: ignore[import-untyped] # it has no types
+    from loguru import logger
+
+    logger.remove()
+
+    class QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc] # it has no types
+        """Tasks that log to their files only, end with us, and leave Ctrl+C to us."""
+
+        def _launch_run_for_rank(
+            self, rank: int, ranks_q: Any, completed: Any = None, completed_lock: Any = None
+        ) -> Any:
+            if self.workers > 1:
+                _become_worker()
+            local_rank = ranks_q.get()
+            try:
+                # From local rank 1 on only errors go to the terminal, and those are switched off.
+                logger.disable("datatrove")
+                return self._run_for_rank(rank, local_rank + 1)
+            finally:
+                logger.remove()
+                ranks_q.put(local_rank)
+
+    return QuietExecutor(**_common(workspace, stage, execution), start_method="forkserver")
+
+
+def _ray_executor(workspace: Workspace, stage: Stage, execution: Execution) -> Any:
+    try:
+        import ray  # type: ignore[import-not-found] # not a dependency: a cluster has its own version
+    except ImportError as error:
+        raise CorpusError("--executor ray needs Ray: pip install 'datatrove[ray]'") from error
+    from datatrove.executor import RayPipelineExecutor
+
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+    return RayPipelineExecutor(**_common(workspace, stage, execution), mem_per_cpu_gb=execution.memory_gb)
+
+
+def _slurm_executor(workspace: Workspace, stage: Stage, execution: Execution, before: Any) -> Any:
+    from datatrove.executor import SlurmPipelineExecutor
+
+    own = {"partition", "time", "qos", "venv_path", "condaenv", "env_command", "job_name"}
+    settings = {key: value for key, value in execution.settings.items() if key in own}
+    extra = {key: value for key, value in execution.settings.items() if key not in own}
+    return SlurmPipelineExecutor(
+        **_common(workspace, stage, execution),
+        **{"qos": "", "job_name": f"corpus-{stage.value}", **settings},
+        sbatch_args=extra,
+        mem_per_cpu_gb=execution.memory_gb,
+        depends=before,
+    )
+
+
+_LOCAL_OR_RAY: Mapping[ExecutorKind, Callable[[Workspace, Stage, Execution], Any]] = {
+    ExecutorKind.LOCAL: _local_executor,
+    ExecutorKind.RAY: _ray_executor,
+}
+
+
+_WATCHER = "corpus-parent-watcher"
+
+
+def _become_worker() -> None:
+    """Ctrl+C is the parent's business; a parent that is gone takes this process with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if all(thread.name != _WATCHER for thread in threading.enumerate()):
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), name=_WATCHER, daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+@contextmanager
+def _watched(workspace: Workspace, stage: Stage, progress: Progress) -> Iterator[None]:
+    """Tell `progress` what the stage's tasks have done, until the block ends."""
+    total = _total(workspace, stage)
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_POLL_SECONDS):
+            progress(stage, done_so_far(workspace, stage), total)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    progress(stage, 0, total)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+    progress(stage, total, total)
+
+
+def _total(workspace: Workspace, stage: Stage) -> int:
+    if stage is Stage.FILTER:
+        sizes = [unit.text_bytes for unit in workspace.plan.units]
+        return sum(sizes) if all(sizes) else 0
+    if stage is Stage.WRITE:
+        tasks = range(workspace.tasks(stage))
+        return sum(int(workspace.facts(rank)["bytes"].sum(dtype="int64")) for rank in tasks)
+    return workspace.tasks(stage)

@@ -1,0 +1,165 @@
+"""Keys and tokens, by the plugins of detect-secrets that BigCode used, and what it did around them.
+
+Strings of high entropy must also be gibberish by a model of letter pairs, must not be a hash by
+their length and their line, and count in no file that names hashes in more than 2 % of its lines.
+A token of a form that only keys have (`ghp_…`, `AKIA…`) needs no such doubt. Nothing is looked up
+on a network: the plugins' verification is not used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.gibberish import is_gibberish
+
+_MIN_KEY_CHARS = 9
+# (module, class) of detect_secrets.plugins; the first group's finds need no further doubt.
+_CERTAIN = (
+    *(("aws", "AWSKeyDetector"), ("azure_storage_key", "AzureStorageKeyDetector")),
+    *(("discord", "DiscordBotTokenDetector"), ("github_token", "GitHubTokenDetector")),
+    *(("gitlab_token", "GitLabTokenDetector"), ("jwt", "JwtTokenDetector"), ("npm", "NpmDetector")),
+    *(("openai", "OpenAIDetector"), ("pypi_token", "PypiTokenDetector"), ("sendgrid", "SendGridDetector")),
+    *(("slack", "SlackDetector"), ("square_oauth", "SquareOAuthDetector"), ("stripe", "StripeDetector")),
+)
+_DOUBTED = (
+    *(("artifactory", "ArtifactoryDetector"), ("cloudant", "CloudantDetector")),
+    *(("ibm_cloud_iam", "IbmCloudIamDetector"), ("ibm_cos_hmac", "IbmCosHmacDetector")),
+    *(
+        ("mailchimp", "MailchimpDetector"),
+        ("softlayer", "SoftlayerDetector"),
+        ("twilio", "TwilioKeyDetector"),
+    ),
+)
+_ENTROPY = (
+    ("high_entropy_strings", "Base64HighEntropyString"),
+    ("high_entropy_strings", "HexHighEntropyString"),
+)
+# Some of this stands in every line in which one of the plugins above finds something (of Cloudant's
+# keys without a digit only those with its whole name): a run of 20 characters with a digit, or a prefix.
+_HINT = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z+/=_-]*[0-9])[A-Za-z0-9+/=_-]{20}|AKC[A-Za-z0-9]{10}"
+    r"|AP[0-9A-F][A-Za-z0-9]{8}|xox[abposr]-|hooks\.slack\.com|_authToken=|eyJ|[Cc]loudant|CLOUDANT"
+)
+_QUOTED = re.compile(r"['\"][A-Za-z0-9+/\\_=-]{9,}['\"]")
+# What neither library knows.
+_MORE = (
+    (("AIza",), re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b")),
+    (("github_pat_",), re.compile(r"\bgithub_pat_[0-9A-Za-z_]{60,}\b")),
+    (("k_live_",), re.compile(r"\b[sr]k_live_[0-9A-Za-z]{16,}\b")),
+    # detect-secrets stops before the signature.
+    ((".eyJ",), re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
+    (
+        ("PRIVATE KEY-----",),
+        re.compile(r"(?<=-----)[A-Za-z0-9+/=\s\\\"',]{100,}(?=-----END (?:[A-Z]+ )*PRIVATE KEY-----)"),
+    ),
+)
+_HASH_CHARS = frozenset({32, 40, 64})
+_HASH_WORDS = ("sha", "md5", "hash", "byte")
+_HASH_LINES_SHARE = 0.02
+
+
+def find_keys(text: str) -> Iterator[Finding]:
+    """Every place of every key found; a key that stands in several places is found in each."""
+    for hints, pattern in _MORE:
+        if any(hint in text for hint in hints):
+            for match in pattern.finditer(text):
+                yield Finding(kind=Kind.KEY, start=match.start(), end=match.end())
+    for value in sorted(_values(text)):
+        for match in re.finditer(re.escape(value), text):
+            yield Finding(kind=Kind.KEY, start=match.start(), end=match.end())
+
+
+def _values(text: str) -> set[str]:
+    plugins = _plugins()
+    found: set[str] = set()
+    doubted: set[str] = set()
+    for line in _lines(text, _HINT):
+        found |= {value for plugin in plugins.certain for value in _secrets(plugin, line)}
+        doubted |= {value for plugin in plugins.doubted for value in _secrets(plugin, line)}
+    for line in _lines(text, _QUOTED):
+        doubted |= {
+            value
+            for plugin in plugins.entropy
+            for value in _secrets(plugin, line)
+            if plugin.calculate_shannon_entropy(value) > plugin.entropy_limit
+        }
+    doubted = {value for value in doubted - found if is_gibberish(value) and not _is_hash(text, value)}
+    return found if not doubted or _names_hashes(text) else found | doubted
+
+
+def _lines(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
+    """The lines in which a pattern stands, each once."""
+    at = 0
+    while (match := pattern.search(text, at)) is not None:
+        start = text.rfind("\n", 0, match.start()) + 1
+        end = text.find("\n", match.start())
+        at = len(text) if end < 0 else end + 1
+        yield text[start : end if end >= 0 else None]
+
+
+def _secrets(plugin: Any, line: str) -> Iterator[str]:
+    """What a plugin finds in a line and the heuristics that BigCode kept let pass."""
+    for value in _raw_secrets(plugin, line):
+        if len(value) >= _MIN_KEY_CHARS and not _is_harmless(value, line, plugin):
+            yield value
+
+
+def _is_harmless(value: str, line: str, plugin: Any) -> bool:
+    from detect_secrets.filters import heuristic
+
+    return bool(
+        heuristic.is_templated_secret(value)
+        or heuristic.is_potential_uuid(value)
+        or heuristic.is_sequential_string(value)
+        or heuristic.is_likely_id_string(value, line, plugin)
+    )
+
+
+def _raw_secrets(plugin: Any, line: str) -> Iterator[str]:
+    """A plugin's own answer to `ghp_…` is `ghp`, a group of its pattern: take all of the match then."""
+    if not hasattr(plugin, "denylist"):
+        yield from plugin.analyze_string(line)
+        return
+    is_valid = getattr(plugin, "is_formally_valid", None)
+    for pattern in plugin.denylist:
+        for match in pattern.finditer(line):
+            groups = [group for group in match.groups() if group and len(group) >= _MIN_KEY_CHARS]
+            value = groups[0] if groups else match.group().strip(' \t=:"')
+            if is_valid is None or is_valid(value):
+                yield value
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plugins:
+    certain: Sequence[Any]  # the library has no types
+    doubted: Sequence[Any]
+    entropy: Sequence[Any]
+
+
+@lru_cache(maxsize=1)
+def _plugins() -> _Plugins:
+    return _Plugins(certain=_made(_CERTAIN), doubted=_made(_DOUBTED), entropy=_made(_ENTROPY))
+
+
+def _made(names: Sequence[tuple[str, str]]) -> list[Any]:
+    return [getattr(import_module(f"detect_secrets.plugins.{module}"), name)() for module, name in names]
+
+
+def _is_hash(text: str, value: str) -> bool:
+    if len(value) not in _HASH_CHARS:
+        return False
+    at = text.index(value)
+    before = text[text.rfind("\n", 0, at) + 1 : at].lower()
+    return any(word in before for word in _HASH_WORDS)
+
+
+def _names_hashes(text: str) -> bool:
+    lowered = text.lower()
+    most = int(_HASH_LINES_SHARE * lowered.count("\n"))
+    return lowered.count("sha") > most or lowered.count("hash") > most

@@ -1,0 +1,71 @@
+"""People's names (and whatever else it knows) by a token classification model: optional.
+
+No model comes with this package, and StarPII's terms forbid passing it on: name a folder or a hub
+id of one that you may use. Labels follow StarPII; its rules after the model are kept: names of one
+word stay, and so do user names and what the model calls ambiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from training.corpus.errors import CorpusError
+from training.corpus.pii.addresses import is_public_ip
+from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.gibberish import is_gibberish
+
+_KINDS = {
+    "NAME": Kind.NAME,
+    "PER": Kind.NAME,
+    "EMAIL": Kind.EMAIL,
+    "KEY": Kind.KEY,
+    "PASSWORD": Kind.PASSWORD,
+    "IP_ADDRESS": Kind.IP,
+}
+_MIN_CHARS = 4
+_MIN_KEY_CHARS = 9
+# The encoders that do this have windows of 512 tokens; a token of code has three characters or so.
+_WINDOW_CHARS = 1200
+_OVERLAP_CHARS = 200
+
+
+class ModelFinder:
+    """Finds personal data with a model of the `transformers` library; made once for each process."""
+
+    def __init__(self, name: str) -> None:
+        try:
+            from transformers import pipeline
+        except ImportError as error:
+            raise CorpusError(f"--ner {name}: needs `pip install transformers`") from error
+        try:
+            self._classify: Any = pipeline("token-classification", model=name, aggregation_strategy="simple")
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"--ner {name}: not a token classification model: {error}") from error
+
+    def __call__(self, text: str) -> Iterator[Finding]:
+        """The findings of overlapping windows; one that a window's edge cuts is found in the next."""
+        for start in range(0, max(1, len(text) - _OVERLAP_CHARS), _WINDOW_CHARS - _OVERLAP_CHARS):
+            window = text[start : start + _WINDOW_CHARS]
+            for entity in self._classify(window):
+                finding = _finding(window, entity, start)
+                if finding is not None:
+                    yield finding
+
+
+def _finding(window: str, entity: dict[str, Any], offset: int) -> Finding | None:
+    kind = _KINDS.get(str(entity["entity_group"]).upper())
+    start, end = int(entity["start"]), int(entity["end"])
+    if kind is None or not _is_worth_it(kind, window[start:end].strip()):
+        return None
+    return Finding(kind=kind, start=offset + start, end=offset + end)
+
+
+def _is_worth_it(kind: Kind, value: str) -> bool:
+    if len(value) < _MIN_CHARS:
+        return False
+    if kind is Kind.NAME:
+        return len(value.split()) > 1
+    if kind is Kind.KEY:
+        return len(value) >= _MIN_KEY_CHARS and is_gibberish(value)
+    return kind is not Kind.IP or is_public_ip(value)
