@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from attribution.licences import is_licence_file, licence_of_declaration, licence_of_text
+from attribution.licences import (
+    declared_by_npm,
+    declared_by_python,
+    is_licence_file,
+    licence_of_declaration,
+    licence_of_text,
+)
 
 METADATA_FILES = frozenset({"package.json", "pyproject.toml", "Cargo.toml", "METADATA", "PKG-INFO"})
 MAX_METADATA_BYTES = 1 << 20
@@ -90,26 +96,22 @@ def facts_of_file(path: str, data: bytes) -> Facts:
 
 def _of_python_metadata(text: str) -> Facts:
     headers = email.parser.HeaderParser().parsestr(text)
-    declared = headers["License-Expression"] or headers["License"] or ""
-    if not declared.strip() or declared.strip() == "UNKNOWN":
-        classifiers = [
-            str(value) for value in headers.get_all("Classifier", []) if "License ::" in str(value)
-        ]
-        declared = classifiers[0].split(" :: ")[-1] if len(classifiers) == 1 else ""
+    said = declared_by_python(text)
+    # Of several classifiers nobody knows whether all hold or one may be chosen.
+    declared = said.stated or (said.classifiers[0] if len(said.classifiers) == 1 else "")
     links = [str(value).partition(",")[2] for value in headers.get_all("Project-URL", [])]
     name, version = headers["Name"], headers["Version"]
     return _package("pypi", name, version, declared, [*links, str(headers["Home-page"] or "")])
 
 
 def _of_npm(raw: dict[str, Any]) -> Facts:
-    declared = raw.get("license", "")
     link = raw.get("repository", "")
     if isinstance(link, dict):
         link = link.get("url", "")
     if isinstance(link, str) and re.fullmatch(r"(github:)?[\w.-]+/[\w.-]+", link):
         link = f"https://github.com/{link.removeprefix('github:')}"
     name, version = raw.get("name"), raw.get("version")
-    return _package("npm", name, version, _text(declared, "type"), [str(link)])
+    return _package("npm", name, version, declared_by_npm(raw).stated, [str(link)])
 
 
 def _of_toml(raw: dict[str, Any]) -> Facts:

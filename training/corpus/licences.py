@@ -1,36 +1,21 @@
 """What a package says its licence is, its licence texts, and the notice that goes with a model.
 
 A manifest pins a licence; the archive's own metadata must agree with it, else the package is
-refused. Recognises SPDX ids and the customary names of permissive licences; knows no network.
+refused. How licences are recognised is `attribution.licences`'; knows no network.
 """
 
 from __future__ import annotations
 
-import email.parser
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from attribution import licences
 from training.corpus.archives import Member
 from training.corpus.errors import IntegrityError
 from training.corpus.manifest import Ecosystem, Package
-
-_LICENCE_FILE = re.compile(
-    r"(?:^|[/._-])(?:licen[cs]es?|copying|notice|unlicen[cs]e)(?:[._-][\w.-]*)?$", re.IGNORECASE
-)
-# Customary names in metadata -> the SPDX ids they may stand for.
-_NAMES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
-    (re.compile(r"apache", re.IGNORECASE), frozenset({"Apache-2.0"})),
-    (re.compile(r"\bBSD-2|2-clause|simplified bsd", re.IGNORECASE), frozenset({"BSD-2-Clause"})),
-    (re.compile(r"\bBSD-3|3-clause|new bsd|modified bsd", re.IGNORECASE), frozenset({"BSD-3-Clause"})),
-    (re.compile(r"\bBSD\b(?!-\d)", re.IGNORECASE), frozenset({"BSD-2-Clause", "BSD-3-Clause"})),
-    (re.compile(r"\bMIT\b", re.IGNORECASE), frozenset({"MIT"})),
-    (re.compile(r"\bISC\b", re.IGNORECASE), frozenset({"ISC"})),
-    (re.compile(r"\b0BSD\b", re.IGNORECASE), frozenset({"0BSD"})),
-    (re.compile(r"python software foundation|\bPSF", re.IGNORECASE), frozenset({"PSF-2.0"})),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +27,8 @@ class LicenceNote:
 
 
 def is_licence_file(path: str) -> bool:
-    """Whether a path looks like a licence, copying or notice file."""
-    return _LICENCE_FILE.search(path) is not None and not path.endswith((".py", ".js", ".ts", ".json"))
+    """Whether a path looks like a licence, copying or notice file: what goes with a model."""
+    return licences.is_licence_file(path) or licences.is_notice_file(path)
 
 
 def licence_note(package: Package, members: Iterable[Member]) -> LicenceNote:
@@ -68,25 +53,15 @@ def licence_note(package: Package, members: Iterable[Member]) -> LicenceNote:
 def declared_licence(ecosystem: Ecosystem, metadata: bytes) -> str:
     """The licence as a wheel's METADATA or an npm package.json states it ('' when it does not)."""
     if ecosystem is Ecosystem.NPM:
-        raw = json.loads(metadata).get("license", "")
-        return str(raw.get("type", "") if isinstance(raw, dict) else raw)
-    headers = email.parser.BytesHeaderParser().parsebytes(metadata)
-    if headers["License-Expression"]:
-        return str(headers["License-Expression"])
-    classifiers = [
-        str(value) for value in headers.get_all("Classifier", []) if str(value).startswith("License ::")
-    ]
+        return licences.declared_by_npm(json.loads(metadata)).stated
+    said = licences.declared_by_python(metadata.decode("utf-8", errors="replace"))
     # Some projects paste the whole licence into the field; its first line names it.
-    stated = [line.strip() for line in str(headers["License"] or "").strip().splitlines()[:1]]
-    return "; ".join([*stated, *(value.split(" :: ")[-1] for value in classifiers)])
+    return "; ".join([*said.stated.splitlines()[:1], *said.classifiers])
 
 
 def licence_agrees(declared: str, pinned: str) -> bool:
     """Whether every SPDX id of the pinned expression is one that the declared text can stand for."""
-    named: set[str] = set()
-    for pattern, ids in _NAMES:
-        if pattern.search(declared):
-            named |= ids
+    named = licences.licences_named(declared)
     return bool(named) and all(identifier in named for identifier in re.split(r"\s+(?:AND|OR)\s+", pinned))
 
 
