@@ -201,7 +201,7 @@ def test_what_tests_and_benchmarks_import_comes_with_dev() -> None:
 
 
 # Used where it is installed, and done without where it is not.
-OPTIONAL_IMPORTS = {("model", "flash_attn")}
+OPTIONAL_IMPORTS = {("model", "flash_attn"), ("training", "ray")}
 
 
 def third_party_imports(path: Path) -> set[str]:
