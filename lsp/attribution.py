@@ -263,7 +263,7 @@ class Attribution:
 
     def _diagnostic(self, known: Known, place: types.Range) -> types.Diagnostic:
         finding, match = known.finding, known.finding.match
-        href = None if match is None else link(match)
+        href = None if match is None else _web(link(match))
         diagnostic = types.Diagnostic(
             range=place,
             message=match_line(finding, self.model),
@@ -278,6 +278,11 @@ class Attribution:
         related = types.DiagnosticRelatedInformation(location=location, message="the source")
         diagnostic.related_information = [related]
         return diagnostic
+
+
+def _web(address: str | None) -> str | None:
+    """An address that an editor may open: what an index says is not to be trusted with more."""
+    return address if address is not None and address.startswith(("https://", "http://")) else None
 
 
 def source_range(match: Match) -> types.Range:

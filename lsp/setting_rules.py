@@ -20,6 +20,8 @@ class Rule:
     convert: Callable[[Any], Any] = lambda value: value
     # An environment variable's text as a value; what it cannot read stays text, which `accepts` refuses.
     from_text: Callable[[str], Any] = lambda text: text
+    # Of a choice, in the order in which it names them.
+    values: tuple[str, ...] = ()
 
 
 def _is_number(value: Any) -> bool:
@@ -69,6 +71,7 @@ def choice(*values: str) -> Rule:
     return Rule(
         expected=f"one of {', '.join(values)}",
         accepts=lambda value: isinstance(value, str) and value in values,
+        values=values,
     )
 
 

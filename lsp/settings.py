@@ -34,7 +34,8 @@ ENVIRONMENT_PREFIX = "STARCODER_"
 
 # A cloned project must not be able to send the user's code to a server of its choice, to read an
 # environment variable as a "key", or to lift an exclusion: such settings are the user's alone.
-Reach = Literal["any", "user_only", "adds_only"]
+# "tightens_only": a choice whose values go from loose to strict, of which a project takes a later one.
+Reach = Literal["any", "user_only", "adds_only", "tightens_only"]
 
 
 def _setting(default: Any, rule: Rule, doc: str, *, reach: Reach = "any") -> Any:
@@ -119,6 +120,7 @@ class AttributionSettings:
         "label",
         choice("show", "label", "block"),
         "What becomes of a suggestion that is a copy: show its sources, label it, or block it.",
+        reach="tightens_only",
     )
 
 
@@ -306,6 +308,10 @@ def _checked(info: SettingInfo, value: Any, layer: Layer, current: Any) -> _Acce
         if lifted:
             return f"{layer.source}: {info.key} = {_shown(lifted)}: a project's file may add, not take away"
         converted = (*current, *(item for item in converted if item not in current))
+    if not layer.trusted and info.reach == "tightens_only":
+        order = info.rule.values.index
+        if order(converted) < order(current):
+            return f"{layer.source}: {info.key} = {_shown(value)}: a project's file may not loosen it"
     return _Accepted(converted)
 
 

@@ -206,3 +206,19 @@ def test_no_mapping_stops_the_server(raw: Any, trusted: bool) -> None:
     again, messages = Settings.from_mapping(effective.settings.to_mapping(), source="again")
     assert again == effective.settings
     assert messages == []
+
+
+def test_a_projects_file_may_make_a_choice_stricter_and_not_looser() -> None:
+    def on_match(*layers: tuple[str, bool]) -> tuple[str, tuple[str, ...]]:
+        given = [
+            Layer(source="p", values={"attribution": {"onMatch": value}}, trusted=trusted)
+            for value, trusted in layers
+        ]
+        effective = resolve(given)
+        return effective.settings.attribution.on_match, effective.messages
+
+    assert on_match(("block", False)) == ("block", ())
+    value, (message,) = on_match(("block", True), ("show", False))
+    assert value == "block"
+    assert "may not loosen it" in message
+    assert on_match(("block", True), ("show", True)) == ("show", ())
