@@ -202,11 +202,12 @@ class Trainer:
             parts=self._group.size,
         )
         losses: dict[str, LanguageLoss] = {}
-        model, precision = self._trainee.model, self._trainee.precision
-        for language in languages_to_score(self._held_out, recipe.upkeep.held_out_min_bytes):
-            part = score_language(model, self._held_out, language, self._end_id, options, precision)
-            nats, n_tokens, n_bytes = self._group.total([part.nats, part.n_tokens, part.text_bytes])
-            losses[language] = LanguageLoss(nats=nats, n_tokens=int(n_tokens), text_bytes=n_bytes)
+        precision = self._trainee.precision
+        with self._trainee.scoring() as model:
+            for language in languages_to_score(self._held_out, recipe.upkeep.held_out_min_bytes):
+                part = score_language(model, self._held_out, language, self._end_id, options, precision)
+                nats, n_tokens, n_bytes = self._group.total([part.nats, part.n_tokens, part.text_bytes])
+                losses[language] = LanguageLoss(nats=nats, n_tokens=int(n_tokens), text_bytes=n_bytes)
         if self._log is not None:
             self._log.write(_held_out_record(self._state, losses))
             plot_loss(self._log.path, self._paths.run / PICTURE_FILE)

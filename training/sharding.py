@@ -13,7 +13,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from model.transformer import GPTBigCode
@@ -32,6 +37,15 @@ def shard(model: GPTBigCode, precision: Precision) -> None:
         fully_shard(block, mesh=mesh, mp_policy=numbers)
     fully_shard(model, mesh=mesh, mp_policy=numbers)
     register_fsdp_forward_method(model, "loss")  # what training and scoring call instead of `forward`
+
+
+def free_gathered(model: GPTBigCode) -> None:
+    """After a forward pass without a backward pass: the root's parameters are shards again.
+
+    Until then they are whole tensors, of which writing would be lost and a checkpoint would be wrong.
+    """
+    assert isinstance(model, FSDPModule)
+    model.reshard()
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ Shapes: B samples of a micro-batch, T ids a sample.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -29,7 +30,7 @@ from training.positions import extended_positions
 from training.precision import Precision
 from training.recipe import Recipe
 from training.sharded_checkpoint import is_sharded, read_shards_into, stored_shapes
-from training.sharding import put, shard, whole
+from training.sharding import free_gathered, put, shard, whole
 
 
 class Trainee:
@@ -126,6 +127,13 @@ class Trainee:
         """Give positions that were never trained their first values, for a stage of longer samples."""
         rows = self.model.transformer.wpe.weight
         put(rows, extended_positions(whole(rows.detach()), trained=trained, wanted=wanted))
+
+    @contextmanager
+    def scoring(self) -> Iterator[GPTBigCode]:
+        """The model for forward passes without gradients."""
+        yield self.model
+        if self.sharded:
+            free_gathered(self.model)
 
     def trained(self) -> dict[str, Tensor]:
         """What a checkpoint keeps of the model: all parameters, or only the adapters."""

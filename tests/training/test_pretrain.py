@@ -1,36 +1,45 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from tests.training.tiny import recipe, run_paths
+from tests.training.tiny import UnsteadyClock, recipe, run_paths
 from training.checkpointing import checkpoints, load_checkpoint
 from training.errors import DivergedError, ResumeError
 from training.pretrain import RunPaths, Trainer, pretrain
+from training.progress_journal import ProgressJournal
 from training.run_log import read_log
 
-# A run that dies of SIGKILL in its twelfth step, with a checkpoint at every step before.
+MODEL = {"vocab_size": 275, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+UPKEEP = {"checkpoint_minutes": 0.006, "held_out_tokens": 512}  # of the unsteady clock, a few steps
+# A run that dies of SIGKILL in its twelfth step, with its last checkpoint four steps or more before.
 KILLED_RUN = """
 import os, signal, sys
 from pathlib import Path
-from tests.training.tiny import recipe
+import training.pretrain
+from tests.training.tiny import UnsteadyClock
 from training.pretrain import RunPaths, Trainer, pretrain
+from training.recipe import recipe_from_dict
 
-advance = Trainer._advance
+training.pretrain.time = UnsteadyClock(1)
+advance, save = Trainer._advance, Trainer._save
 def die(self, stage):
     advance(self, stage)
     if self._state.step == 12:
         os.kill(os.getpid(), signal.SIGKILL)
 Trainer._advance = die
+Trainer._save = lambda self: save(self) if self._state.step < 8 else None
 run, train, held_out = map(Path, sys.argv[1:])
 paths = RunPaths(run=run, packed_train=train, packed_held_out=held_out, tokenizer=None)
-pretrain(recipe(20, upkeep={"checkpoint_minutes": 0, "held_out_tokens": 512}), paths)
+pretrain(recipe_from_dict(RECIPE), paths)
 """
 TWO_PROCESSES = """
 import sys
@@ -104,15 +113,28 @@ def test_the_loss_goes_down_and_the_run_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_gives_the_same_losses_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("box", ["steps", "minutes"])
+def test_killed_and_resumed_gives_the_same_losses_to_the_bit(
+    tmp_path: Path, box: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout, whose random numbers too must come again; boxed by time, whatever the clock said."""
+    schedule = {"steps": 20, "warmup_steps": 2} if box == "steps" else {"minutes": 0.05, "warmup_steps": 2}
+    made = recipe(schedule=schedule, model=MODEL | {"resid_pdrop": 0.1, "attn_pdrop": 0.1}, upkeep=UPKEEP)
     paths = run_paths(tmp_path)
     whole = RunPaths(**{**vars(paths), "run": tmp_path / "whole"})
-    pretrain(recipe(20), whole)
-    assert run_script(KILLED_RUN, tmp_path, paths) == -signal.SIGKILL
+    script = KILLED_RUN.replace("RECIPE", repr(json.loads(json.dumps(made.to_dict()))))
+    assert run_script(script, tmp_path, paths) == -signal.SIGKILL
     before = losses(paths.run)
     assert len(before) < 20
-    pretrain(recipe(20), paths)
-    assert losses(paths.run) == losses(whole.run)
+    monkeypatch.setattr("training.pretrain.time", UnsteadyClock(2))
+    pretrain(made, paths)
+    if box == "minutes":  # what the clock said is all that the two runs have to share
+        whole.run.mkdir()
+        shutil.copyfile(paths.run / "progress.f64", whole.run / "progress.f64")
+    pretrain(made, whole)
+    after = losses(paths.run)
+    assert after[: len(before)] == before
+    assert after == losses(whole.run)
     ends = [load_checkpoint(checkpoints(run / "checkpoints")[-1]) for run in (paths.run, whole.run)]
     assert all(torch.equal(ends[0].model[name], tensor) for name, tensor in ends[1].model.items())
 
@@ -187,6 +209,25 @@ def test_a_time_boxed_run_ends_in_time(tmp_path: Path) -> None:
     last = [r for r in read_log(paths.run / "log.jsonl") if r["kind"] == "step"][-1]
     assert last["lr_factor"] < 0.5
     assert last["elapsed_s"] < 1.8 + 1.0
+
+
+def test_a_new_box_begins_where_the_checkpoint_is(tmp_path: Path) -> None:
+    path = tmp_path / "progress.f64"
+    with ProgressJournal(path, first_step=0, keep=True) as journal:
+        for step, done in enumerate((0.0, 0.1, 0.25)):
+            journal.record(step, done)
+    path.write_bytes(path.read_bytes() + b"\0\0\0")  # a crash inside the fourth
+    with ProgressJournal(path, first_step=1, keep=True) as journal:
+        assert [journal.at(step) for step in range(4)] == [0.0, 0.1, 0.25, None]
+        journal.record(2, 0.9)  # made again: stays
+        journal.record(3, 0.5)
+    assert np.fromfile(path).tolist() == [0.0, 0.1, 0.25, 0.5]
+    with ProgressJournal(path, first_step=2, keep=False) as journal:
+        assert [journal.at(step) for step in (1, 2)] == [0.1, None]
+    path.unlink()
+    with ProgressJournal(path, first_step=2, keep=True) as journal:
+        journal.record(2, 0.75)
+    assert np.fromfile(path).tolist() == [0.0, 0.0, 0.75]
 
 
 def test_another_recipe_does_not_continue_a_run(tmp_path: Path) -> None:

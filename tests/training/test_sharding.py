@@ -17,24 +17,23 @@ from training.run_log import read_log
 from training.sharded_checkpoint import is_sharded
 
 STEPS = 8
-# Every rank trains; at step 6 rank 1 of a run that is to be killed dies of SIGKILL; torchrun ends the other.
-SCRIPT = """
+# Rank 1 dies of SIGKILL in the sixth step, two after the last checkpoint; torchrun then ends the other.
+KILLED_RUN = """
 import os, signal, sys
 from pathlib import Path
 from tests.training.tiny import recipe
 from training.pretrain import RunPaths, Trainer, pretrain
 
-killed, train, held_out, *runs = sys.argv[1:]
-advance = Trainer._advance
+advance, save = Trainer._advance, Trainer._save
 def die(self, stage):
     advance(self, stage)
     if self._state.step == 6 and self._group.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-if killed == "killed":
-    Trainer._advance = die
-for run in runs:
-    paths = RunPaths(run=Path(run), packed_train=Path(train), packed_held_out=Path(held_out), tokenizer=None)
-    pretrain(recipe(8, **SHARDED), paths)
+Trainer._advance = die
+Trainer._save = lambda self: save(self) if self._state.step == 4 else None
+run, train, held_out = map(Path, sys.argv[1:])
+paths = RunPaths(run=run, packed_train=train, packed_held_out=held_out, tokenizer=None)
+pretrain(recipe(8, **SHARDED), paths)
 """
 COMPUTE = {"device": "cpu", "bf16": False}
 SHARDED = {
@@ -46,6 +45,11 @@ SHARDED = {
     ],
     "upkeep": {"checkpoint_minutes": 0, "held_out_tokens": 512},
 }
+# The same in two processes that are started here, and in one, without waiting for the disk at every step.
+TWO, ONE = (
+    {**SHARDED, "compute": compute, "upkeep": {"checkpoint_minutes": 60, "held_out_tokens": 512}}
+    for compute in ({**SHARDED["compute"], "processes": 2}, COMPUTE)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,25 +57,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def torchrun(folder: Path, killed: str, *runs: RunPaths) -> int:
+def torchrun(folder: Path, script: str, paths: RunPaths) -> int:
     file = folder / "script.py"
-    file.write_text(f"SHARDED = {SHARDED!r}\n{SCRIPT}", encoding="utf-8")
+    file.write_text(script, encoding="utf-8")
     root = Path(__file__).parents[2]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        str(file),
-    ]
-    command += [
-        killed,
-        str(runs[0].packed_train),
-        str(runs[0].packed_held_out),
-        *(str(paths.run) for paths in runs),
-    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(file), str(paths.run), str(paths.packed_train), str(paths.packed_held_out)]
     environment = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
     print(done.stderr.decode())  # pytest shows it when the test fails
@@ -91,10 +82,11 @@ def test_two_sharded_processes_learn_as_one_and_resume_to_the_bit(tmp_path: Path
     paths = run_paths(tmp_path)
     names = ("whole", "killed", "alone", "one")
     of = {name: RunPaths(**{**vars(paths), "run": tmp_path / name}) for name in names}
-    assert torchrun(tmp_path, "killed", of["killed"]) != 0
+    assert torchrun(tmp_path, f"SHARDED = {SHARDED!r}\n{KILLED_RUN}", of["killed"]) != 0
     assert 5 <= len(losses(of["killed"].run)) < STEPS
     shutil.copytree(of["killed"].run, of["one"].run)
-    assert torchrun(tmp_path, "not", of["killed"], of["whole"]) == 0
+    for name in ("killed", "whole"):
+        pretrain(recipe(STEPS, **TWO), of[name])
     assert losses(of["killed"].run) == losses(of["whole"].run)
     newest = {name: checkpoints(of[name].run / "checkpoints")[-1] for name in ("killed", "whole")}
     assert is_sharded(newest["whole"])
@@ -104,14 +96,14 @@ def test_two_sharded_processes_learn_as_one_and_resume_to_the_bit(tmp_path: Path
     assert all(torch.equal(resumed.model[name], tensor) for name, tensor in whole.model.items())
     assert all(torch.equal(resumed.optimizer[name], tensor) for name, tensor in whole.optimizer.items())
 
-    pretrain(recipe(STEPS, **{**SHARDED, "compute": COMPUTE}), of["alone"])
+    pretrain(recipe(STEPS, **ONE), of["alone"])
     assert losses(of["whole"].run) == pytest.approx(losses(of["alone"].run), rel=1e-5)
     assert held_out(of["whole"].run) == pytest.approx(held_out(of["alone"].run), rel=1e-4)
-    alone = load_checkpoint(checkpoints(of["alone"].run / "checkpoints")[-1])
-    assert whole.model.keys() == alone.model.keys()
-    assert whole.optimizer.keys() == alone.optimizer.keys()
-    for name, tensor in alone.model.items():
+    unsharded = load_checkpoint(checkpoints(of["alone"].run / "checkpoints")[-1])
+    assert whole.model.keys() == unsharded.model.keys()
+    assert whole.optimizer.keys() == unsharded.optimizer.keys()
+    for name, tensor in unsharded.model.items():
         assert torch.allclose(whole.model[name], tensor, atol=1e-4), name
 
-    pretrain(recipe(STEPS, **{**SHARDED, "compute": COMPUTE}), of["one"])  # one process goes on with two's
+    pretrain(recipe(STEPS, **ONE), of["one"])  # one process goes on with two's
     assert losses(of["one"].run) == pytest.approx(losses(of["alone"].run), rel=1e-5)

@@ -63,6 +63,17 @@ def run_paths(folder: Path) -> RunPaths:
     )
 
 
+class UnsteadyClock:
+    """A `time` whose every reading is some hundredths of a second after the one before, by chance."""
+
+    def __init__(self, seed: int) -> None:
+        self._now, self._chance = 0.0, np.random.default_rng(seed)
+
+    def monotonic(self) -> float:
+        self._now += self._chance.uniform(0.01, 0.06)
+        return self._now
+
+
 def recipe(steps: int = 12, **tables: Any) -> Recipe:
     """Two layers of 32, 64 positions; `tables` replaces whole tables of the recipe."""
     values: dict[str, Any] = {
