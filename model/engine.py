@@ -172,6 +172,10 @@ class Engine:
         hidden = self._forward(work)  # [N, D]
         return self._sample(work, hidden)
 
+    def forget(self) -> None:
+        """Drop every cached prefix that no running request holds."""
+        self._scheduler.cache.clear()
+
     def stats(self) -> EngineStats:
         """Counters and gauges now."""
         cache, counters = self._scheduler.cache, self._counters

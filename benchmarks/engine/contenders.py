@@ -1,0 +1,68 @@
+"""The contenders by the names of the command line. Peers are imported when they are asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.engine.contender import Contender
+
+Maker = Callable[[Path, int], Contender]
+
+
+def _ours(quantize: str, *, drafts: bool = False) -> Maker:
+    def make_ours(folder: Path, threads: int) -> Contender:
+        from benchmarks.engine.ours import Ours
+
+        return Ours(folder, quantize=quantize, threads=threads, drafts=drafts)
+
+    return make_ours
+
+
+def _transformers(folder: Path, threads: int) -> Contender:
+    from benchmarks.engine.transformers_peer import Transformers
+
+    return Transformers(folder, dtype=torch.bfloat16, threads=threads)
+
+
+def _ctranslate2(folder: Path, threads: int) -> Contender:
+    from benchmarks.engine.ctranslate2_peer import CTranslate2
+
+    return CTranslate2(folder, threads=threads)
+
+
+def _llama_cpp(quantization: str, *, suffix_first: bool = False) -> Maker:
+    def make_llama(folder: Path, threads: int) -> Contender:
+        from benchmarks.engine.llama_cpp_peer import LlamaCpp
+
+        return LlamaCpp(folder, quantization=quantization, threads=threads, suffix_first=suffix_first)
+
+    return make_llama
+
+
+CONTENDERS: dict[str, Maker] = {
+    "ours-int8": _ours("int8"),
+    "ours-int4": _ours("int4"),
+    "ours-bf16": _ours("none"),
+    "ours-drafts": _ours("auto", drafts=True),
+    "transformers": _transformers,
+    "ctranslate2": _ctranslate2,
+    "llama-q8": _llama_cpp("Q8_0"),
+    "llama-q4": _llama_cpp("Q4_0"),
+    "llama-q8-spm": _llama_cpp("Q8_0", suffix_first=True),
+}
+_MODULES = {"ctranslate2": "ctranslate2", "llama": "llama_cpp", "transformers": "transformers"}
+
+
+def missing(name: str) -> str | None:
+    """The package that has to be installed for this contender."""
+    module = _MODULES.get(name.split("-")[0])
+    return module if module and importlib.util.find_spec(module) is None else None
+
+
+def make(name: str, folder: Path, *, threads: int) -> Contender:
+    """Load the contender of that name."""
+    return CONTENDERS[name](folder, threads)

@@ -1,0 +1,46 @@
+"""The models that are compared: ours, a folder, or a published shape with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from model.checkpoint import save_checkpoint
+from model.config import ModelConfig
+from model.hub import resolve
+from model.transformer import GPTBigCode
+
+# starcoderbase-1b's shape. Random weights take as long as trained ones.
+SHAPES = {
+    "1b": ModelConfig(vocab_size=49152, n_positions=8192, n_embd=2048, n_layer=24, n_head=16),
+    "small": ModelConfig(vocab_size=16384, n_positions=4096, n_embd=512, n_layer=8, n_head=8),
+}
+
+
+def model_folder(name: str) -> Path:
+    """Where the model called `name` lies; a shape is written to the user's cache once."""
+    if name not in SHAPES:
+        return resolve(name).folder
+    folder = Path(platformdirs.user_cache_dir("starcoder-lsp")) / "benchmarks" / name
+    if not (folder / "config.json").exists():
+        _write_random(folder, SHAPES[name])
+    return folder
+
+
+def _write_random(folder: Path, config: ModelConfig) -> None:
+    tokenizer = resolve("starter").folder / "tokenizer.json"
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: torch.empty(shape, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
+        for name, shape in shapes.items()
+    }
+    for name in state:
+        if ".ln_" in name and name.endswith("weight"):
+            state[name].fill_(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    save_checkpoint(folder, config, state)
