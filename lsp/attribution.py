@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 KEPT_MATCHES = 400
 # A server that does not answer: the user is told so, rather than kept waiting.
 WAIT_S = 30.0
+STATUS_WAIT_S = 3.0
 _END_S = 2.0
 
 
@@ -173,7 +174,7 @@ class Attribution:
 
     async def describe(self) -> dict[str, Any]:
         """Where a question would be asked, for the status."""
-        answer, _ = await self._ask(b"")
+        answer, _ = await self._ask(b"", wait_s=STATUS_WAIT_S)
         return {
             "kind": answer.kind,
             "index": answer.index,
@@ -204,7 +205,7 @@ class Attribution:
         """Whether copies, and what could not be checked, are to be withheld."""
         return self._settings.attribution.on_match == "block"
 
-    async def _ask(self, data: bytes) -> tuple[Answer, list[Path | None]]:
+    async def _ask(self, data: bytes, *, wait_s: float = WAIT_S) -> tuple[Answer, list[Path | None]]:
         self._is_prepared = True
         store, roots = self._store, list(self._roots())
 
@@ -213,10 +214,10 @@ class Attribution:
             return answer, [_local_file(finding.match, roots) for finding in answer.findings]
 
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(wait_s):
                 return await self._worker.submit(search)
         except TimeoutError:
-            lack = f"the attribution index has not answered for {WAIT_S:.0f} s"
+            lack = f"the attribution index has not answered for {wait_s:.0f} s"
             return Answer(kind="none", index=self._settings.attribution.index, lack=lack), []
 
     def _question(self, arguments: Mapping[str, Any]) -> Question:

@@ -96,3 +96,17 @@ async def test_the_assistant_answers_in_a_conversation(ed: Editor) -> None:
         later = await ed.request("starcoder/assist", asked)
         assert later["conversation"] == first["conversation"]
         assert later["edit"] is not None or later["note"]
+
+
+@pytest.mark.skipif(not (STARTER / "portrait.bin").exists(), reason="no portrait in model/starter")
+async def test_where_there_is_no_index_the_models_portrait_answers(ed: Editor) -> None:
+    marked, uri = real_file()
+    at = ed.open(marked, uri=uri)
+    result = await ed.command("starcoder.checkAttribution", {"uri": uri})
+    assert result["searched"]["kind"] == "portrait"
+    assert result["searched"]["documents"] > 20_000
+    assert result["matches"] == []  # this project's own code was not trained on
+    assert result["message"].endswith("starcoder-lsp index build --starter")
+    for item in await ed.items(at, uri=uri):
+        assert item["references"] == []
+    assert (await ed.command("starcoder.showStatus"))["attribution"]["kind"] == "portrait"
