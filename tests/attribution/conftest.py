@@ -48,16 +48,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "embedded":
         yield str(tmp_path / "index")
         return
-    yield from _fresh_name(request.getfixturevalue("server"))
+    yield from fresh_name(request.getfixturevalue("server"))
 
 
 @pytest.fixture
 def elastic_url(server: str) -> Iterator[str]:
     """Where an index may be made on Elasticsearch."""
-    yield from _fresh_name(server)
+    yield from fresh_name(server)
 
 
-def _fresh_name(server: str) -> Iterator[str]:
+def fresh_name(server: str) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield f"{server}/{name}"
     place = Place.parse(f"{server}/{name}")
