@@ -31,7 +31,7 @@ lint: install-dev ## Formatting, ruff, mypy --strict and the import order.
 format: install-dev ## Format and mend what ruff can mend.
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
-check: lint test ## All of it; what continuous integration runs.
+check: lint extension-test test ## All of it; what continuous integration runs.
 
 bench: install-dev ## A keystroke here and in transformers, same weights, interleaved. BENCH_ARGS="--json"
 	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)

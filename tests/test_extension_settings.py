@@ -14,6 +14,7 @@ from lsp.settings import Layer, SettingInfo, resolve, setting_infos
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "extension" / "package.json"
+SETTINGS_TS = ROOT / "extension" / "src" / "server" / "settings.ts"
 SECTION = "starcoder."
 # The extension's own: how it finds the server.
 CLIENT_ONLY = {"server.path"}
@@ -67,8 +68,11 @@ def test_defaults_and_words_are_the_servers(info: SettingInfo) -> None:
 def test_what_a_project_may_not_set_only_the_user_can(info: SettingInfo) -> None:
     prop = properties()[info.key]
     assert (prop["scope"] == "machine") == (info.reach == "user_only")
-    # The extension only ever adds to lists (extension/src/server/settings.ts).
+    # The extension only ever adds to lists, and only makes these stricter (extension/src/server/settings.ts).
     assert (prop["type"] == "array") == (info.reach == "adds_only")
+    if info.reach == "tightens_only":
+        assert tuple(prop["enum"]) == info.rule.values
+        assert info.key in re.findall(r"ONLY_STRICTER.*\[(.*)\]", SETTINGS_TS.read_text(encoding="utf-8"))[0]
 
 
 @pytest.mark.parametrize("info", mirrored(), ids=lambda info: info.key)

@@ -5,6 +5,7 @@ import type { Attribution } from "./attribution/attribution";
 import { PAUSED, OPEN, snoozed } from "./completion/gate";
 import type { Completions } from "./completions";
 import type { Configuration } from "./configuration";
+import { reasonOf } from "./errors";
 import type { Server } from "./server/server";
 import { OPEN_ATTRIBUTION_SOURCE, RESTART_ENGINE, SHOW_LATENCY_BOOK, type Reference } from "./server/wire";
 import { licenseLabel, referencePlace, safeLink } from "./attribution/describe";
@@ -63,7 +64,7 @@ export function guarded(handler: Handler, log: vscode.LogOutputChannel): (...arg
     try {
       return await handler(...args);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       log.error(reason);
       void vscode.window.showErrorMessage(`StarCoder: ${reason}`, "Show the Log").then((choice) => {
         if (choice !== undefined) {

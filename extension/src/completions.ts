@@ -6,6 +6,7 @@ import { isOpen, OPEN, type Gate } from "./completion/gate";
 import { LicenseLabel } from "./completion/label";
 import { GhostTextProvider, TAKEN } from "./completion/provider";
 import type { Rest } from "./completion/suggestion";
+import { reasonOf } from "./errors";
 import { SCHEMES } from "./server/client";
 import type { Server } from "./server/server";
 import type { Reference } from "./server/wire";
@@ -28,7 +29,7 @@ export class Completions implements vscode.Disposable {
     private readonly log: vscode.LogOutputChannel,
   ) {
     const failed = (error: unknown): void => {
-      this.log.warn(`completion: ${error instanceof Error ? error.message : String(error)}`);
+      this.log.warn(`completion: ${reasonOf(error)}`);
     };
     this.#acceptances = new Acceptances(server, failed);
     this.#provider = new GhostTextProvider(server, this.#acceptances, {

@@ -40,7 +40,7 @@ export async function offerInstall(
   }
   await context.globalState.update(ASKED_TO_INSTALL, true);
   const choice = await vscode.window.showInformationMessage(
-    "StarCoder needs its language server, a Python program with the model. It is installed into a folder of this extension; PyTorch comes with it, so this takes some minutes and about a gigabyte.",
+    "StarCoder needs its language server, a Python program with the model. It is installed into a folder of this extension; PyTorch comes with it: this takes some minutes, and a gigabyte on disk (five with CUDA).",
     "Install",
     "Set the Path…",
   );

@@ -5,7 +5,7 @@ import { applyEdits, editsByDocument } from "../src/assist/textEdits";
 import { answered, begun, codeBlocks, failed, grown, questionText, settled, stopped } from "../src/assist/transcript";
 import { createRenderer } from "../src/webview/markdown";
 
-const outcome = { text: "Whole.", model: "starter", finishReason: "stop", hasProposal: false, references: [] };
+const outcome = { text: "Whole.", model: "starter", finishReason: "stop", hasProposal: false, references: [], remark: "" };
 
 describe("a conversation", () => {
   const one = begun([], 1, "Why?", "a.py, line 3");
@@ -23,6 +23,7 @@ describe("a conversation", () => {
 
   it("says that it was cut, stopped or failed, and what became of a change", () => {
     expect(answered(one, 1, { ...outcome, finishReason: "length" })[0]?.note).toContain("cut");
+    expect(answered(one, 1, { ...outcome, remark: "no code block" })[0]?.note).toBe("starter · no code block");
     expect(failed(one, 1, "offline")[0]).toMatchObject({ state: "failed", note: "offline" });
     const proposed = answered(one, 1, { ...outcome, hasProposal: true });
     expect(settled(proposed, 1, "change accepted")[0]).toMatchObject({ hasProposal: false, note: "change accepted" });

@@ -53,6 +53,15 @@ describe("what is sent to the server", () => {
     expect(sent({ "exclude.globs": { globalValue: [] } })).toEqual({ exclude: { globs: [] } });
   });
 
+  it("lets a workspace make a protection stricter, not laxer", () => {
+    const onMatch = (globalValue: unknown, workspaceValue: unknown) =>
+      sent({ "attribution.onMatch": { globalValue, workspaceValue } });
+    expect(onMatch(undefined, "block")).toEqual({ attribution: { onMatch: "block" } });
+    expect(onMatch("block", "show")).toEqual({ attribution: { onMatch: "block" } });
+    expect(onMatch(undefined, "show")).toEqual({});
+    expect(onMatch("show", "label")).toEqual({ attribution: { onMatch: "label" } });
+  });
+
   it("has nothing of the extension's own", () => {
     expect(sent({ "server.path": { globalValue: "/venv/bin/python" } })).toEqual({});
   });

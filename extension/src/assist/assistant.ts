@@ -1,6 +1,7 @@
 /** Ask StarCoder: sends questions about code to the server and keeps the conversation that the panel shows. */
 import * as vscode from "vscode";
 import { lines } from "../attribution/describe";
+import { reasonOf } from "../errors";
 import type { Server } from "../server/server";
 import { ASSIST, type AssistKind, type AssistResult, type Range } from "../server/wire";
 import { ConversationView } from "./conversationView";
@@ -156,9 +157,10 @@ export class Assistant implements vscode.Disposable {
 
   async #answered(turn: number, result: AssistResult): Promise<void> {
     this.#conversation = result.conversation;
-    const { text, model, finishReason, references = [] } = result;
+    const { text, model, finishReason, references = [], note } = result;
     const hasProposal = result.edit !== null && (await this.proposals.propose(turn, result.edit));
-    this.#put(answered(this.#transcript, turn, { text, model, finishReason, references, hasProposal }));
+    const outcome = { text, model, finishReason, references, hasProposal, remark: note ?? "" };
+    this.#put(answered(this.#transcript, turn, outcome));
   }
 
   #failed(turn: number, error: unknown, isCancelled: boolean): void {
@@ -166,7 +168,7 @@ export class Assistant implements vscode.Disposable {
       this.#put(stopped(this.#transcript, turn));
       return;
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     this.log.error(`assist: ${reason}`);
     this.#put(failed(this.#transcript, turn, reason));
   }

@@ -1,5 +1,6 @@
 /** The panel in the side bar: a page of the extension's own, which shows the transcript. */
 import * as vscode from "vscode";
+import { reasonOf } from "../errors";
 import { fromPage, type FromPage, type ToPage } from "./messages";
 import { conversationPage, makeNonce } from "./page";
 
@@ -25,8 +26,7 @@ export class ConversationView implements vscode.WebviewViewProvider, vscode.Disp
       const message = fromPage(value);
       if (message !== null) {
         this.heard(message).catch((error: unknown) => {
-          const reason = error instanceof Error ? error.message : String(error);
-          void vscode.window.showErrorMessage(`StarCoder: ${reason}`);
+          void vscode.window.showErrorMessage(`StarCoder: ${reasonOf(error)}`);
         });
       }
     });

@@ -51,15 +51,22 @@ export interface Outcome {
   readonly finishReason: string;
   readonly hasProposal: boolean;
   readonly references: readonly Reference[];
+  readonly remark: string;
 }
 
+const ENDINGS: Readonly<Record<string, string>> = {
+  length: "cut at its longest answer",
+  repetition: "stopped because it repeated itself",
+};
+
 export function answered(transcript: Transcript, id: number, outcome: Outcome): Transcript {
-  const cut = outcome.finishReason === "length" ? `${outcome.model}, cut at its longest answer` : outcome.model;
+  const ending = ENDINGS[outcome.finishReason];
+  const note = [outcome.model + (ending === undefined ? "" : `, ${ending}`), outcome.remark];
   return changed(transcript, id, (turn) => ({
     ...turn,
     answer: outcome.text,
     state: "done",
-    note: cut,
+    note: note.filter((part) => part !== "").join(" · "),
     hasProposal: outcome.hasProposal,
     sources: outcome.references.map(sourceLine),
   }));

@@ -4,6 +4,7 @@
  */
 import * as vscode from "vscode";
 import { ProgressType } from "vscode-languageclient/node";
+import { reasonOf } from "../errors";
 import { RestartPolicy } from "./backOff";
 import { createClient, type Launch, type StarcoderClient } from "./client";
 import {
@@ -224,8 +225,4 @@ export class Server implements vscode.Disposable {
     }
     this.#changed.fire();
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,17 +3,21 @@
  * still count. Pure.
  *
  * What a project must not decide (scope `machine`) is taken from the user's settings alone; lists are only ever
- * added to by a workspace. The same rules hold for the server's `.starcoder.toml` (docs/configuration.md).
+ * added to by a workspace, and a protection only made stricter. The same rules hold for the server's `.starcoder.toml` (docs/configuration.md).
  */
 
 export const SECTION = "starcoder";
 /** Settings of the extension itself, which the server does not know. */
 export const CLIENT_ONLY: ReadonlySet<string> = new Set(["server.path"]);
 
+/** A workspace may choose a later value of these than the user has, not an earlier one. */
+export const ONLY_STRICTER: ReadonlySet<string> = new Set(["attribution.onMatch"]);
+
 export interface Property {
   readonly type: string | readonly string[];
   readonly scope?: string;
   readonly default?: unknown;
+  readonly enum?: readonly unknown[];
 }
 
 export interface Inspected {
@@ -33,7 +37,8 @@ export function explicitSettings(
     if (CLIENT_ONLY.has(name)) {
       continue;
     }
-    const value = explicitValue(property, inspect(name) ?? {});
+    const inspected = inspect(name) ?? {};
+    const value = ONLY_STRICTER.has(name) ? strictest(property, inspected) : explicitValue(property, inspected);
     if (value !== undefined) {
       put(settings, name.split("."), value);
     }
@@ -49,6 +54,15 @@ function explicitValue(property: Property, inspected: Inspected): unknown {
     return extendedList(property, inspected);
   }
   return inspected.workspaceFolderValue ?? inspected.workspaceValue ?? inspected.globalValue;
+}
+
+function strictest({ enum: values = [], default: unset }: Property, inspected: Inspected): unknown {
+  const rank = (value: unknown): number => values.indexOf(value);
+  const own = inspected.globalValue ?? unset;
+  const stricter = [inspected.workspaceValue, inspected.workspaceFolderValue].filter(
+    (value) => rank(value) > rank(own),
+  );
+  return stricter.sort((one, other) => rank(other) - rank(one))[0] ?? inspected.globalValue;
 }
 
 function extendedList(property: Property, inspected: Inspected): unknown {

@@ -135,4 +135,6 @@ export interface AssistResult {
   readonly finishReason: string;
   readonly edit: WorkspaceEdit | null;
   readonly references?: readonly Reference[];
+  /** A line for the user: why there is no edit, what was not sent or not shown. */
+  readonly note?: string | null;
 }
