@@ -10,24 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from model.errors import ModelError
+from training.cli_common import changes_of, fail
+from training.cli_plan import plan_command
 from training.corpus.cli import corpus_command
-from training.errors import RecipeError, TrainingError
+from training.errors import TrainingError
 
 train_app = typer.Typer(help="Train a model from a corpus.", no_args_is_help=True)
 eval_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
 
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of checkpoints, log and picture.")]
 
-
-def _fail(error: Exception) -> typer.Exit:
-    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
-    return typer.Exit(1)
-
-
 train_app.command("corpus")(corpus_command)
+train_app.command("plan")(plan_command)
 
 
 @train_app.command("pack")
@@ -43,7 +39,7 @@ def pack_command(
     try:
         shards = pack_with_progress(source, target, tokenizer, processes)
     except (TrainingError, ModelError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     n_tokens = sum(shard.n_tokens for shard in shards)
     typer.echo(f"{n_tokens:,} tokens in {sum(shard.n_documents for shard in shards):,} documents: {target}")
 
@@ -64,13 +60,13 @@ def pretrain_command(
     """Train from nothing, or continue the run folder's newest checkpoint. Ctrl+C saves and stops."""
     from training.runs import start_pretraining
 
-    changes = _changes(override or [], minutes, steps)
     places = {"train": train, "held_out": held_out, "tokenizer": tokenizer}
-    changes.update({f"data.{key}": str(path) for key, path in places.items() if path is not None})
     try:
+        changes = _changes(override or [], minutes, steps)
+        changes.update({f"data.{key}": str(path) for key, path in places.items() if path is not None})
         start_pretraining(recipe, run, changes)
     except (TrainingError, ModelError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
 
 
 @train_app.command("export")
@@ -86,7 +82,7 @@ def export_command(
     try:
         export_run(run, target, tokenizer, quantize)
     except (TrainingError, ModelError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     typer.echo(f"{target}")
 
 
@@ -111,7 +107,7 @@ def publish_command(
     try:
         publish_run(source, target)
     except (TrainingError, ModelError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     typer.echo(f"{target}")
 
 
@@ -130,7 +126,7 @@ def infilling_command(
     try:
         score = evaluate_infilling(model, problems, order, limit, heal=heal)
     except (TrainingError, ModelError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     if json_output:
         typer.echo(json.dumps(score))
     else:
@@ -152,7 +148,7 @@ def loss_command(
     try:
         losses = evaluate_loss(model, held_out, tokens)
     except (TrainingError, ModelError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     if json_output:
         typer.echo(json.dumps(losses))
         return
@@ -162,15 +158,7 @@ def loss_command(
 
 
 def _changes(overrides: list[str], minutes: float | None, steps: int | None) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise _fail(RecipeError(f"--set {text!r}: expected TABLE.KEY=JSON"))
-        try:
-            changes[key] = json.loads(value)
-        except ValueError as error:
-            raise _fail(RecipeError(f"--set {text!r}: {value!r} is not JSON ({error})")) from error
+    changes = changes_of(overrides)
     if minutes is not None:
         changes.update({"schedule.minutes": minutes, "schedule.steps": None})
     if steps is not None:
