@@ -14,7 +14,7 @@ from attribution.elastic_schema import FIELDS, channels_of, terms
 from attribution.embedded import SCORE_DIGITS
 from attribution.errors import IndexDamagedError
 from attribution.fingerprint import Channel
-from attribution.index import Candidate, Content, IndexInfo
+from attribution.index import Candidate, Content, IndexInfo, OptOut
 from attribution.lexer import U64
 from attribution.prepare import unpack
 from attribution.source import Source, content_key
@@ -157,6 +157,12 @@ class ElasticIndex:
             other_disk_bytes=max(int(total["store"]["size_in_bytes"]) - packed, 0),
             removed_contents=int(total["docs"].get("deleted", 0)),
         )
+
+    def opt_outs(self) -> list[str]:
+        """What was removed for good, as the lines of an opt-out list."""
+        with translated(self._place):
+            rules = helpers.scan(self._client, index=self._place.opt_outs)
+            return sorted({OptOut(**rule["_source"]).line for rule in rules})
 
     def verify(self) -> list[str]:
         """Read every text, and look for documents that have lost theirs."""

@@ -139,6 +139,11 @@ class EmbeddedIndex:
                 removed_contents=len(view.dead),
             )
 
+    def opt_outs(self) -> list[str]:
+        """What was removed for good, as the lines of an opt-out list."""
+        with self._lock:
+            return sorted({rule.line for rule in self._catalogue.opt_outs()})
+
     def verify(self) -> list[str]:
         """Read every file; what is wrong."""
         with self._lock:

@@ -28,6 +28,7 @@ SERVER_VARIABLE = "ELASTICSEARCH_URL"
 API_KEY_VARIABLE = "ELASTICSEARCH_API_KEY"
 CA_VARIABLE = "ELASTICSEARCH_CA_CERTS"
 NAMED_SERVER = "elasticsearch:"
+_PACKAGE_KINDS = ("npm:", "pypi:", "cargo:")
 # In the folder of an index on disk; what makes the folder one.
 CATALOGUE_FILE = "catalogue.sqlite"
 
@@ -104,10 +105,21 @@ class OptOut:
             and (self.path is None or fnmatchcase(source.path, self.path))
         )
 
+    @property
+    def line(self) -> str:
+        """As a line of an opt-out list."""
+        name = self.repository or self.owner or ""
+        return f"{name}:{self.path}" if self.path else name
+
     @classmethod
     def from_line(cls, line: str) -> OptOut:
-        """One line of an opt-out list: `owner`, `owner/name` or `owner/name:path`."""
-        repository, _, path = line.strip().partition(":")
+        """One line of an opt-out list: `owner`, `owner/name` or `owner/name:path`.
+
+        A package without a known repository is called `npm:name`, `pypi:name` or `cargo:name` in an index.
+        """
+        kind = next((kind for kind in _PACKAGE_KINDS if line.strip().startswith(kind)), "")
+        repository, _, path = line.strip().removeprefix(kind).partition(":")
+        repository = f"{kind}{repository}"
         if "/" in repository:
             return cls(repository=repository, path=path or None)
         return cls(owner=repository or None, path=path or None)
@@ -166,6 +178,9 @@ class Index(Protocol):
 
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are (still) there."""
+
+    def opt_outs(self) -> list[str]:
+        """What was removed for good, as the lines of an opt-out list."""
 
     def verify(self) -> list[str]:
         """Read everything; what is wrong, one sentence each."""

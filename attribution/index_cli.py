@@ -124,6 +124,17 @@ def index_remove(
         typer.echo(f"removed {removed:,} documents")
 
 
+@index_app.command("opt-outs")
+def index_opt_outs(into: Into = None) -> None:
+    """What was removed for good, as an opt-out list: for `build --opt-out-list` of another index."""
+    with reported_errors():
+        from attribution.index import open_index
+
+        index = open_index(index_url(into))
+        typer.echo("\n".join(index.opt_outs()) or "# nothing was removed")
+        index.close()
+
+
 @index_app.command("info")
 def index_info(
     into: Into = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
@@ -212,6 +223,8 @@ def _build(work: _Work, target: _Target, rules: Sequence[OptOut]) -> None:
     from attribution.ingest import Sources
 
     skipped: Counter[str] = Counter()
+    sources = Sources(names=work.sources, packages=work.packages)
+    sources.check()
     with open_writer(target.url, create=target.create, renamed=target.renamed) as writer:
         if rules:
             writer.remove(rules)
@@ -219,7 +232,6 @@ def _build(work: _Work, target: _Target, rules: Sequence[OptOut]) -> None:
             _build_starter(work, target, writer, skipped)
         incomplete = bool(skipped)
         if work.sources:
-            sources = Sources(names=work.sources, packages=work.packages)
             bar = _Bar()
             with bar.shown(sources.total_bytes()):
                 documents = sources.documents(skipped)
@@ -261,7 +273,7 @@ class _Bar:
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True))
-        self._task = self._bar.add_task("")
+        self._task = self._bar.add_task("", total=None)
 
     @contextmanager
     def shown(self, total_bytes: int | None) -> Iterator[None]:

@@ -31,7 +31,11 @@ from attribution.source import Document, Source
 from attribution.tables import is_table, read_dataset, read_table
 from attribution.trees import ArchiveTree, FolderTree, Tree, is_archive
 
-_DATASET = re.compile(r"(?:hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
+# `OWNER/NAME`, or with a folder of it, as The Stack has one a language: `hf:OWNER/NAME/data/python`.
+_DATASET = re.compile(
+    r"(?P<hub>hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?(hub)(?:/(?P<folder>[\w./-]+))?)"
+    r"(@(?P<revision>[\w./-]+))?"
+)
 _SKIPPED_FILES = re.compile(r"\.min\.(js|css)$|\.map$|(^|/)(package-lock\.json|yarn\.lock|poetry\.lock)$")
 
 
@@ -52,6 +56,12 @@ class Sources:
                 else:
                     skipped[reason] += 1
 
+    def check(self) -> None:
+        """Raises `SourceError` on a name that can be nothing; before an index is made for it."""
+        for name in self.names:
+            if not Path(name).expanduser().exists() and _DATASET.fullmatch(name) is None:
+                raise _no_source(name)
+
     def total_bytes(self) -> int | None:
         """How much there is on the disk, for a progress bar; None where nobody knows."""
         sizes = [_disk_bytes(Path(name)) for name in self.names]
@@ -71,11 +81,16 @@ def read_source(name: str, skipped: Counter[str], *, packages: Path | None = Non
     elif path.is_file():
         yield from _read_file(path, skipped, packages)
     elif (dataset := _DATASET.fullmatch(name)) is not None:
-        yield from read_dataset(dataset["name"], revision=dataset["revision"])
+        yield from read_dataset(dataset["name"], folder=dataset["folder"], revision=dataset["revision"])
     else:
-        raise SourceError(
-            f"{name}: no such file or folder, and not the id of a dataset (OWNER/NAME); check the spelling"
-        )
+        raise _no_source(name)
+
+
+def _no_source(name: str) -> SourceError:
+    return SourceError(
+        f"{name}: no such file or folder, and not the id of a dataset (OWNER/NAME, or hf:OWNER/NAME/FOLDER); "
+        "check the spelling"
+    )
 
 
 def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[Document]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,28 +49,34 @@ def read_rows(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[
     yield from _parquet(path, columns) if path.suffix == ".parquet" else _jsonl(path)
 
 
-def read_dataset(name: str, *, split: str = "train", revision: str | None = None) -> Iterator[Document]:
-    """Stream the documents of a Hugging Face dataset. Raises `SourceError`."""
-    for where, row in dataset_rows(name, split=split, revision=revision):
+def read_dataset(
+    name: str, *, split: str = "train", folder: str | None = None, revision: str | None = None
+) -> Iterator[Document]:
+    """Stream the documents of a Hugging Face dataset, or of a folder of it. Raises `SourceError`."""
+    for where, row in dataset_rows(name, split=split, folder=folder, revision=revision):
         yield document_of(row, where)
 
 
 def dataset_rows(
-    name: str, *, split: str = "train", revision: str | None = None
+    name: str, *, split: str = "train", folder: str | None = None, revision: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Stream (place, row) of a dataset of the hub; needs the extra `attribution`. Raises `SourceError`."""
     try:
         import datasets  # type: ignore[import-untyped] # it has no types
+        import httpx
     except ImportError as error:
         raise SourceError(
             f"{name}: streaming a dataset needs `pip install starcoder-lsp[attribution]`"
         ) from error
     try:
-        rows = datasets.load_dataset(name, split=split, revision=revision, streaming=True)
+        rows = datasets.load_dataset(name, split=split, data_dir=folder, revision=revision, streaming=True)
         for number, row in enumerate(rows, start=1):
             yield f"{name} row {number}", row
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise SourceError(f"{name}: cannot stream this dataset: {error}") from error
+    except (OSError, ValueError, httpx.HTTPError, datasets.exceptions.DatasetsError) as error:
+        raise SourceError(
+            f"{name}: cannot stream this dataset: {error}; is there a network? A gated one (The Stack is) "
+            "needs `hf auth login` first; one that lies here is named by its folder of Parquet or JSONL files"
+        ) from error
 
 
 def document_of(row: Mapping[str, Any], where: str) -> Document:
@@ -124,7 +131,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield f"{path} line {number}", _row(json.loads(line))
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise SourceError(f"{path} line {max(number, 1)}: cannot read this: {error}") from error
 
 
@@ -140,9 +147,8 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             yield lines
     elif path.suffix == ".zst":
-        import zstandard
-
-        with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as raw:
+        # Unlike zstandard's reader, Arrow's goes on behind the first frame and tells a truncated file.
+        with _arrow(path).input_stream(str(path), compression="zstd") as raw:
             yield io.TextIOWrapper(raw, encoding="utf-8")
     else:
         with path.open(encoding="utf-8") as lines:
@@ -150,16 +156,22 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
 
 
 def _parquet(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        import pyarrow  # type: ignore[import-untyped] # it has no types
-        import pyarrow.parquet  # type: ignore[import-untyped] # it has no types
-    except ImportError as error:
-        raise SourceError(f"{path}: Parquet needs `pip install starcoder-lsp[attribution]`") from error
+    pyarrow = _arrow(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
             names = table.schema_arrow.names
             known = [name for name in names if name in columns] or names  # all, for a message that names them
             for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=known):
                 yield from ((str(path), row) for row in batch.to_pylist())
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise SourceError(f"{path}: cannot read this Parquet file: {error}") from error
+
+
+def _arrow(path: Path) -> Any:
+    """pyarrow, of the extra `attribution`."""
+    try:
+        import pyarrow  # type: ignore[import-untyped] # it has no types
+        import pyarrow.parquet  # type: ignore[import-untyped] # it has no types
+    except ImportError as error:
+        raise SourceError(f"{path}: this needs `pip install starcoder-lsp[attribution]`") from error
+    return pyarrow

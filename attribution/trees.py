@@ -5,9 +5,11 @@ An archive's members are read into memory, each up to a limit, whatever its head
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,11 @@ ARCHIVE_SUFFIXES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar
 # What an archive may unpack to before it counts as a bomb.
 MAX_ARCHIVE_BYTES = 16 << 30
 MAX_ARCHIVE_MEMBERS = 2_000_000
+# What zipfile and tarfile raise on a broken archive.
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, NotImplementedError),
+)
 # Never sources of one's own or of others: version control, caches, environments.
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "venv", "site-packages.egg-info"})
 
@@ -86,8 +93,19 @@ class ArchiveTree:
         is_zip = self._archive.name.lower().endswith((".zip", ".whl", ".jar"))
         try:
             yield from self._zip() if is_zip else self._tar()
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise SourceError(f"{self._archive}: cannot read this archive: {error}") from error
+
+    def _reader(self, path: str, open_member: Callable[[], IO[bytes]]) -> Callable[[int], bytes | None]:
+        """Reads a member when it is asked to; that may be where damage shows."""
+
+        def read(limit: int) -> bytes | None:
+            try:
+                return _take(open_member(), limit)
+            except _DAMAGE as error:
+                raise SourceError(f"{self._archive}: cannot read {path} in this archive: {error}") from error
+
+        return read
 
     def _zip(self) -> Iterator[Member]:
         with zipfile.ZipFile(self._archive) as bundle:
@@ -97,7 +115,8 @@ class ArchiveTree:
                 if info.flag_bits & 1:
                     self.skipped["encrypted"] += 1
                 elif self._is_inside(info.filename):
-                    yield Member(path=info.filename, read=partial(_take_from_zip, bundle, info))
+                    read = self._reader(info.filename, partial(bundle.open, info))
+                    yield Member(path=info.filename, read=read)
 
     def _tar(self) -> Iterator[Member]:
         members, size = 0, 0
@@ -110,7 +129,7 @@ class ArchiveTree:
                     stream = bundle.extractfile(info)
                     if stream is not None:
                         path = str(PurePosixPath(info.name))
-                        yield Member(path=path, read=partial(_take, stream))
+                        yield Member(path=path, read=self._reader(path, partial(_same, stream)))
 
     def _check(self, members: int, size: int) -> None:
         if members > MAX_ARCHIVE_MEMBERS or size > MAX_ARCHIVE_BYTES:
@@ -133,8 +152,8 @@ def _file_reader(path: Path) -> Callable[[int], bytes | None]:
     return lambda limit: _take(path.open("rb"), limit)
 
 
-def _take_from_zip(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes | None:
-    return _take(bundle.open(info), limit)
+def _same(stream: IO[bytes]) -> IO[bytes]:
+    return stream
 
 
 def _take(stream: IO[bytes], limit: int) -> bytes | None:

@@ -8,7 +8,7 @@ from attribution.attribute import attribute
 from attribution.build import build
 from attribution.errors import IndexMissingError
 from attribution.fingerprint import Channel, all_fingerprints, winnow
-from attribution.index import OptOut, open_index, open_writer
+from attribution.index import OptOut, open_index, open_writer, read_opt_out_list
 from attribution.lexer import lex
 from tests.attribution.samples import HEADER, code, document, finds, index_of
 from tests.attribution.samples import mixed_documents as documents
@@ -79,6 +79,22 @@ def test_opt_outs_hold_at_once_after_compaction_and_rebuild(url: str) -> None:
     with open_writer(url) as writer:
         assert build(everything, writer).refused == 9
     check()
+
+
+def test_opt_outs_can_be_taken_to_another_index(url: str, tmp_path: Path) -> None:
+    rules = [OptOut(owner="owner1"), OptOut(repository="o/n", path="a/*"), OptOut(path="*.pem")]
+    index_of(url, documents(4))
+    with open_writer(url) as writer:
+        writer.remove([*rules, OptOut(repository="npm:@a/b"), OptOut(owner="pypi:thing")])
+        writer.remove(rules)
+    index = open_index(url)
+    lines = index.opt_outs()
+    index.close()
+    assert lines == [":*.pem", "npm:@a/b", "o/n:a/*", "owner1", "pypi:thing"]
+    (tmp_path / "list").write_text("\n".join(lines))
+    again = read_opt_out_list(tmp_path / "list")
+    assert {rule.line for rule in again} == set(lines)
+    assert set(rules) < set(again)
 
 
 def test_a_content_lives_as_long_as_one_document_holds_it(url: str) -> None:

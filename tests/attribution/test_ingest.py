@@ -2,6 +2,9 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections import Counter
@@ -16,6 +19,7 @@ from attribution.ingest import Sources
 from attribution.source import Document
 from attribution.tables import read_dataset
 
+ROOT = Path(__file__).resolve().parents[2]
 MIT = (
     "Permission is hereby granted, free of charge, to any person obtaining a copy … shall be included in all"
 )
@@ -191,6 +195,32 @@ def test_a_broken_archive_is_an_error(tmp_path: Path) -> None:
             read(write(tmp_path, {name: b"not an archive"}) / name)
 
 
+def test_damage_inside_of_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    text = json.dumps({**STACK_ROW, "content": "".join(f"line {n * n}\n" for n in range(999))}).encode()
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("a.py", text)
+    (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "x.jsonl.zst").write_bytes(zstandard.ZstdCompressor(write_checksum=True).compress(text))
+    tar(tmp_path / "x.tgz", {"a.py": text})
+    for name in ("x.zip", "x.jsonl.gz", "x.jsonl.zst", "x.tgz"):
+        whole = (tmp_path / name).read_bytes()
+        assert len(read(tmp_path / name)[0]) == 1
+        # tarfile does not look at gzip's checksum: there, only what breaks the format shows.
+        for place in () if name == "x.tgz" else (len(whole) // 3, len(whole) // 2):
+            (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+            with pytest.raises(SourceError, match=name):
+                read(tmp_path / name)
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(SourceError, match=name):
+            read(tmp_path / name)
+
+
+def test_a_zstandard_file_of_several_frames_is_read_to_its_end(tmp_path: Path) -> None:
+    frames = [json.dumps({**STACK_ROW, "max_stars_repo_path": f"{n}.py"}).encode() + b"\n" for n in range(3)]
+    (tmp_path / "x.jsonl.zst").write_bytes(b"".join(map(zstandard.compress, frames)))
+    assert set(read(tmp_path / "x.jsonl.zst")[0]) == {"0.py", "1.py", "2.py"}
+
+
 def compressed(suffix: str, data: bytes) -> bytes:
     return {".gz": gzip.compress, ".zst": zstandard.compress, ".jsonl": bytes}[suffix](data)
 
@@ -273,6 +303,10 @@ def test_a_manifest_reads_the_selected_files_of_verified_archives(tmp_path: Path
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
         read(tmp_path / "none")
+    for name in (str(tmp_path / "none"), "none", "a/b/c"):
+        with pytest.raises(SourceError, match="no such file or folder"):
+            Sources(names=[name]).check()
+    Sources(names=["OWNER/NAME", "hf:o/n", "hf:o/n/data/python@main", "o/n@v1.0", str(tmp_path)]).check()
 
 
 def test_how_much_there_is_to_read(tmp_path: Path) -> None:
@@ -290,5 +324,19 @@ def test_a_dataset_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write(tmp_path / "set", {"train.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
     found = list(read_dataset(str(tmp_path / "set")))
     assert [one.source.path for one in found] == ["a/b.py", "c.py"]
+    write(tmp_path / "set", {"data/c/train.jsonl": json.dumps({**STACK_ROW, "max_stars_repo_path": "d.c"})})
+    of_folder = list(read_dataset(str(tmp_path / "set"), folder="data/c"))
+    assert [one.source.path for one in of_folder] == ["d.c"]
     with pytest.raises(SourceError, match="cannot stream"):
         list(read_dataset(str(tmp_path / "set"), split="none"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own imports
+def test_a_dataset_that_cannot_be_reached_is_a_clear_error(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    command = [sys.executable, "-m", "lsp", "index", "build", "owner/name", "--into", str(tmp_path / "index")]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: owner/name: cannot stream this dataset" in done.stderr
+    assert "is there a network?" in done.stderr
