@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training.corpus.errors import CorpusError
 
-_NAME = re.compile(r"@?[\w.-]+(?::[\w.-]+)?(?:/[\w.-]+)?")
+_NAME = re.compile(r"[\w.-]+(?::[\w.-]+)?(?:/[\w.-]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def _names(path: Path) -> list[str]:
         raise CorpusError(f"cannot read the opt-out list {path}: {error}") from error
     names = []
     for number, line in enumerate(lines, start=1):
-        name = line.partition("#")[0].strip().removeprefix("https://github.com/").rstrip("/")
+        name = line.partition("#")[0].strip().removeprefix("https://github.com/").strip("@/")
         if not name:
             continue
         if not _NAME.fullmatch(name):

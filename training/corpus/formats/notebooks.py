@@ -63,7 +63,7 @@ def structured_text(source: str) -> MarkedText | Reason:
 def script_of(source: str, path: str) -> tuple[str, str] | Reason:
     """(path, text) of a notebook as a script in its own language, by Jupytext; or why not.
 
-    The header with the kernel's metadata is left out.
+    In Jupytext's light format, its default of then; the header with the kernel's metadata is left out.
     """
     import jupytext  # type: ignore[import-untyped] # it has no types
     from nbformat.notebooknode import from_dict
@@ -72,7 +72,7 @@ def script_of(source: str, path: str) -> tuple[str, str] | Reason:
         notebook = from_dict(_read(source))  # type: ignore[no-untyped-call] # the library's
         extension = _extension(notebook.metadata)
         notebook.metadata["jupytext"] = {"notebook_metadata_filter": "-all", "cell_metadata_filter": "-all"}
-        text = jupytext.writes(notebook, fmt=extension.removeprefix("."))
+        text = jupytext.writes(notebook, fmt=f"{extension.removeprefix('.')}:light")
     except (CorpusError, KeyError, TypeError, AttributeError, ValueError):
         return Reason.NOTEBOOK_UNREADABLE
     return str(PurePosixPath(path).with_suffix(extension)), text
