@@ -5,7 +5,7 @@ A straight line: tokens -> fingerprints -> candidates -> alignments -> matches -
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from attribution.align import Alignment, align
@@ -18,6 +18,8 @@ from attribution.source import ALL_KINDS, Kind, Match, Span, span_in
 # A long query is asked about in windows, so that a short copy in it is not outvoted by a long one.
 WINDOW_TOKENS = 512
 WINDOW_OVERLAP_TOKENS = 64
+# Texts are lexed together up to this size: calls are saved, and the memory of the last ones is used again.
+LEXED_BYTES = 64 << 10
 # Two matches with this much of the query in common (intersection by union) are copies of one another.
 SAME_PLACE = 0.8
 
@@ -97,10 +99,9 @@ class _Found:
 def _matches(
     text: bytes, tokens: Tokens, contents: Mapping[bytes, Content], question: Question, *, by_shape: bool
 ) -> list[Match]:
-    texts = [content.text for content in contents.values()]
     found = [
         _Found(alignment=alignment, content=content, tokens=theirs)
-        for content, theirs in zip(contents.values(), split_batch(lex_batch(texts), texts), strict=True)
+        for content, theirs in _lexed(contents.values())
         for alignment in align(
             tokens, theirs, min_tokens=question.min_tokens, kinds=question.kinds, by_shape=by_shape
         )
@@ -108,6 +109,26 @@ def _matches(
     groups = _groups(sorted(found, key=_Found.rank))
     matches = (_match(text, tokens, group) for group in groups)
     return [match for match in matches if match.kind in question.kinds][: question.limit]
+
+
+def _lexed(contents: Iterable[Content]) -> Iterator[tuple[Content, Tokens]]:
+    """Contents with their tokens: small ones together, large ones each by itself."""
+    for group in _together(contents):
+        texts = [content.text for content in group]
+        yield from zip(group, split_batch(lex_batch(texts), texts), strict=True)
+
+
+def _together(contents: Iterable[Content]) -> Iterator[list[Content]]:
+    group: list[Content] = []
+    size = 0
+    for content in contents:
+        if group and size + len(content.text) > LEXED_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(content)
+        size += len(content.text)
+    if group:
+        yield group
 
 
 def _groups(found: Sequence[_Found]) -> list[list[_Found]]:
