@@ -16,6 +16,7 @@ from training.corpus.licences import (
     notice_markdown,
 )
 from training.corpus.manifest import PERMISSIVE_LICENSES, Ecosystem, starter_manifest
+from training.corpus.reading import LicenceTexts
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,10 @@ def test_identical_texts_stand_once_and_missing_ones_are_said(tmp_path: Path) ->
     packages = [make_wheel(tmp_path, name, {}) for name in ("alpha", "beta")] + [
         make_npm(tmp_path, "gamma", {})
     ]
-    notes = [licence_note(p, read_members(tmp_path / p.file, max_member_bytes=10_000)) for p in packages]
-    text = licence_texts(notes)
+    texts = LicenceTexts()
+    for package in packages:
+        texts.add_note(licence_note(package, read_members(tmp_path / package.file, max_member_bytes=10_000)))
+    text = licence_texts(texts.owners, texts.without)
     assert text.count("Permission is hereby granted") == 1
     assert "pypi:alpha==1.0 (LICENSE)\npypi:beta==1.0 (LICENSE)\n" in text
     assert "without a licence file (licence as stated in their metadata): npm:gamma==1.0.0" in text

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from training.corpus.datasheet import write_datasheet
 from training.corpus.fetch import sha256_of
 from training.corpus.filter_stage import TEXTS_FILE
-from training.corpus.licences import notice_markdown
+from training.corpus.licences import licence_texts, notice_markdown
 from training.corpus.reading import LicenceTexts
 from training.corpus.report import CorpusReport
 from training.corpus.shards import ShardInfo, ShardMerger
@@ -100,18 +100,7 @@ def _write_notices(workspace: Workspace, scratch: Path) -> None:
         texts.without += raw["without"]
         for text, owners in raw["owners"].items():
             texts.owners.setdefault(text, []).extend(owners)
-    (scratch / "LICENSES.txt").write_text("".join(_licence_parts(texts)), encoding="utf-8")
-
-
-def _licence_parts(texts: LicenceTexts) -> Iterator[str]:
-    """All licence texts; identical ones stand once, under all who have them."""
-    between = ""
-    for text, owners in texts.owners.items():
-        yield between + "\n".join(owners) + "\n\n" + text
-        between = "\n" + "=" * 80 + "\n\n"
-    if texts.without:
-        names = ", ".join(sorted(texts.without))
-        yield f"{between}Archives without a licence file (licence as stated in their metadata): {names}\n"
+    (scratch / "LICENSES.txt").write_text(licence_texts(texts.owners, texts.without), encoding="utf-8")
 
 
 def _manifest(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from attribution import licences
 from training.corpus.archives import Member
@@ -76,18 +75,16 @@ def notice_markdown(packages: Sequence[Package], *, title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def licence_texts(notes: Sequence[LicenceNote]) -> str:
-    """All licence texts in one document; identical texts stand once, under all their packages."""
-    owners: dict[str, list[str]] = {}
-    for note in notes:
-        for path, text in note.texts:
-            owners.setdefault(text, []).append(f"{note.package.identity} ({PurePosixPath(path).name})")
-    missing = sorted(note.package.identity for note in notes if not note.texts)
+def licence_texts(owners: Mapping[str, Sequence[str]], without: Sequence[str]) -> str:
+    """All licence texts in one document: each text (a key) once, under all who have it.
+
+    `without` are archives that ship no text.
+    """
     parts = ["\n".join(names) + "\n\n" + text for text, names in owners.items()]
-    if missing:
+    if without:
         parts.append(
             "Archives without a licence file (licence as stated in their metadata): "
-            + ", ".join(missing)
+            + ", ".join(sorted(without))
             + "\n"
         )
     return ("\n" + "=" * 80 + "\n\n").join(parts)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attribution.errors import SourceError
@@ -24,7 +24,7 @@ from training.corpus.archives import Member, read_members
 from training.corpus.document import Reason
 from training.corpus.errors import CorpusError
 from training.corpus.fetch import verify
-from training.corpus.licences import is_licence_file, licence_note
+from training.corpus.licences import LicenceNote, is_licence_file, licence_note
 from training.corpus.manifest import Package
 from training.corpus.units import Unit, UnitKind, dataset_id
 
@@ -88,6 +88,13 @@ class LicenceTexts:
         """Remember that an owner has this text."""
         self.owners.setdefault(text, []).append(owner)
 
+    def add_note(self, note: LicenceNote) -> None:
+        """Remember a package's texts, or that it has none."""
+        for path, text in note.texts:
+            self.add(text, f"{note.package.identity} ({PurePosixPath(path).name})")
+        if not note.texts:
+            self.without.append(note.package.identity)
+
 
 def read_unit(unit: Unit, texts: LicenceTexts, *, max_file_bytes: int) -> Iterator[Found]:
     """Everything of one unit, in its own order; raises CorpusError."""
@@ -128,11 +135,7 @@ def _of_package(package: Package, archive: Path, texts: LicenceTexts, max_bytes:
             package=package.identity,
             is_wanted=package.selects(member.path) and ".dist-info/" not in member.path,
         )
-    note = licence_note(package, noted)
-    for path, text in note.texts:
-        texts.add(text, f"{package.identity} ({Path(path).name})")
-    if not note.texts:
-        texts.without.append(package.identity)
+    texts.add_note(licence_note(package, noted))
 
 
 def _of_tree(unit: Unit, texts: LicenceTexts, max_bytes: int) -> Iterator[FoundFile | Skipped]:
@@ -148,7 +151,7 @@ def _of_tree(unit: Unit, texts: LicenceTexts, max_bytes: int) -> Iterator[FoundF
         source = document.source
         if is_licence_file(source.path) and len(document.text) <= 1 << 16:
             text = document.text.decode("utf-8", errors="replace").strip() + "\n"
-            texts.add(text, f"{source.repository} ({Path(source.path).name})")
+            texts.add(text, f"{source.repository} ({PurePosixPath(source.path).name})")
         yield _of_document(document, max_bytes)
     for reason, count in skipped.items():
         yield Skipped(reason=Reason.TOO_LARGE if "larger" in reason else Reason.NOT_A_FILE, files=count)
