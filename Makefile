@@ -5,10 +5,10 @@ BENCH_ARGS ?=
 PORT ?= 9200
 export PYTHON
 
-.PHONY: help demo test lint format check bench extension extension-test elasticsearch constraints clean install-run install-dev
+.PHONY: help demo test lint format check bench bench-attribution extension extension-test elasticsearch constraints clean install-run install-dev
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install-run:
 	@.ci/install run
@@ -35,6 +35,9 @@ check: lint extension-test test ## All of it; what continuous integration runs.
 
 bench: install-dev ## A keystroke here and in transformers, same weights, interleaved. BENCH_ARGS="--json"
 	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)
+
+bench-attribution: install-dev ## Attribution on 200 MB: build, disk, speed, answers, beside full-text search. BENCH_ARGS="--docs"
+	@.venv/bin/python -m benchmarks.attribution $(BENCH_ARGS)
 
 extension: extension/node_modules/.installed ## The Visual Studio Code extension, with the server in it: dist/starcoder.vsix.
 	@rm -rf extension/server && mkdir -p extension/server dist && cp constraints.txt extension/server/
