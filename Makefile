@@ -60,5 +60,6 @@ constraints: install-dev ## Pin what pyproject.toml asks for anew.
 		--custom-compile-command 'make constraints' --upgrade pyproject.toml --output-file constraints.txt
 
 clean: ## Remove what make made, the environment included.
+	rm -rf extension/node_modules extension/out extension/server
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist ./*.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +

@@ -1,5 +1,6 @@
 /** Where code comes from: checks the selection or the code around the cursor, and shows what was found. */
 import * as vscode from "vscode";
+import { SCHEMES } from "../server/client";
 import type { Server } from "../server/server";
 import {
   ATTRIBUTION_SOURCE,
@@ -106,6 +107,10 @@ export class Attribution implements vscode.Disposable {
     return this.server.execute<AttributionReport>(CHECK_ATTRIBUTION, {
       uri: this.server.uri(document.uri),
       position: plain(active),
+      // The server has no documents of other schemes (the editor's own, or another extension's).
+      ...(!SCHEMES.includes(document.uri.scheme) && {
+        text: document.getText(selection.isEmpty ? undefined : selection),
+      }),
       ...(!selection.isEmpty && { range: { start: plain(start), end: plain(end) } }),
     });
   }

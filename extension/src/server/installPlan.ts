@@ -5,6 +5,7 @@ export interface Step {
   readonly title: string;
   readonly command: string;
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** A step that only saves time or space: its failure is logged, and the next step does without. */
   readonly isOptional: boolean;
 }
@@ -50,6 +51,8 @@ export function installPlan(facts: InstallFacts): Step[] {
           ...["-I", "-m", "uv", "pip", "install", "--no-config", "--python", python],
           ...["--no-deps", "--torch-backend=cpu", facts.torch],
         ],
+        // That index may be out of reach: do not wait for it long.
+        env: { UV_HTTP_TIMEOUT: "20", UV_HTTP_RETRIES: "0" },
         isOptional: true,
       },
     );

@@ -81,6 +81,7 @@ export class Installer {
       const outcome = await run(step.command, step.args, {
         cwd: this.storage,
         signal: abort.signal,
+        ...(step.env !== undefined && { env: step.env }),
         onLine: (line) => {
           this.log.info(line);
         },

@@ -11,6 +11,8 @@ const MAX_KEPT_CHARS = 64_000;
 export interface RunOptions {
   readonly cwd: string;
   readonly timeoutMs?: number;
+  /** Beside the editor's own. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
   readonly onLine?: (line: string) => void;
 }
@@ -21,7 +23,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     let output = "";
     const child = spawn(command, [...args], {
       cwd: options.cwd,
-      env: cleanEnvironment(process.env),
+      env: { ...cleanEnvironment(process.env), ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
       windowsHide: true,
       ...(options.timeoutMs !== undefined && { timeout: options.timeoutMs }),

@@ -44,6 +44,8 @@ export class Server implements vscode.Disposable {
   #client: StarcoderClient | null = null;
   #startedAtMs = 0;
   #retry: NodeJS.Timeout | null = null;
+  /** Counts starts and stops: what an older start still waits for is no longer wanted. */
+  #nAttempts = 0;
 
   constructor(
     private readonly log: vscode.LogOutputChannel,
@@ -83,6 +85,7 @@ export class Server implements vscode.Disposable {
 
   async stop(): Promise<void> {
     this.#cancelRetry();
+    this.#nAttempts += 1;
     const client = this.#client;
     this.#client = null;
     this.#become("stopped");
@@ -126,16 +129,20 @@ export class Server implements vscode.Disposable {
 
   async #launch(): Promise<void> {
     this.#cancelRetry();
-    this.#become("starting");
-    let launch: Launch | null;
+    const attempt = (this.#nAttempts += 1);
+    this.#become("starting", this.#message);
+    let launch: Launch | null = null;
+    let failure = "";
     try {
       launch = await this.findLaunch();
     } catch (error) {
-      this.#become("failed", reasonOf(error));
+      failure = reasonOf(error);
+    }
+    if (attempt !== this.#nAttempts) {
       return;
     }
     if (launch === null) {
-      this.#become("missing");
+      this.#become(failure === "" ? "missing" : "failed", failure);
       return;
     }
     await this.#connect(launch);
@@ -160,6 +167,9 @@ export class Server implements vscode.Disposable {
     }
     if (this.#client === client) {
       this.#become("running");
+    } else {
+      // Stopped meanwhile, when it could not be told yet.
+      await this.#dispose(client);
     }
   }
 
