@@ -291,7 +291,8 @@ def missing(url: str) -> IndexMissingError:
     """The error for an index that is not there."""
     return IndexMissingError(
         f"there is no attribution index at {url}: "
-        f"build one with `starcoder-lsp index build SOURCES… --into {url}`"
+        f"build one with `starcoder-lsp index build SOURCES… --into {url}` "
+        "(`--starter` as the source: what the bundled model was trained on)"
     )
 
 
