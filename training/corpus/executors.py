@@ -24,6 +24,9 @@ from training.corpus.workspace import Stage, Workspace
 # (stage, amount done, amount there is or 0 where nobody knows)
 Progress = Callable[[Stage, int, int], None]
 _POLL_SECONDS = 0.25
+# Of the Slurm settings, what datatrove takes; the rest are sbatch's options.
+_OF_DATATROVE = ("partition", "time", "qos", "venv_path", "condaenv", "env_command")
+_NUMBERS_OF_DATATROVE = ("tasks_per_job", "cpus_per_task", "max_array_size")
 
 
 class ExecutorKind(StrEnum):
@@ -48,14 +51,22 @@ class Execution:
             raise CorpusError(f"workers {self.workers} must be at least 1")
         if self.kind is ExecutorKind.SLURM and not {"partition", "time"} <= self.settings.keys():
             raise CorpusError("Slurm needs --slurm partition=NAME and --slurm time=HH:MM:SS")
+        for key in _NUMBERS_OF_DATATROVE:
+            if not self.settings.get(key, "1").isdecimal():
+                raise CorpusError(f"--slurm {key}={self.settings[key]}: expected a whole number")
 
 
 def run_stages(workspace: Workspace, execution: Execution, progress: Progress) -> bool:
-    """Run every stage, or submit them to Slurm; returns whether the corpus is there now."""
+    """Run every stage, or submit them to Slurm; returns whether the corpus is there now.
+
+    Asked again when Slurm's jobs are done, it is.
+    """
     if execution.kind is ExecutorKind.SLURM:
         last: Any = None
         for stage in Stage:
             last = _slurm_executor(workspace, stage, execution, last)
+        if not last.get_incomplete_ranks():
+            return True
         last.launch_job()  # and what it depends on
         return False
     for stage in Stage:
@@ -120,12 +131,13 @@ def _ray_executor(workspace: Workspace, stage: Stage, execution: Execution) -> A
 def _slurm_executor(workspace: Workspace, stage: Stage, execution: Execution, before: Any) -> Any:
     from datatrove.executor import SlurmPipelineExecutor
 
-    own = {"partition", "time", "qos", "venv_path", "condaenv", "env_command", "job_name"}
-    settings = {key: value for key, value in execution.settings.items() if key in own}
-    extra = {key: value for key, value in execution.settings.items() if key not in own}
+    settings: dict[str, Any] = {k: v for k, v in execution.settings.items() if k in _OF_DATATROVE}
+    settings |= {k: int(v) for k, v in execution.settings.items() if k in _NUMBERS_OF_DATATROVE}
+    extra = {k: v for k, v in execution.settings.items() if k not in settings}
     return SlurmPipelineExecutor(
         **_common(workspace, stage, execution),
-        **{"qos": "", "job_name": f"corpus-{stage.value}", **settings},
+        **{"qos": "", **settings},
+        job_name=f"corpus-{stage.value}",
         sbatch_args=extra,
         mem_per_cpu_gb=execution.memory_gb,
         depends=before,

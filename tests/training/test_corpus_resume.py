@@ -1,0 +1,195 @@
+"""Builds that are killed, interrupted, or run by Slurm, as real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from training.cli import train_app
+from training.corpus.workspace import Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+
+
+def write_sources(folder: Path, files: int = 60, shards: int = 6) -> Path:
+    """Tables of documents, some of which resemble one another."""
+    folder.mkdir()
+    chance = random.Random(3)
+    words = [f"word_{number}" for number in range(300)]
+    texts: list[str] = []
+    for number in range(files):
+        lines = [f"{chance.choice(words)} = {chance.choice(words)}({number})" for _ in range(60)]
+        texts.append("\n".join(lines) if number % 5 else (texts[-1] if texts else "a = 1\n" * 20) + "\nx = 1")
+    for shard in range(shards):
+        rows = [
+            {"content": text, "path": f"{number}.py", "repo_name": f"o/r{number}", "license": "MIT"}
+            for number, text in enumerate(texts)
+            if number % shards == shard
+        ]
+        (folder / f"{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def command(source: Path, into: Path, *more: str) -> list[str]:
+    options = ["--into", str(into), "--tasks", "6", *more]
+    return [sys.executable, "-m", "lsp", "train", "corpus", str(source), *options]
+
+
+def run(source: Path, into: Path, *more: str, **how: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # type: ignore[call-overload,no-any-return] # how is subprocess.run's
+        command(source, into, *more), cwd=ROOT, capture_output=True, text=True, timeout=240, **how
+    )
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def wait_for(work: Path, stage: Stage, process: subprocess.Popen[str], tasks: int = 1) -> None:
+    """Until so many tasks of a stage are done, by datatrove's own marks."""
+    deadline = time.monotonic() + 120
+    marks = work / "logs" / stage.value / "completions"
+    while not marks.is_dir() or len(list(marks.iterdir())) < tasks:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"{stage} did not get so far in two minutes"
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_at_any_stage_the_same_command_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
+    source = write_sources(tmp_path / "source")
+    whole = run(source, tmp_path / "whole", "--name", "c", "--workers", "1")
+    assert whole.returncode == 0, whole.stderr
+    into, work = tmp_path / "killed", tmp_path / ".killed.work"
+    for stage, tasks in ((Stage.FILTER, 2), (Stage.MATCH, 3), (Stage.WRITE, 1)):
+        with subprocess.Popen(
+            command(source, into, "--name", "c", "--workers", "1"),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            wait_for(work, stage, process, tasks)
+            process.kill()
+        assert not into.exists()
+    done = {path: path.stat().st_mtime_ns for path in (work / "filtered").rglob("*") if path.is_file()}
+    assert done
+    last = subprocess.run(
+        [*command(source, into, "--name", "c", "--workers", "2")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert last.returncode == 0, last.stderr
+    assert tree(into) == tree(tmp_path / "whole")
+    assert not work.exists()
+
+
+def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path) -> None:
+    source = write_sources(tmp_path / "source")
+    into = tmp_path / "out"
+    with subprocess.Popen(
+        command(source, into, "--workers", "2"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        wait_for(tmp_path / ".out.work", Stage.FILTER, process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+        _, message = process.communicate(timeout=120)
+    assert process.returncode == 130, message
+    assert "the same command goes on" in message
+    assert "Traceback" not in message
+    assert not into.exists()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """An environment whose `sbatch` runs jobs at once, in this machine's processes, and notes them."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        f"#!{sys.executable}\n{(Path(__file__).with_name('sbatch_here.py')).read_text()}"
+    )
+    (folder / "srun").write_text(
+        '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do [ "$1" = -n ] && shift; shift; done\nexec "$@"\n'
+    )
+    (folder / "scontrol").write_text("#!/bin/sh\necho localhost\n")
+    for name in ("sbatch", "srun", "scontrol"):
+        (folder / name).chmod(0o755)
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "SBATCH_NOTES": str(tmp_path / "jobs.jsonl"), "PYTHONPATH": str(ROOT)}
+
+
+def test_slurm_gets_a_chain_of_job_arrays_that_builds_the_same_corpus(
+    tmp_path: Path, slurm: dict[str, str]
+) -> None:
+    source = write_sources(tmp_path / "source")
+    assert run(source, tmp_path / "here", "--name", "c", "--workers", "1").returncode == 0
+    options = [
+        "--executor",
+        "slurm",
+        "--slurm",
+        "partition=cpu",
+        "--slurm",
+        "time=01:00:00",
+        "--slurm",
+        "account=lab",
+        "--slurm",
+        "tasks_per_job=30",
+    ]
+    done = run(source, tmp_path / "there", "--name", "c", *options, env=slurm)
+    assert done.returncode == 0, done.stderr
+    assert "submitted to Slurm" in done.stdout
+    jobs = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    stages = [job for job in jobs if not job["merges_stats"]]
+    assert [job["name"] for job in stages] == [f"corpus-{stage}" for stage in Stage]
+    for key, value in (("partition", "cpu"), ("account", "lab"), ("time", "01:00:00")):
+        assert {job["directives"][key] for job in stages} == {value}
+    for before, after in pairwise(stages):
+        assert f"afterok:{before['id']}" in after["dependency"]
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+    again = run(source, tmp_path / "there", "--name", "c", *options, env=slurm)
+    assert "DATASHEET.md" in again.stdout
+    assert not (tmp_path / ".there.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--executor", "cloud"], "expected local, ray, slurm"),
+        (["--executor", "slurm"], "Slurm needs --slurm partition=NAME"),
+        (["--slurm", "partition"], "expected KEY=VALUE"),
+        (["--slurm", "tasks_per_job=x"], "expected a whole number"),
+        (["--table", "other"], "expected starcoder or starter"),
+        (["--weight", "CSS=much"], "expected LANGUAGE=SIZE"),
+        (["--opt-out", "absent.txt"], "cannot read the opt-out list absent.txt"),
+    ],
+)
+def test_a_bad_option_ends_with_one_line(tmp_path: Path, options: list[str], message: str) -> None:
+    source = write_sources(tmp_path / "source", files=2, shards=1)
+    result = CliRunner().invoke(
+        train_app, ["corpus", str(source), "--into", str(tmp_path / "out"), "--workers", "1", *options]
+    )
+    assert result.exit_code == 1
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
