@@ -281,6 +281,8 @@ class _Bar:
         self._bar.update(self._task, total=total_bytes)
         with self._bar:
             yield
+            # The total may have been an estimate.
+            self._bar.update(self._task, total=self._bar.tasks[0].completed)
 
     def update(self, progress: Progress) -> None:
         """So much has been read."""

@@ -313,6 +313,8 @@ def test_how_much_there_is_to_read(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "12345", "b/c.py": "678"})
     assert Sources(names=[str(tmp_path)]).total_bytes() == 8
     assert Sources(names=[str(tmp_path), "owner/dataset"]).total_bytes() is None
+    write(tmp_path, {"b/x.jsonl.gz": "12345"})
+    assert Sources(names=[str(tmp_path)]).total_bytes() == 8 + 4 * 5
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own imports
