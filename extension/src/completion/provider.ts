@@ -216,10 +216,12 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     if (this.#question !== question || this.#refreshTimer !== null || this.#wasCycled) {
       return;
     }
-    const text = question.suggestion.rests(this.#selected)[0]?.rest ?? "";
+    const [first] = question.suggestion.rests(this.#selected);
+    const text = first?.rest ?? "";
     const isPartial = text === "" && !question.suggestion.isOver;
     const decision = refreshDecision(this.#shown, cursorPlace(), text, performance.now());
     if (isPartial || decision.kind === "no") {
+      this.#learned(first);
       return;
     }
     if (decision.kind === "hide") {
@@ -231,6 +233,13 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       this.#refreshTimer = null;
       this.#refresh(question);
     }, decision.delayMs);
+  }
+
+  /** What is shown already may have been found only now: where it comes from is told at the end of the text. */
+  #learned(rest: Rest | undefined): void {
+    if (this.#isOffered && rest !== undefined && rest.rest === this.#shown?.text && rest.references.length > 0) {
+      this.events.offered(rest, this.#shown);
+    }
   }
 
   #refresh(question: Question): void {
