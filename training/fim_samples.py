@@ -7,14 +7,14 @@ generator that is handed in. Knows nothing of files or batches.
 Two differences, both so that ids stay what serving produces. The repository and file tags at the
 head of a document are never cut: they stay in front of the prefix. A fragment whose first or last
 character was cut by the sample's edge inside its UTF-8 bytes stays as it is, since characters could
-not give its ids back.
+not give its ids back. A token of an issue, commit or notebook counts as one character.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class FimTransform:
         self._end, self._pad = ids[END_OF_TEXT], ids[FIM_PAD]
         self._prefix, self._middle, self._suffix = ids[FIM_PREFIX], ids[FIM_MIDDLE], ids[FIM_SUFFIX]
         self._tags = frozenset(ids[tag] for tag in _HEADER_TAGS)
+        self._specials = frozenset(ids.values())
         self._newline = encoding.encode("\n")[-1]
 
     def sample(self, ids: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -85,12 +86,12 @@ class FimTransform:
         if rng.random() >= self._options.rate:
             return ids
         header, body = self._split_header(ids)
-        text = self._encoding.decode(body)
-        if _REPLACEMENT in text and self._encoding.encode(text) != body:
+        atoms = self._atoms(body)
+        if _REPLACEMENT in atoms and self._encoded(atoms) != body:
             return ids
-        first, second = sorted(rng.integers(0, len(text) + 1, size=2).tolist())
-        parts = (text[:first], text[first:second], text[second:])
-        prefix, middle, suffix = (self._encoding.encode(part) for part in parts)
+        first, second = sorted(rng.integers(0, len(atoms) + 1, size=2).tolist())
+        parts = (atoms[:first], atoms[first:second], atoms[second:])
+        prefix, middle, suffix = (self._encoded(part) for part in parts)
         order = FimOrder.SPM if rng.random() < self._options.spm_rate else FimOrder.PSM
         prompt = arrange(
             order,
@@ -101,6 +102,25 @@ class FimTransform:
             suffix_id=self._suffix,
         )
         return prompt + middle
+
+    def _atoms(self, ids: list[int]) -> str | list[str | int]:
+        """What a boundary can fall between: characters, and the ids of special tokens if there are any."""
+        if self._specials.isdisjoint(ids):
+            return self._encoding.decode(ids)
+        atoms: list[str | int] = []
+        for is_special, group in groupby(ids, self._specials.__contains__):
+            run = list(group)
+            atoms += run if is_special else self._encoding.decode(run)
+        return atoms
+
+    def _encoded(self, atoms: str | list[str | int]) -> list[int]:
+        if isinstance(atoms, str):
+            return self._encoding.encode(atoms)
+        ids: list[int] = []
+        for is_special, group in groupby(atoms, lambda atom: isinstance(atom, int)):
+            run = list(group)
+            ids += map(int, run) if is_special else self._encoding.encode("".join(map(str, run)))
+        return ids
 
     def _split_header(self, ids: list[int]) -> tuple[list[int], list[int]]:
         """(tags up to their newline, the rest). A header that the sample cut off is all there is."""

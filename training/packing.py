@@ -5,8 +5,9 @@ the first token of each document and one past the last) and `NAME.bytes.npy` (in
 each document's text, for bits per byte). `packed.json` names them all. End-of-document tokens and
 FIM are not stored: `training.data` adds them when it cuts samples.
 
-The repository and file tags of arXiv 2305.06161, §5.1 are stored, each with p = .2, by a coin that
-depends on the document's hash alone. Stars are not known for packages, so that tag never appears.
+The repository, file and star tags of arXiv 2305.06161, §5.1 are stored, each with p = .2, by a coin that
+depends on the document's hash alone; the last only where stars are known. Issues, commits and notebooks
+have tokens of their own, at the places that the record names, and no tags.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -25,7 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.fim_format import FILENAME, REPONAME
+from training.corpus.formats.code import tags
+from training.corpus.formats.marked import segments
 from training.encoding import Encoding, open_encoding
 from training.errors import PackingError
 
@@ -140,7 +142,7 @@ def _pack_file(path: Path, target: Path, tokenizer: Path | None, options: PackOp
     ]
 
 
-def read_records(path: Path) -> Iterator[dict[str, str]]:
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
     """The documents of one file, as many fields as packing needs. Raises PackingError that names the line."""
     with (
         gzip.open(path, "rt", encoding="utf-8")
@@ -150,23 +152,34 @@ def read_records(path: Path) -> Iterator[dict[str, str]]:
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
-                yield {key: record[key] for key in ("repository", "path", "language", "text", "sha256")}
+                fields = {key: record[key] for key in ("repository", "path", "language", "text", "sha256")}
+                yield fields | {key: record[key] for key in ("stars", "special") if key in record}
             except (ValueError, KeyError) as error:
                 raise PackingError(
                     f"{path}, line {number}: not a document of the corpus ({error!r})"
                 ) from error
 
 
-def tagged_ids(record: dict[str, str], encoding: Encoding, options: PackOptions) -> list[int]:
-    """`<reponame>R<filename>F\\nTEXT`, each tag on its own coin; the newline only after a tag."""
-    coins = np.random.default_rng([options.seed, int(record["sha256"][:15], 16)]).random(2)
-    header: list[int] = []
-    for coin, tag, field in zip(coins, (REPONAME, FILENAME), ("repository", "path"), strict=True):
-        if coin < options.tag_rate:
-            header += [encoding.special_ids[tag], *encoding.encode(record[field])]
-    if header:
-        header += encoding.encode("\n")
-    return header + encoding.encode(record["text"])
+def tagged_ids(record: Mapping[str, Any], encoding: Encoding, options: PackOptions) -> list[int]:
+    """`<reponame>R<filename>F<gh_stars>S\\nTEXT`, each tag on its own coin; the newline only after a tag."""
+    special = record.get("special", ())
+    body = marked_ids(record["text"], special, encoding)
+    if special:
+        return body
+    coins = np.random.default_rng([options.seed, int(record["sha256"][:15], 16)]).random(3)
+    coins[2] += "stars" not in record
+    head = tags(
+        record["repository"], record["path"], record.get("stars"), (coins < options.tag_rate).tolist()
+    )
+    return marked_ids(head.text, head.special, encoding) + body
+
+
+def marked_ids(text: str, special: Sequence[Sequence[int]], encoding: Encoding) -> list[int]:
+    """Ids of a text in which the (start, end) characters `special` stand for tokens."""
+    ids: list[int] = []
+    for piece in segments(text, [(start, end) for start, end in special]):
+        ids += [encoding.special_ids[piece.text]] if piece.is_token else encoding.encode(piece.text)
+    return ids
 
 
 class _ShardBuilder:

@@ -44,6 +44,21 @@ def test_rates_over_ten_thousand_fragments_and_exact_round_trips() -> None:
     assert counts["psm"] / 10_000 == pytest.approx(0.25, abs=0.013)
 
 
+def test_tokens_of_other_formats_are_single_characters_to_fim() -> None:
+    transform = FimTransform(ENCODING, FimOptions(rate=1.0))
+    start, comment = (ENCODING.special_ids[name] for name in ("<issue_start>", "<issue_comment>"))
+    ids = [start, *ENCODING.encode("né: <issue_comment>"), comment, *ENCODING.encode("b: ✓")]
+    places = set()
+    for number in range(400):
+        changed = transform.fragment(list(ids), np.random.default_rng(number))
+        suffix_at, middle_at = changed.index(SUFFIX), changed.index(MIDDLE)
+        suffix, end = changed[suffix_at + 1 : middle_at], changed[middle_at + 1 :]
+        back = end + suffix if suffix_at == 1 else changed[1:suffix_at] + end + suffix
+        assert back == ids
+        places.add(changed.index(comment) > middle_at)
+    assert places == {True, False}
+
+
 def test_boundaries_are_uniform_characters_and_parts_may_be_empty() -> None:
     transform = FimTransform(ENCODING, FimOptions(rate=1.0, spm_rate=0.0))
     empty, starts = 0, []

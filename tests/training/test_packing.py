@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from model.fim_format import FILENAME, REPONAME
+from model.fim_format import FILENAME, GH_STARS, REPONAME
 from tests.training.tiny import LANGUAGES, document, packed, write_documents
 from training.data import DataOptions, LanguageStream, TrainingSamples, document_ids
 from training.encoding import ByteEncoding
@@ -58,6 +58,24 @@ def test_a_tagged_document_reads_as_the_paper_has_it() -> None:
     expected = [special[REPONAME], *ENCODING.encode("owner/project-7")]
     expected += [special[FILENAME], *ENCODING.encode("src/file_7.py\nx = 1\n")]
     assert ids == expected
+
+
+def test_stars_are_a_tag_where_they_are_known() -> None:
+    record = {**document(7, text="x = 1\n"), "stars": 250}
+    ids = tagged_ids(record, ENCODING, PackOptions(tag_rate=1.0))
+    at = ids.index(ENCODING.special_ids[GH_STARS])
+    assert ids[at + 1 :] == ENCODING.encode("100-1000\nx = 1\n")
+
+
+def test_an_issue_has_its_tokens_where_its_record_says_and_no_tags() -> None:
+    text = "<issue_start>Title: <issue_closed>?\n<issue_closed>"
+    record = {**document(7, text=text), "special": [[0, 13], [len(text) - 14, len(text)]]}
+    special = ENCODING.special_ids
+    assert tagged_ids(record, ENCODING, PackOptions(tag_rate=1.0)) == [
+        special["<issue_start>"],
+        *ENCODING.encode("Title: <issue_closed>?\n"),
+        special["<issue_closed>"],
+    ]
 
 
 def test_text_that_spells_a_special_token_stays_text() -> None:
