@@ -5,21 +5,20 @@ A straight line: tokens -> fingerprints -> candidates -> alignments -> matches -
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from attribution.align import Alignment, align
 from attribution.errors import AttributionError
 from attribution.fingerprint import Channel, all_fingerprints, winnow
 from attribution.index import Content, Index
-from attribution.lexer import U64, Tokens, lex, lex_batch, split_batch
+from attribution.lexed import Lexed
+from attribution.lexer import U64, Tokens, lex
 from attribution.source import ALL_KINDS, Kind, Match, Span, span_in
 
 # A long query is asked about in windows, so that a short copy in it is not outvoted by a long one.
 WINDOW_TOKENS = 512
 WINDOW_OVERLAP_TOKENS = 64
-# Texts are lexed together up to this size: calls are saved, and the memory of the last ones is used again.
-LEXED_BYTES = 64 << 10
 # Two matches with this much of the query in common (intersection by union) are copies of one another.
 SAME_PLACE = 0.8
 
@@ -49,17 +48,21 @@ class Question:
 AUTOMATIC = Question(thorough=False)
 
 
-def attribute(text: bytes, index: Index, question: Question | None = None) -> list[Match]:
+def attribute(
+    text: bytes, index: Index, question: Question | None = None, lexed: Lexed | None = None
+) -> list[Match]:
     """Find what of `text` stands in the index; the longest copies first.
 
-    The same answer for the same content, whatever stores it. Raises the index's errors.
+    The same answer for the same content, whatever stores it. Who asks again and again gives the same
+    `lexed` each time, of any index. Raises the index's errors.
     """
     question = question or Question()
     tokens = lex(text)
     if len(tokens) < question.min_tokens:
         return []
     contents = index.contents(_candidates(tokens, index, question))
-    return _matches(text, tokens, contents, question, by_shape=Channel.SHAPE in index.channels)
+    candidates = (Lexed() if lexed is None else lexed).of(contents.values())
+    return _matches(text, tokens, candidates, question, by_shape=Channel.SHAPE in index.channels)
 
 
 def _candidates(tokens: Tokens, index: Index, question: Question) -> list[bytes]:
@@ -97,11 +100,16 @@ class _Found:
 
 
 def _matches(
-    text: bytes, tokens: Tokens, contents: Mapping[bytes, Content], question: Question, *, by_shape: bool
+    text: bytes,
+    tokens: Tokens,
+    candidates: Iterable[tuple[Content, Tokens]],
+    question: Question,
+    *,
+    by_shape: bool,
 ) -> list[Match]:
     found = [
         _Found(alignment=alignment, content=content, tokens=theirs)
-        for content, theirs in _lexed(contents.values())
+        for content, theirs in candidates
         for alignment in align(
             tokens, theirs, min_tokens=question.min_tokens, kinds=question.kinds, by_shape=by_shape
         )
@@ -109,26 +117,6 @@ def _matches(
     groups = _groups(sorted(found, key=_Found.rank))
     matches = (_match(text, tokens, group) for group in groups)
     return [match for match in matches if match.kind in question.kinds][: question.limit]
-
-
-def _lexed(contents: Iterable[Content]) -> Iterator[tuple[Content, Tokens]]:
-    """Contents with their tokens: small ones together, large ones each by itself."""
-    for group in _together(contents):
-        texts = [content.text for content in group]
-        yield from zip(group, split_batch(lex_batch(texts), texts), strict=True)
-
-
-def _together(contents: Iterable[Content]) -> Iterator[list[Content]]:
-    group: list[Content] = []
-    size = 0
-    for content in contents:
-        if group and size + len(content.text) > LEXED_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(content)
-        size += len(content.text)
-    if group:
-        yield group
 
 
 def _groups(found: Sequence[_Found]) -> list[list[_Found]]:

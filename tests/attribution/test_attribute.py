@@ -1,17 +1,19 @@
 """The whole line from a text to matches, on an embedded index."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import attribution.lexed
 from attribution.attribute import AUTOMATIC, Question, attribute
 from attribution.errors import AttributionError
 from attribution.index import Index, open_index
-from attribution.lexer import lex
+from attribution.lexed import Lexed
+from attribution.lexer import TokenBatch, lex, lex_batch
 from attribution.source import Document, Kind, Match
 from tests.attribution.samples import code, document, index_of
 
@@ -186,3 +188,25 @@ def test_questions_that_make_no_sense_are_refused() -> None:
         Question(min_tokens=3)
     with pytest.raises(AttributionError, match="limit 0"):
         Question(limit=0)
+
+
+def test_kept_tokens_change_no_answer_and_stay_within_their_limit(index: Index) -> None:
+    kept = Lexed(max_tokens=500)
+    assert len(lex(DOCUMENTS[0].text)) < 500 < len(lex(DOCUMENTS[0].text)) + len(lex(DOCUMENTS[1].text))
+    for one in (*DOCUMENTS, *DOCUMENTS[::-1]):
+        assert attribute(one.text, index, AUTOMATIC, kept) == attribute(one.text, index, AUTOMATIC)
+        assert 0 < len(kept) <= 500
+
+
+def test_tokens_are_kept_for_the_next_question(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    lexed: list[int] = []
+
+    def counting(texts: Sequence[bytes]) -> TokenBatch:
+        lexed.append(len(texts))
+        return lex_batch(texts)
+
+    monkeypatch.setattr(attribution.lexed, "lex_batch", counting)
+    kept = Lexed(max_tokens=10_000)
+    for _ in range(3):
+        attribute(DOCUMENTS[2].text, index, AUTOMATIC, kept)
+    assert lexed == [1]
