@@ -1,0 +1,13 @@
+/** What a run is asked to do; `main.ts` says how. */
+
+import { parseArgs } from "node:util";
+
+const { values } = parseArgs({
+  options: { pictures: { type: "boolean" }, measure: { type: "boolean" }, only: { type: "string" } },
+});
+
+export const options = {
+  pictures: values.pictures ?? false,
+  measure: values.measure ?? false,
+  only: values.only ?? "",
+};

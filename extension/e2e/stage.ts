@@ -1,0 +1,151 @@
+/**
+ * All that a run needs: a user, code-server with our extension, Chromium. One for the whole run, because the start is
+ * what takes long.
+ */
+
+import { mkdirSync, copyFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { chromium as playwright, type Browser, type BrowserContext } from "playwright-core";
+
+import { CodeServer } from "./code_server.ts";
+import { Home } from "./home.ts";
+import { chromium, codeServer, PYTHON, ROOT, vsix } from "./places.ts";
+import { Pictures } from "./pictures.ts";
+import { EditorWindow } from "./window.ts";
+
+const CHROMIUM_ARGUMENTS = [
+  "--no-sandbox", // continuous integration is root in a container
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-features=LocalNetworkAccessChecks", // the extension-host suite talks to 127.0.0.1
+];
+
+/** What the status bar says when completions can be asked for. */
+export const READY = /StarCoder: ready · starter/;
+
+/** Where a failure leaves its picture and logs. */
+export const FAILURES = join(ROOT, "dist", "e2e-failures");
+
+export class Stage {
+  readonly home: Home;
+  readonly server: CodeServer;
+  readonly pictures: Pictures;
+  readonly #browser: Browser;
+  readonly #context: BrowserContext;
+  #shared: EditorWindow | undefined;
+  #settings: Record<string, unknown> = {};
+
+  private constructor(home: Home, server: CodeServer, browser: Browser, context: BrowserContext, pictures: boolean) {
+    this.home = home;
+    this.server = server;
+    this.#browser = browser;
+    this.#context = context;
+    this.pictures = new Pictures(this, pictures);
+  }
+
+  static async start({ pictures }: { pictures: boolean }): Promise<Stage> {
+    const home = new Home();
+    try {
+      home.configure(settings(home));
+      const entry = codeServer();
+      CodeServer.install(entry, home, vsix());
+      home.buildIndex();
+      const server = await CodeServer.start(entry, home);
+      const browser = await playwright.launch({ executablePath: chromium(), args: CHROMIUM_ARGUMENTS });
+      const context = await browser.newContext({ viewport: { width: 1100, height: 720 } });
+      return new Stage(home, server, browser, context, pictures);
+    } catch (error) {
+      await home.remove();
+      throw error;
+    }
+  }
+
+  /** Change user settings in a running window; `undefined` takes one back to what a run begins with. */
+  configure(changes: Record<string, unknown>): void {
+    this.#settings = { ...this.#settings, ...changes };
+    const set = Object.entries(this.#settings).filter(([, value]) => value !== undefined);
+    this.home.configure({ ...settings(this.home), ...Object.fromEntries(set) });
+  }
+
+  /** Run steps in a window of their own that begins with other settings: no waiting for a change to arrive. */
+  async withSettings(changes: Record<string, unknown>, steps: (window: EditorWindow) => Promise<void>): Promise<void> {
+    const back = Object.fromEntries(Object.keys(changes).map((name) => [name, undefined]));
+    this.configure(changes);
+    try {
+      const window = await this.open();
+      try {
+        await window.status(READY);
+        await steps(window);
+      } finally {
+        await window.close();
+      }
+    } finally {
+      this.configure(back);
+    }
+  }
+
+  open(folder = this.home.project, payload: string[][] = []): Promise<EditorWindow> {
+    return EditorWindow.open(this.#context, this.server.url, folder, payload);
+  }
+
+  /** The window that most scenarios share, when the model is ready. */
+  async ready(): Promise<EditorWindow> {
+    this.#shared ??= await this.open();
+    await this.#shared.status(READY);
+    return this.#shared;
+  }
+
+  /** Give the shared window up: the next scenario begins with a new one. */
+  async abandonWindow(): Promise<void> {
+    await this.#shared?.close();
+    this.#shared = undefined;
+  }
+
+  /** Keep what can be seen and read of a failure. */
+  async keepEvidence(name: string): Promise<void> {
+    mkdirSync(FAILURES, { recursive: true });
+    const file = name.replaceAll(/\W+/g, "-");
+    for (const [index, page] of this.#context.pages().entries()) {
+      await page.screenshot({ path: join(FAILURES, `${file}-${index}.png`) });
+    }
+    this.home.logs().forEach((path, index) => copyFileSync(path, join(FAILURES, `${file}-${index}.log`)));
+    console.error(`pictures and logs: ${FAILURES}/${file}-*`);
+  }
+
+  async stop(): Promise<void> {
+    await this.#browser.close();
+    await this.server.stop();
+    await this.home.remove();
+  }
+}
+
+/** A user's settings: what would blur a run is off, and ours are where the parts are. */
+function settings(home: Home): Record<string, unknown> {
+  return {
+    "starcoder.server.path": PYTHON,
+    "starcoder.attribution.index": home.index,
+    // Room for a suggestion that is long enough to be seen growing.
+    "starcoder.completion.maxNewTokens": 256,
+    "workbench.colorTheme": "Default Light Modern",
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.enableExperiments": false,
+    "security.workspace.trust.enabled": false,
+    "chat.disableAIFeatures": true,
+    "editor.quickSuggestions": { other: "off", comments: "off", strings: "off" },
+    "editor.fontFamily": "'DejaVu Sans Mono', monospace",
+    "editor.minimap.enabled": false,
+    "extensions.autoUpdate": "off",
+    "extensions.ignoreRecommendations": true,
+    "files.autoSave": "off",
+    "files.hotExit": "off",
+    "git.enabled": false,
+    "telemetry.telemetryLevel": "off",
+    "update.mode": "none",
+  };
+}
