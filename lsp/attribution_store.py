@@ -16,6 +16,7 @@ from attribution.errors import AttributionError, IndexMissingError, IndexUnavail
 
 if TYPE_CHECKING:
     from attribution.index import Index
+    from attribution.lexed import Lexed
     from attribution.portrait import Portrait
     from attribution.source import Match
     from lsp.settings import Settings
@@ -26,6 +27,8 @@ SEEN = "seen"
 # A server that could not be reached is not asked again for every completion.
 _RETRY_S = 30.0
 _MIN_TOKENS = 12
+# Of the files that suggestions were compared with lately: 25 MB, about five of source.
+_KEPT_TOKENS = 1_000_000
 _EXTRA = frozenset({"rapidfuzz", "zstandard"})
 
 Kind = Literal["index", "portrait", "none"]
@@ -80,6 +83,7 @@ class AttributionStore:
         self.where = where
         self._index: Index | None = None
         self._stamp: object = None
+        self._lexed: Lexed | None = None
         self._portraits: dict[Path, tuple[Portrait, int]] = {}
         self._failed: tuple[float, AttributionError] | None = None
 
@@ -123,7 +127,7 @@ class AttributionStore:
         """Let go of files and connections."""
         if self._index is not None:
             self._index.close()
-        self._index = self._stamp = None
+        self._index = self._stamp = self._lexed = None
         self._portraits.clear()
 
     def shown_index(self) -> str:
@@ -178,13 +182,15 @@ class AttributionStore:
 
     def _from_index(self, index: Index, text: bytes, *, by_hand: bool) -> Answer:
         from attribution.attribute import AUTOMATIC, Question, attribute
+        from attribution.lexed import Lexed
         from attribution.lexer import lex
 
+        self._lexed = self._lexed or Lexed(max_tokens=_KEPT_TOKENS)
         n_tokens = len(lex(text))
         question = AUTOMATIC
         if by_hand:
             question = Question(min_tokens=max(min(n_tokens, Question().min_tokens), _MIN_TOKENS))
-        matches = attribute(text, index, question) if text else []
+        matches = attribute(text, index, question, self._lexed) if text else []
         return Answer(
             kind="index",
             index=index.url,
