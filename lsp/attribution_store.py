@@ -107,7 +107,7 @@ class AttributionStore:
         except AttributionError as error:
             return Answer(kind="none", index=self.shown_index(), lack=str(error))
         except (sqlite3.Error, OSError) as error:
-            self.close()  # a file went away, perhaps: opened anew for the next question
+            self._close_index()  # a file went away, perhaps: opened anew for the next question
             lack = f"the attribution index at {self.shown_index()} cannot be read: {error}"
             return Answer(kind="none", index=self.shown_index(), lack=lack)
 
@@ -124,11 +124,14 @@ class AttributionStore:
         return None if content is None else content.text
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Let go of files, connections and portraits."""
+        self._close_index()
+        self._portraits.clear()
+
+    def _close_index(self) -> None:
         if self._index is not None:
             self._index.close()
         self._index = self._stamp = self._lexed = None
-        self._portraits.clear()
 
     def shown_index(self) -> str:
         """Where the index is or should be, without a password."""
@@ -163,7 +166,7 @@ class AttributionStore:
         url = self._url()
         stamp = index_stamp(url)
         if stamp is None or stamp != self._stamp:
-            self.close()
+            self._close_index()
         if stamp is None:
             raise missing(url)
         if self._index is None:

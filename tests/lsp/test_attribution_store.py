@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from attribution.index import OptOut, open_writer
+from attribution.portrait import build_portrait
 from lsp.attribution_store import AttributionStore, Where
 from lsp.attribution_texts import license_ids, summary
 from lsp.doctor import Check, Verdict, check_index
 from lsp.settings import Settings
-from tests.lsp.indexed import FILES, NEW, ROOT, build_index, excerpt
+from tests.lsp.indexed import FILES, NEW, ROOT, build_index, documents, excerpt
 
 CALIBRATE = excerpt("lsp/confidence.py", "def calibrate", "def _clamped").encode()
 
@@ -46,6 +47,15 @@ def test_the_bundled_models_portrait_and_the_command_for_more(tmp_path: Path) ->
         other = AttributionStore(Where(index=where.index, model=model)).search(CALIBRATE, by_hand=True)
         assert other.kind == "none"
         assert "--starter" not in other.lack
+
+
+def test_a_portrait_is_read_once(tmp_path: Path) -> None:
+    build_portrait(documents(), tmp_path / "portrait.bin")
+    store = AttributionStore(Where(index=str(tmp_path / "none"), model=str(tmp_path)))
+    assert store.search(CALIBRATE, by_hand=True).findings
+    (tmp_path / "portrait.bin").write_bytes(b"a portrait is written anew")
+    assert store.search(CALIBRATE, by_hand=True).findings
+    store.close()
 
 
 def test_a_check_of_a_suggestion_asks_for_winnowed_fingerprints_only(index: Path) -> None:
