@@ -22,7 +22,8 @@ class Lexed:
         self._tokens: OrderedDict[bytes, Tokens] = OrderedDict()
         self._count = 0
 
-    def __len__(self) -> int:
+    @property
+    def kept_tokens(self) -> int:
         """How many tokens are kept."""
         return self._count
 
