@@ -1,4 +1,4 @@
-"""`python -m training.corpus fetch|notice|gibberish`: the corpus' smaller tools by themselves.
+"""`python -m training.corpus fetch|notice|gibberish|score-pii`: the corpus' smaller tools by themselves.
 
 A corpus is built by `starcoder-lsp train corpus`.
 """
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(train_gibberish_model(options.corpus))
             return 0
+        if options.command == "score-pii":
+            print(_scores(options.labelled, options.ner), end="")
+            return 0
         manifest = Manifest.load(options.manifest)
         if options.command == "notice":
             title = f"Packages of the corpus '{manifest.name}'"
@@ -38,6 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted: what was fetched before is kept, nothing is half-written", file=sys.stderr)
         return 130
     return 0
+
+
+def _scores(labelled: Path, ner: str | None) -> str:
+    from training.corpus.pii.names import ModelFinder
+    from training.corpus.pii.redact import FINDERS
+    from training.corpus.pii.scoring import markdown, score
+
+    return markdown(score(labelled, FINDERS if ner is None else (*FINDERS, ModelFinder(ner))))
 
 
 def _print_progress(package: Package, done: int, total: int) -> None:
@@ -59,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     summary = "print the model of letter pairs, made from the prose of a corpus, that tells keys from words"
     command = commands.add_parser("gibberish", help=summary, description=summary)
     command.add_argument("corpus", type=Path, help="folder of *.jsonl.gz shards")
+    summary = "print precision and recall of what finds personal data, on a labelled set"
+    command = commands.add_parser("score-pii", help=summary, description=summary)
+    command.add_argument("labelled", type=Path, help="JSONL in which ⟦kind:value⟧ marks personal data")
+    command.add_argument("--ner", help="a token classification model that finds names too")
     return parser
 
 

@@ -28,7 +28,7 @@ _EXAMPLE_DOMAINS = re.compile(
 # Ends of file names and of attributes, not of domains: `icon@2x.png`, `self@ctx.value`.
 _NOT_DOMAINS = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|css|js|ts|py|html|json|md)$", re.IGNORECASE)
 _EMAIL = re.compile(
-    r"(?<![\w.+%/:-])[A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w@:/-]|\.\w)"
+    r"(?:(?<=mailto:)|(?<![\w.+%/:-]))[A-Za-z0-9][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w@:/-]|\.\w)"
 )
 # Found fast, and part of every address of the kind.
 _IPV4_HINT = re.compile(r"\.\d{1,3}\.\d")
@@ -37,10 +37,14 @@ _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])")
 # Four numbers with dots are also version and section numbers; the text just before says so.
 _VERSION_BEFORE = re.compile(
-    r"(?:version|ver|v|release|section|chapter|clause|§|@|==|>=|<=|~=|\^)[\s\"'=:(]*$", re.IGNORECASE
+    r"(?:version\w*|(?<![a-z])(?:ver|v|release|section|chapter|clause)|§)[\s\"'=:(]*$"
+    r"|[\w\])](?:==|>=|<=|~=)$|\^$",
+    re.IGNORECASE,
 )
 _SINGLE_DIGITS = len("1.2.3.4")
 _NEAR_CHARS = 100
+# Versions have no part that large.
+_AFTER_AT_MIN = 100
 
 
 def find_emails(text: str) -> Iterator[Finding]:
@@ -74,6 +78,8 @@ def is_public_ip(address: str) -> bool:
 def _is_version(text: str, match: re.Match[str]) -> bool:
     if _VERSION_BEFORE.search(text, max(0, match.start() - 24), match.start()):
         return True
+    if text[match.start() - 1 : match.start()] == "@":  # package@1.2.3.4, or user@91.198.174.192
+        return ":" not in match.group() and max(map(int, match.group().split("."))) < _AFTER_AT_MIN
     if match.end() - match.start() != _SINGLE_DIGITS or ":" in match.group():
         return False
     near = text[max(0, match.start() - _NEAR_CHARS) : match.end() + _NEAR_CHARS].lower()

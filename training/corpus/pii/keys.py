@@ -52,6 +52,8 @@ _MORE = (
     (("AIza",), re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b")),
     (("github_pat_",), re.compile(r"\bgithub_pat_[0-9A-Za-z_]{60,}\b")),
     (("k_live_",), re.compile(r"\b[sr]k_live_[0-9A-Za-z]{16,}\b")),
+    ((":AA",), re.compile(r"\b\d{8,10}:AA[0-9A-Za-z_-]{33}(?![\w-])")),  # Telegram
+    ((".eyJ",), re.compile(r"\b[ps]k\.eyJ[\w-]{20,}\.[\w-]{20,}")),  # Mapbox
     # detect-secrets stops before the signature.
     ((".eyJ",), re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
     (
@@ -59,8 +61,17 @@ _MORE = (
         re.compile(r"(?<=-----)[A-Za-z0-9+/=\s\\\"',]{100,}(?=-----END (?:[A-Z]+ )*PRIVATE KEY-----)"),
     ),
 )
+# Ours: a value given to a name that says what it is, quoted or to the end of a setting or header. Strings
+# of 20 to 40 characters have too little entropy for the plugins.
+_ASSIGNED = re.compile(
+    r"(?:api|access|auth|client|secret|private|consumer|bearer|app|encryption|signing)[\w-]{0,12}?"
+    r"(?:key|token|secret)['\"]?\]?\s*(?::=|=>|[:=,])\s*['\"]?([A-Za-z0-9+/=_-]{16,128})(?=['\"\s;]|$)"
+    r"|\bbearer\s+([A-Za-z0-9+/=_-]{16,128})(?=['\"\s;]|$)",
+    re.IGNORECASE,
+)
+_ID_BEFORE = re.compile(r"(?:\b|_)(?:id|uuid|guid)s?['\"]?\s*[:=]\s*['\"]?$", re.IGNORECASE)
 _HASH_CHARS = frozenset({32, 40, 64})
-_HASH_WORDS = ("sha", "md5", "hash", "byte")
+_HASH_WORDS = ("sha", "md5", "hash", "byte", "checksum", "digest", "integrity")
 _HASH_LINES_SHARE = 0.02
 
 
@@ -82,6 +93,7 @@ def _values(text: str) -> set[str]:
     for line in _lines(text, _HINT):
         found |= {value for plugin in plugins.certain for value in _secrets(plugin, line)}
         doubted |= {value for plugin in plugins.doubted for value in _secrets(plugin, line)}
+        doubted |= set(_assigned(line))
     for line in _lines(text, _QUOTED):
         doubted |= {
             value
@@ -110,9 +122,22 @@ def _secrets(plugin: Any, line: str) -> Iterator[str]:
             yield value
 
 
+def _assigned(line: str) -> Iterator[str]:
+    for match in _ASSIGNED.finditer(line):
+        value = match[1] or match[2]
+        if _is_mixed(value) and not _is_harmless(value, line, None):
+            yield value
+
+
+def _is_mixed(value: str) -> bool:
+    return any(char.isdigit() for char in value) and any(char.isalpha() for char in value)
+
+
 def _is_harmless(value: str, line: str, plugin: Any) -> bool:
     from detect_secrets.filters import heuristic
 
+    if not hasattr(plugin, "denylist") and _ID_BEFORE.search(line, 0, line.find(value)):
+        return True
     return bool(
         heuristic.is_templated_secret(value)
         or heuristic.is_potential_uuid(value)

@@ -21,8 +21,13 @@ _ASSIGNED = re.compile(
     r"(['\"])([^'\"\n\\]{4,128})\1",
     re.IGNORECASE,
 )
+# setProperty("password", "…"), name="password" value="…"
+_NEXT_TO = re.compile(
+    r"pass(?:word|wd|phrase)?['\"]\s*(?:,|value\s*=)\s*(['\"])([^'\"\n\\]{4,128})\1", re.IGNORECASE
+)
+_CONNECTION = re.compile(r";\s*(?:password|pwd)\s*=\s*([^;'\"\s]{4,128})", re.IGNORECASE)
 _SETTING = re.compile(
-    r"^[ \t]*(?:export\s+|set\s+|-\s+)?[\w.-]*pass(?:word|wd|phrase)[ \t]*[:=][ \t]*"
+    r"^[ \t]*(?:export\s+|set\s+|env\s+|-\s+)?[\w.-]*pass(?:word|wd|phrase)[ \t]*[:=][ \t]*"
     r"([^\s'\"#;,{}()\[\]]{4,128})[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -42,7 +47,7 @@ def find_passwords(text: str) -> Iterator[Finding]:
     patterns = [(_IN_ADDRESS, 1)] if "://" in text and "@" in text else []
     lowered = text.lower()
     if any(hint in lowered for hint in _HINTS) or _PASS.search(lowered) is not None:
-        patterns += [(_ASSIGNED, 2), (_SETTING, 1)]
+        patterns += [(_ASSIGNED, 2), (_NEXT_TO, 2), (_CONNECTION, 1), (_SETTING, 1)]
     for pattern, group in patterns:
         for match in pattern.finditer(text):
             if is_password(match[group]):
@@ -50,7 +55,8 @@ def find_passwords(text: str) -> Iterator[Finding]:
 
 
 def is_password(value: str) -> bool:
-    """Whether a value in a password's place is one: no placeholder, no reference, no sentence."""
+    """Whether a value in a password's place is one: no placeholder, reference, sentence or plain word."""
     if len(value) < _MIN_CHARS or _PLACEHOLDER.search(value) or _SENTENCE.search(value):
         return False
-    return len(set(value)) > 2
+    is_word = value.isalpha() and value[1:].islower()
+    return len(set(value)) > 2 and not is_word
