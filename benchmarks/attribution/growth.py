@@ -21,7 +21,7 @@ def draw_growth(growth: Sequence[Figures], folder: Path) -> Path:
 
     points = [(one.built, one.answers["verbatim"]) for one in growth]
     sizes = [built.megabytes for built, _ in points]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     left.plot(sizes, [built.wall_s for built, _ in points], "o-", label="by the clock")
     left.plot(sizes, [built.cpu_s or 0.0 for built, _ in points], "s--", label="of one core")
     left.set(title="Building the index", ylabel="seconds")
@@ -42,11 +42,10 @@ def draw_growth(growth: Sequence[Figures], folder: Path) -> Path:
         )
     right.set(title="Checking 20 lines, ten candidates verified", ylabel="milliseconds")
     for axes in (left, right):
-        axes.set(
-            xlabel="MB of source", xticks=[round(size) for size in sizes], xlim=(0, None), ylim=(0, None)
-        )
+        axes.set(xlabel="MB of source", xlim=(0, None), ylim=(0, None))
+        axes.set_xticks(sizes, labels=[f"{size:.3g}" for size in sizes])
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
         axes.spines[["top", "right"]].set_visible(False)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / PICTURE, dpi=150)
