@@ -25,9 +25,8 @@ _KINDS = {
 }
 _MIN_CHARS = 4
 _MIN_KEY_CHARS = 9
-# The encoders that do this have windows of 512 tokens; a token of code has three characters or so.
-_WINDOW_CHARS = 1200
-_OVERLAP_CHARS = 200
+# Windows overlap by so many tokens, so that a name at an edge is whole in one of them.
+_OVERLAP_TOKENS = 64
 
 
 class ModelFinder:
@@ -39,26 +38,30 @@ class ModelFinder:
         except ImportError as error:
             raise CorpusError(f"--ner {name}: needs `pip install transformers`") from error
         try:
-            self._classify: Any = pipeline("token-classification", model=name, aggregation_strategy="simple")
+            classify: Any = pipeline(
+                "token-classification", model=name, aggregation_strategy="simple", stride=_OVERLAP_TOKENS
+            )
         except (OSError, ValueError) as error:
             raise CorpusError(f"--ner {name}: not a token classification model: {error}") from error
+        # Tokenizers do not always know how long the model's window is.
+        window = getattr(classify.model.config, "max_position_embeddings", 512)
+        classify.tokenizer.model_max_length = min(classify.tokenizer.model_max_length, window)
+        self._classify = classify
 
     def __call__(self, text: str) -> Iterator[Finding]:
-        """The findings of overlapping windows; one that a window's edge cuts is found in the next."""
-        for start in range(0, max(1, len(text) - _OVERLAP_CHARS), _WINDOW_CHARS - _OVERLAP_CHARS):
-            window = text[start : start + _WINDOW_CHARS]
-            for entity in self._classify(window):
-                finding = _finding(window, entity, start)
-                if finding is not None:
-                    yield finding
+        """The findings of all windows of a text."""
+        for entity in self._classify(text) if text.strip() else ():
+            finding = _finding(text, entity)
+            if finding is not None:
+                yield finding
 
 
-def _finding(window: str, entity: dict[str, Any], offset: int) -> Finding | None:
+def _finding(text: str, entity: dict[str, Any]) -> Finding | None:
     kind = _KINDS.get(str(entity["entity_group"]).upper())
     start, end = int(entity["start"]), int(entity["end"])
-    if kind is None or not _is_worth_it(kind, window[start:end].strip()):
+    if kind is None or not _is_worth_it(kind, text[start:end].strip()):
         return None
-    return Finding(kind=kind, start=offset + start, end=offset + end)
+    return Finding(kind=kind, start=start, end=end)
 
 
 def _is_worth_it(kind: Kind, value: str) -> bool:
