@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ContextLengthError, EngineUnavailableError, ModelError, RequestError
 
 if TYPE_CHECKING:
-    from model.generation import Delta, Timings
+    from model.generation import Delta, GenerationRequest, Timings
 
 Json = dict[str, Any]
 
@@ -67,6 +68,15 @@ def _error(message: str, kind: str, *, param: str | None = None, code: str | Non
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+@dataclass
+class _Prompt:
+    """One prompt of a request, and the indices of its alternatives."""
+
+    indices: range
+    request: GenerationRequest
+    timings: Timings | None = None
+
+
 @dataclass(kw_only=True)
 class AnswerBuilder:
     """Builds one request's answer, in chunks or whole, and counts its tokens."""
@@ -77,19 +87,42 @@ class AnswerBuilder:
     """As asked for: None for none, 0 for those of the chosen tokens, else that many beside them."""
     token_text: Callable[[int], str]
     object_name: str = "text_completion"
+    echo: bool = False
+    """Whether each text begins with its prompt."""
+    answers: bool = True
+    """Whether what the model adds to the prompt is told."""
     created_s: int = field(default_factory=lambda: int(time.time()))
     completion_tokens: int = 0
     _timings: Timings | None = None
+    _prompts: list[_Prompt] = field(default_factory=list)
+    _echoed: set[int] = field(default_factory=set)
     _text_offsets: dict[int, int] = field(default_factory=dict)
+
+    def begin(self, indices: range, request: GenerationRequest) -> None:
+        """Take note of a prompt, before its alternatives with these indices begin."""
+        self._prompts.append(_Prompt(indices, request))
 
     def chunk(self, delta: Delta) -> Json:
         """Count a delta and return the object of its event."""
+        if not self.answers:
+            delta = replace(delta, text="", token_ids=(), logprobs=(), top_logprobs=())
+        if self.echo and delta.index not in self._echoed:
+            self._echoed.add(delta.index)
+            return self._chunk(delta, self._prompt(delta.index).request)
+        return self._chunk(delta, None)
+
+    def _chunk(self, delta: Delta, echoed: GenerationRequest | None) -> Json:
         self.completion_tokens += len(delta.token_ids)
-        chunk = self._envelope([self.choice(delta)])
+        choice = self.choice(delta)
+        if echoed is not None:
+            choice["text"] = (echoed.echo or "") + choice["text"]
+            if choice["logprobs"] is not None:
+                choice["logprobs"] = self._with_prompt(choice["logprobs"], delta, echoed)
+        chunk = self._envelope([choice])
         if delta.error is not None:
             chunk |= engine_error(delta.error)
         if delta.timings is not None:
-            self._timings = delta.timings
+            self._timings = self._prompt(delta.index).timings = delta.timings
             chunk["timings"] = asdict(delta.timings)
         return chunk
 
@@ -136,14 +169,37 @@ class AnswerBuilder:
         }
 
     def _usage(self) -> Json:
-        # The prompt's side is known once an alternative has finished.
-        prompt_tokens = self._timings.prompt_tokens if self._timings else 0
-        cached_tokens = self._timings.cached_tokens if self._timings else 0
+        # A prompt's side is known once an alternative of it has finished.
+        known = [prompt.timings for prompt in self._prompts if prompt.timings is not None]
+        prompt_tokens = sum(timings.prompt_tokens for timings in known)
+        cached_tokens = sum(timings.cached_tokens for timings in known)
         return {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": prompt_tokens + self.completion_tokens,
             "prompt_tokens_details": {"cached_tokens": cached_tokens},
+        }
+
+    def _prompt(self, index: int) -> _Prompt:
+        return next(prompt for prompt in self._prompts if index in prompt.indices)
+
+    def _with_prompt(self, logprobs: Json, delta: Delta, request: GenerationRequest) -> Json:
+        """The log-probabilities with those of the prompt's tokens before them; the first has none."""
+        scores = delta.prompt_scores
+        assert scores is not None
+        tokens = [self.token_text(token_id) for token_id in request.prompt_ids]
+        offsets = list(accumulate(map(len, tokens), initial=0))
+        n_chars = offsets.pop()
+        self._text_offsets[delta.index] = self._text_offsets.get(delta.index, 0) + n_chars
+        top = None
+        if logprobs["top_logprobs"] is not None:
+            top = [None, *(self._by_text(each) for each in scores.top), *logprobs["top_logprobs"]]
+        own = [max(value, _LEAST_LOGPROB) for value in scores.logprobs]
+        return {
+            "tokens": [*tokens, *logprobs["tokens"]],
+            "token_logprobs": [None, *own, *logprobs["token_logprobs"]],
+            "top_logprobs": top,
+            "text_offset": [*offsets, *(n_chars + each for each in logprobs["text_offset"])],
         }
 
     def _by_text(self, top: Mapping[int, float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from model.conversation import Message
+from model.errors import RequestError
 from model.protocol import INERT, WIRE, Inert, SamplingBody
 
 Speaker = Literal["system", "developer", "user", "assistant"]
@@ -59,13 +60,20 @@ class ChatBody(SamplingBody):
     @model_validator(mode="after")
     def _one_limit(self) -> ChatBody:
         if None not in (self.max_tokens, self.max_completion_tokens):
-            raise ValueError("max_tokens and max_completion_tokens mean the same: send one of them")
+            raise RequestError(
+                "max_tokens and max_completion_tokens mean the same: send one of them", field="max_tokens"
+            )
         return self
 
     @property
     def limit(self) -> int | None:
         """How many tokens the answer may have; None leaves it to the engine."""
         return self.max_completion_tokens if self.max_tokens is None else self.max_tokens
+
+    @property
+    def each(self) -> list[ChatBody]:
+        """As `CompletionBody.each`: a chat is one prompt."""
+        return [self]
 
     @property
     def logprobs(self) -> None:

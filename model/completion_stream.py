@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model.answers import DONE_EVENT, AnswerBuilder, Json, dump, error_object, event, stopping_error
 from model.errors import EngineUnavailableError, ModelError, RequestError
+from model.merging import merged
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -71,12 +73,16 @@ class CompletionStream:
 
     async def _chunks(self) -> AsyncGenerator[Json, None]:
         """The answer's chunks; closing this cancels the generation."""
-        request = await self._serving.prepare(self._body)
-        async with aclosing(self._serving.engine.generate(request)) as deltas:
-            async for delta in deltas:
+        n = self._body.n
+        requests = [await self._serving.prepare(one) for one in self._body.each]
+        for number, request in enumerate(requests):
+            self._answer.begin(range(number * n, (number + 1) * n), request)
+        streams = [self._serving.engine.generate(request) for request in requests]
+        async with aclosing(merged(streams)) as deltas:
+            async for number, delta in deltas:
                 if delta.timings is not None:
                     self._serving.metrics.observe(delta.timings)
-                yield self._answer.chunk(delta)
+                yield self._answer.chunk(replace(delta, index=number * n + delta.index))
 
     async def _send_events(self, send: Send, chunks: AsyncGenerator[Json, None]) -> None:
         """Stream. The head waits for the first chunk, so that a bad request has its own status."""
@@ -101,7 +107,7 @@ class CompletionStream:
 
     def _failed(self, chunk: Json) -> bool:
         """Whether the whole answer failed: one of several alternatives may, and the others go on."""
-        return "error" in chunk and self._body.n == 1
+        return "error" in chunk and self._body.n * len(self._body.each) == 1
 
     async def _fail(self, send: Send, status: int, error: Json) -> None:
         """End with an error: as the answer while nothing was sent, else as its last event."""

@@ -28,6 +28,7 @@ from model.kv_cache import KVCache, allocate, bytes_per_token
 from model.native.step import NativeStep
 from model.sampling import sample
 from model.scheduler import Scheduler, Work
+from model.scoring import PromptScores
 from model.sequence import Sequence as Running
 from model.threads import ThreadChoice, available_cpus
 from model.tokenizer import Tokenizer
@@ -264,6 +265,8 @@ class Engine:
         turns: list[Turn] = []
         for item, first in zip(work, first_rows, strict=True):
             sequence = item.sequence
+            if sequence.prompt_scores is not None:
+                self._score(sequence, sequence.prompt_scores, hidden[first : first + item.n_known])
             sequence.n_computed += item.n_known
             if sequence.n_computed == sequence.n_tokens:
                 turns.append(Turn(sequence, item.drafts, len(rows)))
@@ -276,6 +279,13 @@ class Engine:
         while active:
             active = self._choose(logits, active)
         return [self._settle(turn) for turn in turns]
+
+    def _score(self, sequence: Running, scores: PromptScores, hidden: Tensor) -> None:
+        """Score the prompt's tokens that follow those whose hidden states [N, D] were just computed."""
+        following = sequence.prompt[sequence.n_computed + 1 :][: len(hidden)]
+        if len(following):
+            logits = self.model.logits(hidden[: len(following)])  # [N, V]
+            scores.add(logits, following.tolist(), sequence.request.sampling.logprobs)
 
     def _choose(self, logits: Tensor, turns: Sequence[Turn]) -> list[Turn]:
         """Take one token for each turn; returns those whose draft it confirmed."""

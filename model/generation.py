@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from model.errors import RequestError
 from model.sampling import SamplingParams
 from model.stopping import StopRules
+
+if TYPE_CHECKING:
+    from model.scoring import PromptScores
 
 MAX_ALTERNATIVES = 64
 
@@ -29,6 +32,10 @@ class GenerationRequest:
     healed: bytes = b""
     n: int = 1
     ignore_eos: bool = False
+    echo: str | None = None
+    """The prompt as text, which is told again before the answer; None: it is not."""
+    scores_prompt: bool = False
+    """Whether the prompt's own tokens are to be scored too: then none of them comes from the cache."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= MAX_ALTERNATIVES:
@@ -72,6 +79,8 @@ class Delta:
     finish_reason: FinishReason | None = None
     error: str | None = None
     timings: Timings | None = None
+    prompt_scores: PromptScores | None = None
+    """On the alternative's first delta, if the prompt was to be scored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,12 +47,19 @@ def generation_request(
     prompt_ids, healed = _prompt(body, tokenizer, config.n_positions - body.max_tokens)
     return GenerationRequest(
         prompt_ids=prompt_ids,
-        sampling=_sampling(body, body.max_tokens, body.logprobs or 0),
+        sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
         stop=_stop_rules(body, tokenizer),
         healed=healed,
         n=body.n,
         ignore_eos=body.ignore_eos,
+        echo=_echo(body, tokenizer) if body.echo else None,
+        scores_prompt=body.echo and body.logprobs is not None,
     )
+
+
+def _echo(body: CompletionBody, tokenizer: Tokenizer) -> str:
+    prompt = body.prompt
+    return prompt if isinstance(prompt, str) else tokenizer.decode(prompt, keep_special=True)
 
 
 def _chat_request(body: ChatBody, prompter: ChatPrompter) -> GenerationRequest:

@@ -12,12 +12,13 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.errors import RequestError
 
 MAX_ALTERNATIVES = 32
 MAX_LOGPROBS = 20
+MAX_PROMPTS = 256
 
 Inert = Mapping[str, tuple[Any, ...]]
 """Fields that this engine does not act on, each with the values that ask for nothing."""
@@ -89,12 +90,11 @@ class SamplingBody(BaseModel):
 class CompletionBody(SamplingBody):
     """The body of `POST /v1/completions`."""
 
-    inert: ClassVar[Inert] = {**INERT, "echo": (False,)}
-
     prompt: Any
     suffix: str | None = None
-    max_tokens: Annotated[int, Field(ge=1)] = 128
+    max_tokens: Annotated[int, Field(ge=0)] = 128
     logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    echo: bool = False
     context: list[ContextItem] = []
     stop_at: Literal["line", "block"] | None = None
     path: str | None = None
@@ -103,15 +103,34 @@ class CompletionBody(SamplingBody):
 
     @field_validator("prompt")
     @classmethod
-    def _one_prompt(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value.encode()  # half of a surrogate pair is a UnicodeEncodeError, which is a ValueError
+    def _prompts(cls, value: Any) -> Any:
+        if _is_prompt(value):
             return value
-        if is_list_of(value, int):
+        if isinstance(value, list) and value and all(map(_is_prompt, value)):
+            if len(value) > MAX_PROMPTS:
+                raise ValueError(f"{len(value)} prompts are too many: send at most {MAX_PROMPTS}")
             return value
-        raise ValueError(
-            "expected one text or one list of token ids (send several prompts as several requests)"
-        )
+        raise ValueError("expected a text, a list of token ids, or a list of either")
+
+    @model_validator(mode="after")
+    def _what_is_told(self) -> CompletionBody:
+        if self.echo and self.is_fim:
+            raise RequestError(
+                "echo = true does not go with suffix or context: their prompt is made of several texts",
+                field="echo",
+            )
+        if not self.max_tokens and not self.echo:
+            raise RequestError(
+                "max_tokens = 0 leaves nothing to answer: ask for at least 1, or set echo", field="max_tokens"
+            )
+        return self
+
+    @property
+    def each(self) -> list[CompletionBody]:
+        """The same request for each of its prompts, of which there may be several."""
+        if _is_prompt(self.prompt):
+            return [self]
+        return [self.model_copy(update={"prompt": prompt}) for prompt in self.prompt]
 
     @property
     def is_fim(self) -> bool:
@@ -121,8 +140,17 @@ class CompletionBody(SamplingBody):
     @property
     def n_chars(self) -> int:
         """How much text there is to encode."""
-        prompt = len(self.prompt) if isinstance(self.prompt, str) else 0
+        prompts = (one.prompt for one in self.each)
+        prompt = sum(len(prompt) for prompt in prompts if isinstance(prompt, str))
         return prompt + len(self.suffix or "") + sum(len(item.text) for item in self.context)
+
+
+def _is_prompt(value: Any) -> bool:
+    """Whether a value is one prompt. Raises `ValueError` for half of a surrogate pair."""
+    if isinstance(value, str):
+        value.encode()  # a UnicodeEncodeError is a ValueError
+        return True
+    return is_list_of(value, int)
 
 
 def is_list_of(value: Any, kind: type) -> bool:

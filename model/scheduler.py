@@ -104,7 +104,8 @@ class Scheduler:
             if len(self.running) == self._max_batch:
                 return
             # The last token is always computed: its logits choose the first new one.
-            wanted = sequence.prompt[:-1]
+            # A prompt that is scored is computed whole: what is cached has no logits any more.
+            wanted = sequence.prompt[: 0 if sequence.request.scores_prompt else -1]
             if self._better_to_wait(wanted):
                 continue
             lease = self.cache.lease(wanted)

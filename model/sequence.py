@@ -16,6 +16,7 @@ from model.generation import Delta, FinishReason, GenerationRequest, Timings
 from model.healing import Healer
 from model.kv_cache import Lease, SlotArray, TokenArray
 from model.sampling import make_generator
+from model.scoring import PromptScores
 from model.stopping import StopState
 from model.tokenizer import Tokenizer
 
@@ -70,6 +71,7 @@ class Sequence:
         self.healer = Healer(tokenizer, request.healed)
         self.clock = Clock()
         self.finish_reason: FinishReason | None = None
+        self.prompt_scores = PromptScores() if request.scores_prompt else None
         self.n_cached = self.n_forwarded = self.n_drafted = self.n_accepted = 0
         self._tokenizer = tokenizer
         self._lookup = PromptLookup(max_draft)

@@ -80,6 +80,8 @@ class _Routes:
             request_id=f"cmpl-{uuid.uuid4().hex}",
             model=self._serving.served.name,
             logprobs=body.logprobs,
+            echo=body.echo,
+            answers=body.max_tokens > 0,
             token_text=self._serving.token_text,
         )
         return CompletionStream(self._serving, body, answer)

@@ -54,4 +54,5 @@ class Turn:
             top_logprobs=tuple(self._top),
             finish_reason=reason,
             timings=None if reason is None else self.sequence.timings(),
+            prompt_scores=self.sequence.prompt_scores if self.ends_prefill else None,
         )

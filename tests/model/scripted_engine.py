@@ -46,6 +46,7 @@ class Delta:
     finish_reason: str | None = None
     error: str | None = None
     timings: Timings | None = None
+    prompt_scores: Any = None
 
 
 @dataclass(kw_only=True)
