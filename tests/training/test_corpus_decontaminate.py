@@ -56,6 +56,40 @@ def test_other_code_is_kept(text: str) -> None:
     assert decontaminator(PROBLEM, MBPP_PROBLEM).find(text) is None
 
 
+OTHERS: list[dict[str, object]] = [
+    {"question": "Polycarp has n coins of different values. Find the sum.", "solutions": "[]"},
+    {"question": "Natalia sold clips to 48 of her friends in April.", "answer": "48/2 = 24"},
+    {"prompt": "Problem:\nI have a DataFrame of names.\nA:\nBEGIN SOLUTION\n<code>", "reference_code": "x"},
+]
+INFILLING: dict[str, object] = {
+    "prompt": 'def total(xs):\n    """ Add up a list of numbers. """\n    result = 0\n',
+    "canonical_solution": "    for x in xs:\n",
+    "suffix": "        result += x\n    return result\n",
+    "entry_point": "total",
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# polycarp has N coins of different values. Find the sum.\n",
+        "Natalia sold clips to 48 of her friends in April.",
+        "q = 'Problem:\nI have a DataFrame of names.\nA:\n'",
+    ],
+)
+def test_problems_of_apps_gsm8k_and_ds1000_are_found(text: str) -> None:
+    assert decontaminator(*OTHERS).find(text) is not None
+
+
+def test_an_infilling_task_is_looked_for_whole_not_by_its_missing_line() -> None:
+    found = decontaminator(INFILLING)
+    assert found.find("    for x in xs:\n        print(x)\n") is None
+    assert (
+        found.find("    result = 0\n    for x in xs:\n        result += x\n    return result\n") is not None
+    )
+    assert found.find("# Add up a list of numbers.\n") is not None
+
+
 def test_trivial_solutions_are_no_needles() -> None:
     for solution in TRIVIAL_SOLUTIONS:
         assert needles_of({"prompt": "def f():\n", "canonical_solution": f"    {solution}\n"}) == []
@@ -67,8 +101,8 @@ def test_needles_without_inner_words_are_found_too() -> None:
 
 def test_unknown_records_and_missing_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "problems.jsonl"
-    path.write_text('{"question": "?"}\n')
-    with pytest.raises(CorpusError, match="question"):
+    path.write_text('{"riddle": "?"}\n')
+    with pytest.raises(CorpusError, match="riddle"):
         Decontaminator.from_files([path])
     with pytest.raises(CorpusError, match="absent"):
         Decontaminator.from_files([tmp_path / "absent.jsonl"])

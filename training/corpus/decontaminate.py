@@ -1,9 +1,9 @@
 """Drops documents that hold an evaluation problem, so that scores mean something.
 
 As StarCoder did (arXiv 2305.06161, §3.5): a file goes if its lower-cased text contains a
-HumanEval docstring or solution, or an MBPP text, solution or test. The problems are read from
-files given by path; none of them is part of this package. Substrings are found exactly; an
-index of one rare word per needle only saves comparisons.
+HumanEval docstring or solution, an MBPP text, solution or test, an APPS or GSM8K question, or a
+DS-1000 prompt. The problems are read from files given by path; none of them is part of this
+package. Substrings are found exactly; an index of one rare word per needle only saves comparisons.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ TRIVIAL_SOLUTIONS = frozenset(
 # HumanEval-X has further one-liners ("return a * h / 2.0"); below this they say nothing about copying.
 _MIN_NEEDLE_CHARS = 15
 _WORD = re.compile(r"\w+")
+_SOLUTION_MARK = re.compile(r"SOLUTION START|BEGIN SOLUTION")
 _DOCSTRING = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'|/\*(.*?)\*/', re.DOTALL)
 
 
@@ -45,9 +46,9 @@ class Decontaminator:
 
     @classmethod
     def from_files(cls, paths: Sequence[Path]) -> Decontaminator:
-        """Read problems from JSONL files (`.gz` or plain) in HumanEval's or MBPP's form.
+        """Read problems from JSONL files (`.gz` or plain) in a form that `needles_of` knows.
 
-        Raises CorpusError when a file is missing or a record has neither form.
+        Raises CorpusError when a file is missing or a record has another form.
         """
         return cls([needle for path in paths for record in _records(path) for needle in needles_of(record)])
 
@@ -63,15 +64,25 @@ class Decontaminator:
 
 
 def needles_of(record: Mapping[str, Any]) -> list[str]:
-    """The texts of one problem that a training document must not contain."""
+    """The texts of one problem that a training document must not contain; raises CorpusError.
+
+    Known by their columns are HumanEval, its translations and its infilling tasks, MBPP, APPS,
+    GSM8K and DS-1000.
+    """
     if "canonical_solution" in record:
         return list(_human_eval_needles(record))
     if {"text", "code", "test_list"} <= record.keys():
         found = [record["text"], record["code"], *record["test_list"]]
-        return [text.strip() for text in found if len(text.strip()) >= _MIN_NEEDLE_CHARS]
-    raise CorpusError(
-        f"an evaluation record with the keys {sorted(record)} is neither HumanEval's nor MBPP's form"
-    )
+    elif "question" in record and ("solutions" in record or "answer" in record):  # APPS, GSM8K
+        found = [record["question"]]
+    elif {"prompt", "reference_code"} <= record.keys():  # DS-1000
+        found = [_SOLUTION_MARK.split(record["prompt"])[0]]
+    else:
+        raise CorpusError(
+            f"an evaluation record with the keys {sorted(record)} is of no known form: HumanEval, MBPP, "
+            "APPS, GSM8K or DS-1000"
+        )
+    return [text.strip() for text in found if len(text.strip()) >= _MIN_NEEDLE_CHARS]
 
 
 def _human_eval_needles(record: Mapping[str, Any]) -> Iterator[str]:
@@ -79,7 +90,10 @@ def _human_eval_needles(record: Mapping[str, Any]) -> Iterator[str]:
         docstring = "".join(groups).strip()
         if len(docstring) >= _MIN_NEEDLE_CHARS:
             yield docstring
-    solution = record["canonical_solution"].strip().rstrip("}").strip()
+    solution = record["canonical_solution"]
+    if "suffix" in record:  # an infilling task: one line of it is in any code base, the whole is not
+        solution = re.split(r'"""|\'\'\'', record["prompt"] + solution + record["suffix"])[-1]
+    solution = solution.strip().rstrip("}").strip()
     if solution not in TRIVIAL_SOLUTIONS and len(solution) >= _MIN_NEEDLE_CHARS:
         yield solution
 
