@@ -23,7 +23,8 @@ from attribution.source import content_key
 from lsp.attribution_marks import SOURCE, Mark, Marks, Publish
 from lsp.attribution_store import Answer, AttributionStore, Finding, Where
 from lsp.attribution_texts import match_line, summary
-from lsp.documents import Document, Documents, split_lines
+from lsp.attribution_wire import Question, match_to_wire, position_of, range_of, source_range
+from lsp.documents import Document, Documents
 from lsp.shown_check import ShownCheck
 from lsp.surroundings import around
 from lsp.worker import Worker
@@ -46,16 +47,6 @@ class Known:
 
     finding: Finding
     local_file: Path | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is to be looked up: a text, and where in an open document it stands (or nowhere)."""
-
-    uri: str
-    text: str
-    document: Document | None = None
-    start: tuple[int, int] = (0, 0)  # line, and character in it
 
 
 class Attribution:
@@ -130,7 +121,7 @@ class Attribution:
         answer, files = await self._ask(data)
         self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=True)
         ids = [self._remember(*pair) for pair in zip(answer.findings, files, strict=True)]
-        ranges = [_range(question, data, finding) for finding in answer.findings]
+        ranges = [range_of(question, data, finding) for finding in answer.findings]
         if document is not None and document.version == version:
             self.marks.put(
                 question.uri,
@@ -144,11 +135,11 @@ class Attribution:
         return {
             "uri": question.uri,
             "version": version,
-            "checked": _range(question, data, whole),
+            "checked": range_of(question, data, whole),
             "searched": {"kind": answer.kind, "index": answer.index, "documents": answer.documents},
             "message": summary(answer, self.model),
             "matches": [
-                _match_to_wire(id_, finding, place)
+                match_to_wire(id_, finding, place)
                 for id_, finding, place in zip(ids, answer.findings, ranges, strict=True)
             ],
         }
@@ -242,14 +233,14 @@ class Attribution:
         """(line, character) of both ends: the selection, or what is around the cursor, or everything."""
         given, position = arguments.get("range"), arguments.get("position")
         if given is not None:
-            begin, end = (document.to_index(_position(given[name])) for name in ("start", "end"))
+            begin, end = (document.to_index(position_of(given[name])) for name in ("start", "end"))
             if begin < end:
                 return begin, end
             position = position or given["start"]
         lines = document.lines
         first, last = 0, len(lines)
         if position is not None:
-            first, last = around(lines, document.to_index(_position(position))[0])
+            first, last = around(lines, document.to_index(position_of(position))[0])
         return (first, 0), (last - 1, len(lines[last - 1]))
 
     # Answers
@@ -284,56 +275,6 @@ class Attribution:
 def _web(address: str | None) -> str | None:
     """An address that an editor may open: what an index says is not to be trusted with more."""
     return address if address is not None and address.startswith(("https://", "http://")) else None
-
-
-def source_range(match: Match) -> types.Range:
-    """The source's lines as a range of a text document."""
-    span = match.source_span
-    return types.Range(types.Position(span.start_line - 1, 0), types.Position(span.end_line, 0))
-
-
-def _position(given: Mapping[str, Any]) -> types.Position:
-    return types.Position(int(given["line"]), int(given["character"]))
-
-
-def _range(question: Question, data: bytes, finding: Finding) -> types.Range | None:
-    """The client's range of a part of the question; None for a text that stands nowhere."""
-    document = question.document
-    if document is None:
-        return None
-    ends = []
-    for byte in (finding.start_byte, finding.end_byte):
-        lines = split_lines(data[:byte].decode("utf-8", "surrogatepass"))
-        line, start_char = question.start
-        column = len(lines[-1]) + (start_char if len(lines) == 1 else 0)
-        ends.append(document.to_position(line + len(lines) - 1, column))
-    return types.Range(*ends)
-
-
-def _match_to_wire(match_id: str, finding: Finding, place: types.Range | None) -> dict[str, Any]:
-    match = finding.match
-    return {
-        "id": match_id,
-        "kind": finding.kind,
-        "tokens": finding.tokens,
-        "similarity": finding.similarity,
-        "range": place,
-        "source": None if match is None else _source_to_wire(match),
-        "alsoIn": 0 if match is None else match.also_in,
-    }
-
-
-def _source_to_wire(match: Match) -> dict[str, Any]:
-    source = match.source
-    return {
-        "repository": source.repository,
-        "path": source.path,
-        "revision": source.revision,
-        "license": source.license,
-        "url": link(match),
-        "startLine": match.source_span.start_line,
-        "endLine": match.source_span.end_line,
-    }
 
 
 def _local_file(match: Match | None, roots: Sequence[Path]) -> Path | None:

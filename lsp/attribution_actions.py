@@ -15,9 +15,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
 from attribution.report import link
-from lsp.attribution import Attribution, source_range
+from lsp.attribution import Attribution
 from lsp.attribution_marks import Mark
 from lsp.attribution_texts import comment_text, license_name, license_text, origin
+from lsp.attribution_wire import source_range
 from lsp.comments import comment_line
 
 if TYPE_CHECKING:
