@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lsp.answer_check import AnswerCheck
 from lsp.assist_prompt import Kind
 from lsp.assist_subject import Subject
-from lsp.assistant import Answer, Assistant, Question
+from lsp.assistant import Answer, Assistant, Question, caution_of
 from lsp.attribution import Attribution
 from lsp.documents import Document, Documents
 from lsp.engine_link import EngineLink
@@ -39,7 +39,6 @@ FORGET = "/new"
 WELCOME = f"Ask away. {FORGET} begins anew, Ctrl+C stops an answer, Ctrl+D ends."
 # The engine may have to fetch its weights first, and nobody's editor waits.
 _PATIENCE_S = 600.0
-_BASE_MODEL = "a base model, which was not trained for conversations: its answers are weak, check them"
 # A model's text must not steer the terminal.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -137,7 +136,7 @@ class Asking:
     @property
     def caution(self) -> str | None:
         """What should be known of the model that answers."""
-        return _BASE_MODEL if self.health is not None and self.health.chat == "dialogue" else None
+        return None if self.health is None else caution_of(self.health)
 
     @property
     def model(self) -> str:
@@ -171,6 +170,7 @@ def to_json(asked: Asking, answer: Answer) -> dict[str, Any]:
         "finishReason": answer.finish_reason,
         "references": [reference.to_wire() for reference in answer.references],
         "note": answer.note,
+        "caution": asked.caution,
     }
 
 

@@ -2,7 +2,7 @@
 
 `{token, kind, question?, textDocument?, range?, diagnostics?, conversation?}`; while it runs
 `starcoder/assistDelta {token, text}`; then `{conversation, model, text, finishReason, edit, references,
-note}`. docs/lsp-messages.md says what they mean.
+note, caution}`. docs/lsp-messages.md says what they mean.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def to_wire(window: Window, question: Question, answer: Answer) -> dict[str, Any
         "edit": edit,
         "references": [reference.to_wire() for reference in answer.references],
         "note": note,
+        "caution": window.caution,
     }
 
 

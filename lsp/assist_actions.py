@@ -101,7 +101,8 @@ class AssistActions:
             self._folder = None
 
     async def _show(self, result: Mapping[str, Any]) -> None:
-        text = f"{result['text'].rstrip()}\n\n— {result['model']}\n{_sources(result['references'])}"
+        who = ", ".join(filter(None, (result["model"], result["caution"])))
+        text = f"{result['text'].rstrip()}\n\n— {who}\n{_sources(result['references'])}"
         if self._window.facts.shows_documents and await self._shower.show(self._written(text), None):
             return
         self._shower.inform(text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + "…")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lsp.engine_link import EngineLink
     from lsp.references import Reference
     from lsp.status import StatusBoard
+    from model.client import EngineHealth
 
 # The longest answer, and the part of a small model's context that it may take.
 MAX_ANSWER_TOKENS = 1024
@@ -39,6 +40,12 @@ _MIN_QUESTION_CHARS = 160
 _TEMPERATURE, _TOP_P = 0.2, 0.95
 REPETITION = "repetition"
 LOOPED = "the model began to repeat itself and was stopped"
+BASE_MODEL = "a base model, which was not trained for conversations: its answers are weak, check them"
+
+
+def caution_of(health: EngineHealth) -> str | None:
+    """What the user should know of the model that answers; None if there is nothing, or nothing is known."""
+    return BASE_MODEL if health.chat == "dialogue" else None
 
 
 @dataclass(frozen=True, kw_only=True)

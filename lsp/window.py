@@ -21,7 +21,7 @@ from pygls.uris import to_fs_path
 from lsp.acceptance import Acceptances
 from lsp.answer_check import AnswerCheck
 from lsp.assist_actions import AssistActions
-from lsp.assistant import Answer, Assistant, Question
+from lsp.assistant import Answer, Assistant, Question, caution_of
 from lsp.attribution import Attribution
 from lsp.attribution_actions import AttributionActions
 from lsp.client_facts import ClientFacts
@@ -108,6 +108,7 @@ class Window:
             context_tokens=lambda: self.queries.context_tokens,
         )
         self.assist_actions = AssistActions(self, editor)
+        self.caution: str | None = None
         self.completer.checks.append(self.attribution.shown_check)
         self._editor = editor
         self._options = options
@@ -224,6 +225,7 @@ class Window:
         self.attribution.configure(settings)
 
     def _connected(self, health: EngineHealth) -> None:
+        self.caution = caution_of(health)
         self.queries.context_tokens = health.context_tokens or DEFAULT_CONTEXT_TOKENS
         if health.restrictions:
             from model.hub import first_notice

@@ -99,6 +99,7 @@ async def test_json(terminal: Terminal) -> None:
         "finishReason": "stop",
         "references": [],
         "note": None,
+        "caution": None,
     }
 
 

@@ -81,6 +81,7 @@ class TestAnswers:
             "edit": None,
             "references": [],
             "note": None,
+            "caution": None,
         }
         (message,) = asked_of(engine)
         assert message["role"] == "user"

@@ -87,6 +87,7 @@ async def test_the_assistant_answers_in_a_conversation(ed: Editor) -> None:
     ed.open(marked, uri=uri)
     first = await ed.request("starcoder/assist", assist("explain", uri))
     assert first["model"] == "starter"
+    assert "a base model" in first["caution"]
     assert first["finishReason"] in ("stop", "length", "repetition")
     # What was streamed is the answer, and it ends before the next turn would begin.
     assert "".join(piece["text"] for piece in ed.heard.answers) == first["text"]
