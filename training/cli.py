@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from model.errors import ModelError
+from training import tokenizer_cli
 from training.cli_common import changes_of, fail
 from training.cli_plan import plan_command
 from training.corpus.cli import corpus_command
@@ -23,6 +24,8 @@ eval_app = typer.Typer(help="Measure a model.", no_args_is_help=True)
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of checkpoints, log and picture.")]
 
 train_app.command("corpus")(corpus_command)
+train_app.command("tokenizer")(tokenizer_cli.train_command)
+eval_app.command("tokenizer")(tokenizer_cli.eval_command)
 train_app.command("plan")(plan_command)
 
 

@@ -53,16 +53,13 @@ class TokenizerOptions:
         return int(self.shares.get(language, self.shares.get(OTHER_LANGUAGES, 0.0)) * self.max_train_chars)
 
 
-def train_on_corpus(corpus_dir: Path, into: Path, options: TokenizerOptions) -> dict[str, float]:
-    """Train on a built corpus' `train/`, write `tokenizer.json`, report on its `held_out/`.
+def train_on_corpus(corpus_dir: Path, into: Path, options: TokenizerOptions) -> None:
+    """Train on a built corpus' `train/` and write `tokenizer.json`.
 
-    Returns characters per token by language of the held-out documents. Raises ValueError when
-    the corpus is too small for the vocabulary.
+    Raises ValueError when the corpus is too small for the vocabulary.
     """
     sample = balanced_sample(lambda: read_documents(corpus_dir / "train"), options)
-    tokenizer = train_tokenizer((document.text for document in sample), options)
-    save_tokenizer(tokenizer, into)
-    return chars_per_token(tokenizer, read_documents(corpus_dir / "held_out"))
+    save_tokenizer(train_tokenizer((document.text for document in sample), options), into)
 
 
 def untrained_tokenizer() -> Tokenizer:
@@ -131,13 +128,3 @@ def balanced_sample(read: Callable[[], Iterable[Document]], options: TokenizerOp
         if taken[language] + chars <= seen[language] * share:
             taken[language] += chars
             yield document
-
-
-def chars_per_token(tokenizer: Tokenizer, documents: Iterable[Document]) -> dict[str, float]:
-    """Characters per token by language (higher: better compression), most characters first."""
-    chars: Counter[str] = Counter()
-    tokens: Counter[str] = Counter()
-    for document in documents:
-        chars[document.language] += len(document.text)
-        tokens[document.language] += len(tokenizer.encode(document.text, add_special_tokens=False).ids)
-    return {language: count / tokens[language] for language, count in chars.most_common()}

@@ -12,7 +12,6 @@ from training.corpus.shards import ShardWriter
 from training.tokenizer import (
     TokenizerOptions,
     balanced_sample,
-    chars_per_token,
     save_tokenizer,
     train_on_corpus,
     train_tokenizer,
@@ -95,12 +94,10 @@ def test_the_sample_is_balanced_and_spread_evenly() -> None:
     assert sum(chosen.language == "Go" for chosen in sample) == 3  # less than its part: all of it
 
 
-def test_training_on_a_corpus_reports_characters_per_token(tmp_path: Path) -> None:
+def test_training_on_a_corpus_writes_the_tokenizer(tmp_path: Path) -> None:
     for split in ("train", "held_out"):
         with ShardWriter(tmp_path / split) as writer:
             for text in source_texts():
                 writer.write(document("Python", text))
-    report = train_on_corpus(tmp_path, tmp_path / "tokenizer", TokenizerOptions(vocab_size=1000))
-    trained = Tokenizer.from_file(str(tmp_path / "tokenizer" / "tokenizer.json"))
-    assert report == chars_per_token(trained, [document("Python", text) for text in source_texts()])
-    assert 2.0 < report["Python"] < 6.0
+    train_on_corpus(tmp_path, tmp_path / "tokenizer", TokenizerOptions(vocab_size=1000))
+    assert Tokenizer.from_file(str(tmp_path / "tokenizer" / "tokenizer.json")).get_vocab_size() == 1000

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from training.cli_common import fail
 from training.corpus.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -135,8 +136,7 @@ def corpus_command(
                 progress=progress,
             )
     except CorpusError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False)
-        raise typer.Exit(1) from error
+        raise fail(error) from error
     except KeyboardInterrupt:
         console.print("interrupted: the same command goes on from here", highlight=False)
         raise typer.Exit(130) from None
