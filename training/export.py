@@ -6,18 +6,21 @@ Positions that were never trained are cut off, so that the shipped context is on
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from model.checkpoint import save_checkpoint
+from model.checkpoint import dense_state, save_checkpoint
 from model.config import ModelConfig
+from model.hub import resolve
 from model.quantize import Scheme
 from model.tokenizer import Tokenizer
 from training.checkpointing import Checkpoint, checkpoints, load_checkpoint
 from training.errors import TrainingError
+from training.lora import merged
 from training.recipe import Recipe, recipe_from_dict
 
 MAX_SHARD_BYTES = 16 * 10**6  # no file of the repository is larger
@@ -42,9 +45,17 @@ def newest_checkpoint(run: Path) -> Checkpoint:
 
 
 def export_checkpoint(
-    checkpoint: Checkpoint, target: Path, tokenizer: Path, scheme: Scheme = Scheme.NONE
+    checkpoint: Checkpoint,
+    target: Path,
+    tokenizer: Path,
+    scheme: Scheme = Scheme.NONE,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Exported:
-    """Write config.json, weights (bf16, or int8 by row) and tokenizer.json into `target`."""
+    """Write config.json, weights (bf16, or int8 by row) and tokenizer.json into `target`.
+
+    Adapters are merged into their base, which must still be where the recipe says.
+    """
     recipe = recipe_from_dict(checkpoint.recipe)
     vocabulary = Tokenizer.from_folder(tokenizer).vocab_size
     if vocabulary > recipe.model.vocab_size:
@@ -53,16 +64,19 @@ def export_checkpoint(
     if not n_positions:
         raise TrainingError("the checkpoint is from before the first step: train first")
     config = replace(recipe.model, n_positions=n_positions)
-    state = {name: _cut(name, tensor, n_positions) for name, tensor in checkpoint.model.items()}
-    save_checkpoint(
-        target,
-        config,
-        {name: tensor.to(torch.bfloat16) for name, tensor in state.items()},
-        scheme=scheme,
-        max_shard_bytes=MAX_SHARD_BYTES,
-    )
+    state = {
+        name: _cut(name, tensor, n_positions).to(torch.bfloat16)
+        for name, tensor in _weights(checkpoint, recipe)
+    }
+    save_checkpoint(target, config, state, scheme=scheme, max_shard_bytes=max_shard_bytes)
     shutil.copyfile(tokenizer / "tokenizer.json", target / "tokenizer.json")
     return Exported(config=config, checkpoint=checkpoint, recipe=recipe)
+
+
+def _weights(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[tuple[str, Tensor]]:
+    if recipe.base is None or recipe.lora is None:
+        return checkpoint.model.items()
+    return merged(dense_state(resolve(recipe.base).folder).items(), checkpoint.model, recipe.lora)
 
 
 def _cut(name: str, tensor: Tensor, n_positions: int) -> Tensor:
