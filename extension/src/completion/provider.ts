@@ -1,12 +1,13 @@
-/** Ghost text: answers the editor from the running suggestion, or asks the server, and shows what grows. */
+/** Ghost text: answers the editor from the running suggestion, or asks the server. */
 import * as vscode from "vscode";
 import type { Server } from "../server/server";
 import type { Acceptances } from "./acceptances";
-import { refreshDecision, isSamePlace, type Place, type Shown } from "./display";
+import type { Place } from "./display";
 import { compose } from "./ghost";
+import { Growth } from "./growth";
+import { originOf, placeOf, selectedOf } from "./places";
 import { Question } from "./question";
-import { cursorPlace, isAtCursor, originOf, placeOf, selectedOf } from "./places";
-import type { Rest, Selected } from "./suggestion";
+import type { Rest } from "./suggestion";
 
 export const TAKEN = "starcoder.taken";
 /** How long an answer that the editor stopped waiting for is kept running: the next key often wants it. */
@@ -20,23 +21,33 @@ export interface ProviderEvents {
   readonly failed: (error: unknown) => void;
 }
 
+/** What the editor asks. */
+interface Asked {
+  readonly document: vscode.TextDocument;
+  readonly position: vscode.Position;
+  readonly context: vscode.InlineCompletionContext;
+  /** It was made to ask, to show a longer text. */
+  readonly isRefresh: boolean;
+}
+
 export class GhostTextProvider implements vscode.InlineCompletionItemProvider, vscode.Disposable {
+  readonly #growth: Growth;
   #question: Question | null = null;
-  #shown: Shown | null = null;
-  #selected: Selected | null = null;
-  #isOffered = false;
-  #refreshFor: Place | null = null;
-  #refreshTimer: NodeJS.Timeout | null = null;
   #orphanTimer: NodeJS.Timeout | null = null;
+  #isOffered = false;
   #isForced = false;
-  #wasCycled = false;
   #isStreaming = false;
 
   constructor(
     private readonly server: Server,
     private readonly acceptances: Acceptances,
     private readonly events: ProviderEvents,
-  ) {}
+  ) {
+    this.#growth = new Growth(() => {
+      this.#hidden();
+      void vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
+    });
+  }
 
   async provideInlineCompletionItems(
     document: vscode.TextDocument,
@@ -47,22 +58,22 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     if (!this.events.isWanted() || this.server.state !== "running") {
       return undefined;
     }
-    const place = placeOf(document, position);
-    const isRefresh = this.#refreshFor !== null && isSamePlace(this.#refreshFor, place);
-    this.#refreshFor = null;
-    const question = this.#questionFor(document, position, context, isRefresh);
-    await this.#textOf(question, context, position, isRefresh, token);
+    const isRefresh = this.#growth.isRefresh(placeOf(document, position), context);
+    const asked: Asked = { document, position, context, isRefresh };
+    const question = this.#questionFor(asked);
+    await this.#textOf(question, asked, token);
     if (token.isCancellationRequested || this.#question !== question) {
       return undefined;
     }
-    const items = this.#offer(question, document, position, selectedOf(context, position));
+    const items = this.#offer(question, asked);
+    // The longer text has to be the only new one (see `Redisplay.longer`).
     return isRefresh ? items?.slice(0, 1) : items;
   }
 
   /** Ask anew, as if a key had been pressed for it. */
   async trigger(): Promise<void> {
     this.#isForced = true;
-    await showAnew();
+    await this.#growth.anew();
   }
 
   /** The user turned the suggestion down: what still comes of it is not shown. */
@@ -73,11 +84,11 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
 
   /** Follow an edit, before the editor asks about it. */
   edited(event: vscode.TextDocumentChangeEvent): void {
-    const question = this.#question;
-    if (question === null || event.contentChanges.length === 0) {
+    const suggestion = this.#question?.suggestion;
+    if (suggestion === undefined || event.contentChanges.length === 0) {
       return;
     }
-    if (event.document.uri.toString() !== question.suggestion.origin.uri) {
+    if (event.document.uri.toString() !== suggestion.origin.uri) {
       return;
     }
     const edits = event.contentChanges.map((change) => ({
@@ -85,59 +96,50 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       length: change.rangeLength,
       text: change.text,
     }));
-    if (this.#shown !== null && event.reason === undefined) {
-      this.acceptances.edited(this.#shown, edits);
+    if (this.#growth.shown !== null && event.reason === undefined) {
+      this.acceptances.edited(this.#growth.shown, edits);
     }
-    question.suggestion.edited(edits);
+    suggestion.edited(edits);
     // Typed through, the editor keeps the ghost text, and with it what is shown beside it.
-    if (question.suggestion.isBroken || question.suggestion.rests(this.#selected).length === 0) {
+    if (suggestion.isBroken || suggestion.rests(this.#growth.selected).length === 0) {
       this.#hidden();
     } else {
-      this.#stale();
+      this.#growth.forget();
     }
   }
 
   /** The cursor has moved: the editor hides the ghost text by itself. */
   moved(): void {
-    if (this.#shown !== null && !isAtCursor(this.#shown)) {
+    if (this.#growth.shown !== null && !this.#growth.isAtCursor()) {
       this.#hidden();
     }
   }
 
   dispose(): void {
     this.#giveUp();
+    this.#growth.dispose();
   }
 
-  #questionFor(
-    document: vscode.TextDocument,
-    position: vscode.Position,
-    context: vscode.InlineCompletionContext,
-    isRefresh: boolean,
-  ): Question {
+  #questionFor(asked: Asked): Question {
     this.#adopt();
-    const selected = selectedOf(context, position);
+    const { document, position, context, isRefresh } = asked;
     const isForced = this.#isForced && !isRefresh;
     this.#isForced = false;
     const known = this.#question;
     if (known !== null && !isForced) {
       const { suggestion } = known;
+      const selected = selectedOf(context, position);
       const isAt = suggestion.isAt(document.uri.toString(), document.offsetAt(position), selected);
       if (isAt && (suggestion.rests(selected).length > 0 || suggestion.mayContinue)) {
         return known;
       }
     }
-    const isExplicit = isForced || context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
-    return this.#askNew(document, position, context, isExplicit);
+    return this.#askNew(asked, isForced || isExplicit(context));
   }
 
-  #askNew(
-    document: vscode.TextDocument,
-    position: vscode.Position,
-    context: vscode.InlineCompletionContext,
-    isExplicit: boolean,
-  ): Question {
+  #askNew({ document, position, context }: Asked, explicit: boolean): Question {
     this.#giveUp();
-    const origin = originOf(document, position, context, isExplicit);
+    const origin = originOf(document, position, context, explicit);
     const question = new Question(
       this.server,
       document,
@@ -145,40 +147,41 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       context.selectedCompletionInfo?.range ?? null,
     );
     this.#question = question;
-    this.#wasCycled = false;
+    this.#growth.follow(question.suggestion);
     question.onGrown(() => {
-      this.#grown(question);
-    });
-    question.finished
-      .catch((error: unknown) => {
-        if (this.#question === question) {
-          this.events.failed(error);
-        }
-      })
-      .finally(() => {
-        this.#setStreaming(this.#question !== null && !this.#question.suggestion.isOver);
-      });
-    void question.firstText.then(() => {
-      if (question.suggestion.hasText) {
-        this.events.measured(performance.now() - question.askedAtMs);
+      if (this.#question === question) {
+        this.#growth.grew();
       }
     });
+    void this.#watch(question);
     return question;
   }
 
+  async #watch(question: Question): Promise<void> {
+    await question.firstText;
+    if (question.suggestion.hasText) {
+      this.events.measured(performance.now() - question.askedAtMs);
+    }
+    try {
+      await question.finished;
+    } catch (error) {
+      // Cancelled when it is given up: nothing went wrong.
+      if (this.#question === question) {
+        this.events.failed(error);
+      }
+    }
+    this.#setStreaming(this.#question !== null && !this.#question.suggestion.isOver);
+  }
+
   /** Wait until the question has something to show; all of it, when the user leafs through alternatives. */
-  async #textOf(
-    question: Question,
-    context: vscode.InlineCompletionContext,
-    position: vscode.Position,
-    isRefresh: boolean,
-    token: vscode.CancellationToken,
-  ): Promise<void> {
-    const hasText = question.suggestion.hasText;
-    const isLeafing =
-      hasText && !isRefresh && context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
-    this.#wasCycled ||= isLeafing;
-    const isShort = hasText && question.suggestion.rests(selectedOf(context, position)).length === 0;
+  async #textOf(question: Question, asked: Asked, token: vscode.CancellationToken): Promise<void> {
+    const { suggestion } = question;
+    const isLeafing = suggestion.hasText && !asked.isRefresh && isExplicit(asked.context);
+    if (isLeafing) {
+      this.#growth.hold();
+    }
+    const selected = selectedOf(asked.context, asked.position);
+    const isShort = suggestion.hasText && suggestion.rests(selected).length === 0;
     const awaited = isLeafing || isShort ? question.finished : question.firstText;
     const cancelled = new Promise<void>((resolve) => {
       token.onCancellationRequested(() => {
@@ -186,15 +189,13 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
         this.#orphan(question);
       });
     });
+    // Whether it failed is `#watch`'s matter; here it only has nothing to show.
     await Promise.race([awaited.catch(() => undefined), cancelled]);
   }
 
-  #offer(
-    question: Question,
-    document: vscode.TextDocument,
-    position: vscode.Position,
-    selected: Selected | null,
-  ): vscode.InlineCompletionItem[] | undefined {
+  #offer(question: Question, asked: Asked): vscode.InlineCompletionItem[] | undefined {
+    const { document, position, context } = asked;
+    const selected = selectedOf(context, position);
     const rests = question.suggestion.rests(selected);
     const [first] = rests;
     if (first === undefined) {
@@ -202,8 +203,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       return undefined;
     }
     const place = placeOf(document, position);
-    this.#shown = { ...place, text: first.rest, atMs: performance.now() };
-    this.#selected = selected;
+    this.#growth.answered({ ...place, text: first.rest, atMs: performance.now() }, selected);
     this.#isOffered = true;
     this.#setStreaming(!question.suggestion.isOver);
     this.events.offered(first, place);
@@ -212,50 +212,10 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     return rests.map((rest) => itemOf(question, rest, lineText, position));
   }
 
-  #grown(question: Question): void {
-    if (this.#question !== question || this.#refreshTimer !== null || this.#wasCycled) {
-      return;
-    }
-    const [first] = question.suggestion.rests(this.#selected);
-    const text = first?.rest ?? "";
-    const isPartial = text === "" && !question.suggestion.isOver;
-    const decision = refreshDecision(this.#shown, cursorPlace(), text, performance.now());
-    if (isPartial || decision.kind === "no") {
-      this.#learned(first);
-      return;
-    }
-    if (decision.kind === "hide") {
-      this.#hidden();
-      void vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
-      return;
-    }
-    this.#refreshTimer = setTimeout(() => {
-      this.#refreshTimer = null;
-      this.#refresh(question);
-    }, decision.delayMs);
-  }
-
-  /** What is shown already may have been found only now: where it comes from is told at the end of the text. */
-  #learned(rest: Rest | undefined): void {
-    if (this.#isOffered && rest !== undefined && rest.rest === this.#shown?.text && rest.references.length > 0) {
-      this.events.offered(rest, this.#shown);
-    }
-  }
-
-  #refresh(question: Question): void {
-    const place = cursorPlace();
-    const text = question.suggestion.rests(this.#selected)[0]?.rest ?? "";
-    const decision = refreshDecision(this.#shown, place, text, performance.now());
-    if (this.#question === question && decision.kind === "in" && !this.#wasCycled) {
-      this.#refreshFor = place;
-      void showLonger();
-    }
-  }
-
   #orphan(question: Question): void {
     this.#adopt();
     this.#orphanTimer = setTimeout(() => {
-      if (this.#question === question && this.#shown === null) {
+      if (this.#question === question && this.#growth.shown === null) {
         this.#giveUp();
       }
     }, ORPHAN_MS);
@@ -273,24 +233,16 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     this.#hidden();
     this.#question?.dispose();
     this.#question = null;
+    this.#growth.follow(null);
     this.#setStreaming(false);
   }
 
   #hidden(): void {
-    this.#stale();
+    this.#growth.forget();
     if (this.#isOffered) {
       this.#isOffered = false;
       this.events.offered(null, null);
     }
-  }
-
-  /** What is shown is no longer for this place; a refresh would be wrong. */
-  #stale(): void {
-    if (this.#refreshTimer !== null) {
-      clearTimeout(this.#refreshTimer);
-      this.#refreshTimer = null;
-    }
-    this.#shown = null;
   }
 
   #setStreaming(isStreaming: boolean): void {
@@ -301,20 +253,8 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
   }
 }
 
-/** Ask the editor to ask again. Triggering alone would keep the text that is shown. */
-async function showAnew(): Promise<void> {
-  await vscode.commands.executeCommand("runCommands", {
-    commands: ["editor.action.inlineSuggest.hide", "editor.action.inlineSuggest.trigger"],
-  });
-}
-
-/**
- * Put the longer text in place of the shown one without a frame between them (measured: hiding and triggering left
- * one in five growths blank for two frames). The editor asks again and keeps the shown text as an alternative before
- * the new one, if it keeps it at all; the next one is the new one either way, as only that is answered.
- */
-async function showLonger(): Promise<void> {
-  await vscode.commands.executeCommand("editor.action.inlineSuggest.showNext");
+function isExplicit(context: vscode.InlineCompletionContext): boolean {
+  return context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
 }
 
 function itemOf(
