@@ -9,11 +9,14 @@ on a network: the plugins' verification is not used.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from training.corpus.pii.finding import Finding, Kind
 from training.corpus.pii.gibberish import is_gibberish
@@ -40,12 +43,19 @@ _ENTROPY = (
     ("high_entropy_strings", "Base64HighEntropyString"),
     ("high_entropy_strings", "HexHighEntropyString"),
 )
-# Some of this stands in every line in which one of the plugins above finds something (of Cloudant's
-# keys without a digit only those with its whole name): a run of 20 characters with a digit, or a prefix.
-_HINT = re.compile(
-    r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z+/=_-]*[0-9])[A-Za-z0-9+/=_-]{20}|AKC[A-Za-z0-9]{10}"
-    r"|AP[0-9A-F][A-Za-z0-9]{8}|xox[abposr]-|hooks\.slack\.com|_authToken=|eyJ|[Cc]loudant|CLOUDANT"
+# Some of this stands in every line in which one of the plugins above finds something: a run of so many
+# characters with a digit among them, or a prefix (of Cloudant's keys without a digit its whole name).
+_MIN_RUN_CHARS = 20
+_PREFIXES = tuple(
+    re.compile(prefix)
+    for prefix in (
+        *(rb"AKC[A-Za-z0-9]{10}", rb"AP[0-9A-F][A-Za-z0-9]{8}", rb"xox[abposr]-", rb"hooks\.slack\.com"),
+        *(rb"_authToken=", rb"eyJ", rb"loudant", rb"CLOUDANT"),
+    )
 )
+_RUN_BYTES = np.zeros(256, dtype=bool)
+_RUN_BYTES[np.frombuffer(f"{string.ascii_letters}{string.digits}+/=_-".encode(), np.uint8)] = True
+_DIGIT = re.compile(rb"[0-9]")
 _QUOTED = re.compile(r"['\"][A-Za-z0-9+/\\_=-]{9,}['\"]")
 # What neither library knows.
 _MORE = (
@@ -90,11 +100,11 @@ def _values(text: str) -> set[str]:
     plugins = _plugins()
     found: set[str] = set()
     doubted: set[str] = set()
-    for line in _lines(text, _HINT):
+    for line in _hinted_lines(text):
         found |= {value for plugin in plugins.certain for value in _secrets(plugin, line)}
         doubted |= {value for plugin in plugins.doubted for value in _secrets(plugin, line)}
         doubted |= set(_assigned(line))
-    for line in _lines(text, _QUOTED):
+    for line in _quoted_lines(text):
         doubted |= {
             value
             for plugin in plugins.entropy
@@ -105,10 +115,34 @@ def _values(text: str) -> set[str]:
     return found if not doubted or _names_hashes(text) else found | doubted
 
 
-def _lines(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
-    """The lines in which a pattern stands, each once."""
+def _hinted_lines(text: str) -> Iterator[str]:
+    """The lines in which a plugin may find something, each once."""
+    data = text.encode("utf-8", errors="surrogatepass")
+    places = [*_long_runs(data), *(match.start() for p in _PREFIXES for match in p.finditer(data))]
     at = 0
-    while (match := pattern.search(text, at)) is not None:
+    for place in sorted(places):
+        if place < at:
+            continue  # of a line that was had before
+        start, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
+        at = len(data) if end < 0 else end + 1
+        yield data[start:at].decode("utf-8", errors="surrogatepass").rstrip("\n")
+
+
+def _long_runs(data: bytes) -> Iterator[int]:
+    """Where runs begin that a key can stand in."""
+    is_run = np.zeros(len(data) + 2, dtype=bool)
+    is_run[1:-1] = _RUN_BYTES[np.frombuffer(data, dtype=np.uint8)]
+    edges = np.flatnonzero(is_run[1:] != is_run[:-1])  # starts and ends in turn
+    long = edges[1::2] - edges[::2] >= _MIN_RUN_CHARS
+    for start, end in zip(edges[::2][long].tolist(), edges[1::2][long].tolist(), strict=True):
+        if _DIGIT.search(data, start, end) is not None:
+            yield start
+
+
+def _quoted_lines(text: str) -> Iterator[str]:
+    """The lines with a quoted word that a key can be, each once."""
+    at = 0
+    while (match := _QUOTED.search(text, at)) is not None:
         start = text.rfind("\n", 0, match.start()) + 1
         end = text.find("\n", match.start())
         at = len(text) if end < 0 else end + 1
