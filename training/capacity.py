@@ -44,12 +44,11 @@ def _check_memory(recipe: Recipe, precision: Precision, processes: int) -> None:
         return
     where = "this GPU" if precision.device.type == "cuda" else "this machine (no GPU is used)"
     lora = "" if recipe.lora is not None else "--lora (only adapters are trained), "
+    parts = ", ".join(f"{name} {bytes_ / 1e9:.1f}" for name, bytes_ in vars(memory).items() if bytes_)
     raise RecipeError(
-        f"training {recipe.model.n_parameters / 1e9:.2f}B parameters so takes about {memory.total / 1e9:.1f} GB "
-        f"(weights {memory.weights / 1e9:.1f}, gradients {memory.gradients / 1e9:.1f}, optimizer "
-        f"{memory.optimizer / 1e9:.1f}, activations {memory.activations / 1e9:.1f}), and {where} has "
-        f"{there / 1e9:.1f} GB: use {lora}a smaller model, or several GPUs with torchrun and "
-        "--set 'compute.sharding=\"fsdp\"'"
+        f"training {recipe.model.n_parameters / 1e9:.2f}B parameters so takes about "
+        f"{memory.total / 1e9:.1f} GB ({parts}), and {where} has {there / 1e9:.1f} GB: use {lora}a smaller "
+        "model, or several GPUs with torchrun and --set 'compute.sharding=\"fsdp\"'"
     )
 
 

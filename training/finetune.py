@@ -185,11 +185,14 @@ def recipe_of(wanted: Finetuning, base: ResolvedModel, corpus: PackedCorpus) -> 
 
 
 def _of_base(recipe: Recipe, name: str, base: ResolvedModel) -> Recipe:
-    """The recipe with the base's shape; samples are no longer than its context."""
+    """The recipe with the base's shape: samples no longer than its context, rates for its width."""
     config = ModelConfig.from_file(base.folder / "config.json")
     stages = tuple(replace(one, seq_len=min(one.seq_len, config.n_positions)) for one in recipe.stages)
     lasting = str(base.folder.absolute()) if Path(name).expanduser().is_dir() else name
-    return replace(recipe, base=lasting, model=config, stages=stages)
+    times = (recipe.optim.lr_width or config.n_embd) / config.n_embd
+    rates = {name: times * getattr(recipe.optim, name) for name in ("muon_lr", "adamw_lr")}
+    optim = replace(recipe.optim, lr_width=None, **rates)
+    return replace(recipe, base=lasting, model=config, stages=stages, optim=optim)
 
 
 def _of_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -33,6 +33,9 @@ class OptimRecipe:
 
     `kind` adamw: AdamW for everything, as the paper did; then `muon_lr` and `muon_momentum` mean nothing,
     and weight decay is of matrices and embeddings, not of vectors (Megatron-LM's rule).
+
+    `lr_width`: the hidden width that the rates are meant for; fine-tuning a base of another width takes
+    `lr_width` / width times as much (what matrices need under muP, arXiv 2203.03466, table 3).
     """
 
     kind: str = "muon"
@@ -42,6 +45,7 @@ class OptimRecipe:
     muon_momentum: float = 0.95
     adamw_betas: tuple[float, float] = (0.9, 0.95)
     clip_norm: float = 1.0
+    lr_width: int | None = None
 
     def __post_init__(self) -> None:
         _one_of("optim.kind", self.kind, ("muon", "adamw"))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from model.fim_format import END_OF_TEXT, FILENAME, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX
+from model.hub import bundled_folder
 from tests.training.tiny import LANGUAGES, document, packed
 from training.data import IGNORED_TARGET, DataOptions, TrainingSamples
-from training.encoding import ByteEncoding
+from training.encoding import ByteEncoding, open_encoding
 from training.errors import RecipeError
 from training.fim_samples import FimOptions, FimTransform
 
@@ -42,6 +43,38 @@ def test_rates_over_ten_thousand_fragments_and_exact_round_trips() -> None:
     assert counts["none"] / 10_000 == pytest.approx(0.5, abs=0.015)
     assert counts["spm"] / 10_000 == pytest.approx(0.25, abs=0.013)
     assert counts["psm"] / 10_000 == pytest.approx(0.25, abs=0.013)
+
+
+def test_rates_over_ten_thousand_samples_of_a_corpus(tmp_path: Path) -> None:
+    """Counted at each sample's first fragment, which no truncation can reach."""
+    corpus = packed(tmp_path, [document(i) for i in range(60)], tag_rate=0.0)
+    samples = TrainingSamples(
+        corpus, ENCODING, DataOptions(seq_len=128, fim=FimOptions(rate=0.5, spm_rate=0.5))
+    )
+    counts = {"none": 0, "spm": 0, "psm": 0}
+    for number in range(10_000):
+        first, second = samples[number][0][:2].tolist()
+        counts["none" if first != PREFIX else "spm" if second == SUFFIX else "psm"] += 1
+    assert counts["none"] / 10_000 == pytest.approx(0.5, abs=0.015)
+    # Of about a hundred characters, one prefix in fifty is empty, which makes both orders the same ids.
+    assert counts["spm"] / 10_000 == pytest.approx(0.2575, abs=0.015)
+    assert counts["psm"] / 10_000 == pytest.approx(0.2425, abs=0.015)
+
+
+def test_round_trips_with_a_real_tokenizer_are_exact() -> None:
+    encoding = open_encoding(bundled_folder())
+    special = encoding.special_ids
+    transform = FimTransform(encoding, FimOptions(rate=1.0))
+    texts = [
+        Path(__file__).read_text(encoding="utf-8")[:1_500],
+        "def naïve():\n\treturn '日本' + '🙂'  # ✓\n" * 9,
+    ]
+    for number in range(1_000):
+        text = texts[number % 2]
+        ids = transform.fragment(encoding.encode(text), np.random.default_rng(number))
+        suffix_at, middle_at = (ids.index(special[name]) for name in (FIM_SUFFIX, FIM_MIDDLE))
+        suffix, end = encoding.decode(ids[suffix_at + 1 : middle_at]), encoding.decode(ids[middle_at + 1 :])
+        assert (end if suffix_at == 1 else encoding.decode(ids[1:suffix_at]) + end) + suffix == text
 
 
 def test_tokens_of_other_formats_are_single_characters_to_fim() -> None:

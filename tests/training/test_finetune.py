@@ -42,7 +42,8 @@ SMALL_STEPS = [
 
 
 def arguments(tmp_path: Path, *more: str, lr: float = 3e-3) -> list[str]:
-    settings = [part for one in (*SMALL_STEPS, f"optim.adamw_lr={lr}") for part in ("--set", one)]
+    rate = (f"optim.adamw_lr={lr}", "optim.lr_width=null")
+    settings = [part for one in (*SMALL_STEPS, *rate) for part in ("--set", one)]
     places = [
         "--on",
         str(tmp_path / "project"),
@@ -226,6 +227,7 @@ def test_epochs_become_steps_and_samples_fit_the_context(places: Path) -> None:
     recipe = recipe_of(replace(wanted, epochs=2.0), base, corpus)
     assert recipe.stages[0].seq_len == CONFIG.n_positions
     assert recipe.model == CONFIG
+    assert recipe.optim.adamw_lr == pytest.approx(5e-5 * 6_144 / CONFIG.n_embd)
     tokens = sum(corpus.n_tokens(language) for language in corpus.shards)
     assert recipe.schedule.steps == -(-2 * tokens // (8 * 64))
     assert os.environ.get("RANK") is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from model.fim_format import FILENAME, GH_STARS, REPONAME
-from tests.training.tiny import LANGUAGES, document, packed, write_documents
+from tests.training.tiny import LANGUAGES, document, packed, recipe, write_documents
+from training.batches import stage_batches
 from training.data import DataOptions, LanguageStream, TrainingSamples, document_ids
+from training.distributed import Group
 from training.encoding import ByteEncoding
 from training.errors import PackingError, RecipeError
 from training.fim_samples import FimOptions
@@ -147,6 +150,35 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     alone, many = (list(DataLoader(samples, batch_size=4, sampler=range(24), num_workers=n)) for n in (0, 2))
     assert len(alone) == 6
     assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(alone, many, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("processes", "workers", "restart_after"), [(1, 2, 1), (2, 0, 2), (4, 0, 3), (2, 1, 1)]
+)
+def test_processes_workers_and_restarts_change_no_step(
+    tmp_path: Path, processes: int, workers: int, restart_after: int
+) -> None:
+    """The samples of each step, whoever makes them and however often they begin again."""
+    corpus = packed(tmp_path, [document(i, LANGUAGES[i % 3]) for i in range(30)])
+    made = recipe(stages=[{"seq_len": 32, "micro_batch": 2, "batch": 8}], fim={"rate": 0.8})
+
+    def steps(size: int, workers: int, first_step: int, last_step: int) -> list[set[tuple[int, ...]]]:
+        with_workers = replace(made, data=replace(made.data, workers=workers))
+        accumulate = made.stages[0].accumulated(size)
+        found: list[set[tuple[int, ...]]] = [set() for _ in range(first_step, last_step)]
+        for rank in range(size):
+            group = Group(rank=rank, size=size)
+            batches = stage_batches(with_workers, 0, corpus, ENCODING, group, 8 * first_step)
+            for step in found:
+                for _ in range(accumulate):
+                    inputs, targets = next(batches)
+                    step |= {(*a, *b) for a, b in zip(inputs.tolist(), targets.tolist(), strict=True)}
+        return found
+
+    expected = steps(1, 0, 0, 4)
+    assert all(len(step) == 8 for step in expected)
+    restarted = steps(processes, workers, 0, restart_after) + steps(processes, workers, restart_after, 4)
+    assert restarted == expected
 
 
 def test_languages_have_their_exact_share_in_every_block(tmp_path: Path) -> None:
