@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.corpus import peak_of_build, write_synthetic
+from benchmarks.corpus.memory import peak_of_build, write_synthetic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 

@@ -1,0 +1,1 @@
+"""Benchmarks of curating a corpus."""
