@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessContext, spawn
 
 from training.interrupt import StopOnSignal, ignore_signals
+from training.torchrun import under_torchrun
 
 _PATIENCE = timedelta(minutes=30)  # a first step may compile for minutes on a busy machine
 
@@ -73,11 +74,6 @@ class Group:
         tensor = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(tensor)
         return [float(value) for value in tensor]
-
-
-def under_torchrun() -> bool:
-    """Whether torchrun (or the like) started this process as one of several."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def _backend() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,17 +19,17 @@ from model.config import ModelConfig
 from model.hub import ResolvedModel, resolve
 from training.capacity import check_capacity, roomy
 from training.checkpointing import Checkpoint
-from training.distributed import under_torchrun
 from training.errors import PackingError, TrainingError
 from training.export import export_checkpoint, newest_checkpoint
 from training.finetuned_card import HeldOutLoss, write_finetuned_card
 from training.own_code import OwnCode, as_one_language, read_own_code
 from training.own_index import add_to_index, check_index_extra
-from training.packing import INDEX_FILE, PackedCorpus, PackOptions, pack
+from training.packing import PackedCorpus, PackOptions, is_packed, pack, wait_for_packed
 from training.precision import Precision, pick_device
 from training.pretrain import RunPaths, pretrain
 from training.recipe import Recipe, load_recipe
 from training.run_log import LOG_FILE, read_log
+from training.torchrun import is_first_process, processes_or
 
 MIN_TRAIN_TOKENS = 10_000
 _SHARD_BYTES = 4 * 10**9
@@ -124,20 +123,12 @@ def held_out_losses(log: Path) -> tuple[HeldOutLoss, ...]:
     )
 
 
-def is_first_process() -> bool:
-    """Whether this one writes: under torchrun only one of them does."""
-    return not under_torchrun() or os.environ["RANK"] == "0"
-
-
 def _packed_once(wanted: Finetuning, base: ResolvedModel) -> OwnCode | None:
     """Collect and pack unless the run folder has it; a run goes on with what it began with."""
     folders = [wanted.run / "packed" / split for split in ("train", "held_out")]
-    done = all((folder / INDEX_FILE).is_file() for folder in folders)
-    if done:
-        return None
     if not is_first_process():
-        while not all((folder / INDEX_FILE).is_file() for folder in folders):
-            time.sleep(1)  # torchrun ends this process if the first one fails
+        wait_for_packed(folders)
+    if all(map(is_packed, folders)):
         return None
     code = None
     if wanted.on is not None:
@@ -173,7 +164,7 @@ def recipe_of(wanted: Finetuning, base: ResolvedModel, corpus: PackedCorpus) -> 
             f"{wanted.on or recipe.data.train} gives {n_tokens:,} tokens to train on; at least {least:,} are "
             "needed to learn more than a few lines by heart: name a larger folder"
         )
-    processes = int(os.environ["WORLD_SIZE"]) if under_torchrun() else recipe.compute.processes
+    processes = processes_or(recipe.compute.processes)
     tokens_per_step = recipe.stages[-1].samples(processes) * seq_len
     if wanted.epochs is not None:
         recipe = _of_steps(recipe, max(1, math.ceil(wanted.epochs * n_tokens / tokens_per_step)))

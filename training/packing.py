@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -90,6 +91,17 @@ def document_files(source: Path) -> list[Path]:
     if not files:
         raise PackingError(f"no *.jsonl or *.jsonl.gz in {source}: build the corpus first")
     return files
+
+
+def wait_for_packed(folders: Sequence[Path]) -> None:
+    """Until another process of torchrun has packed them; if that one fails, torchrun ends this one."""
+    while not all(is_packed(folder) for folder in folders):
+        time.sleep(1)
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a folder holds a whole packed corpus: its index is written last."""
+    return (folder / INDEX_FILE).is_file()
 
 
 def _packed_files(

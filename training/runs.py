@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from model.hub import resolve
-from training.errors import EvaluationError
-from training.packing import INDEX_FILE, PackedCorpus, PackOptions, ShardInfo, pack
+from training.errors import EvaluationError, RecipeError
+from training.packing import PackedCorpus, PackOptions, ShardInfo, is_packed, pack, wait_for_packed
 from training.recipe import load_recipe
 from training.run_log import LOG_FILE
+from training.torchrun import is_first_process
 
 PACKED_FOLDER = "packed"
 
@@ -36,11 +37,18 @@ def start_pretraining(recipe_name: str, run: Path, changes: Mapping[str, Any]) -
     from training.pretrain import RunPaths, pretrain
 
     recipe = load_recipe(recipe_name, changes)
+    if recipe.base is not None:
+        raise RecipeError(
+            f"{recipe_name} starts from {recipe.base}: that is `train finetune`, not `pretrain`"
+        )
     tokenizer = Path(recipe.data.tokenizer)
     packed = {split: run / PACKED_FOLDER / split for split in ("train", "held_out")}
-    for split, source in (("train", recipe.data.train), ("held_out", recipe.data.held_out)):
-        if not (packed[split] / INDEX_FILE).is_file():
-            pack_with_progress(Path(source), packed[split], tokenizer, max(1, (os.cpu_count() or 2) - 1))
+    if is_first_process():
+        for split, source in (("train", recipe.data.train), ("held_out", recipe.data.held_out)):
+            if not is_packed(packed[split]):
+                pack_with_progress(Path(source), packed[split], tokenizer, max(1, (os.cpu_count() or 2) - 1))
+    else:
+        wait_for_packed(list(packed.values()))
     pretrain(
         recipe,
         RunPaths(

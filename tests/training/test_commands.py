@@ -93,6 +93,7 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
         (["--set", "seed"], "TABLE.KEY=JSON"),
         (["--set", "seed=x"], "not JSON"),
         (["--set", "optim.lr=1"], "recipe.optim.lr"),
+        (["--recipe", "finetune"], "that is `train finetune`"),
     ],
 )
 def test_a_bad_option_ends_with_one_line(places: dict[str, str], extra: list[str], message: str) -> None:
