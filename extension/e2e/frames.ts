@@ -84,6 +84,7 @@ export async function clearFrames(page: Page): Promise<void> {
   });
 }
 
+/** What was seen since the recording was cleared, and which keys went down. */
 export function recorded(page: Page): Promise<{ looks: Look[]; keys: Key[]; frame: number }> {
   return page.evaluate(() => {
     const { looks, keys, frame } = window.starcoderFrames;
@@ -96,11 +97,6 @@ export function shown(page: Page): Promise<{ ghost: string; line: string }> {
   return page.evaluate(() => window.starcoderFrames.read());
 }
 
-/** What was seen since the recording was cleared. */
-export async function looksWhileTyping(page: Page): Promise<Look[]> {
-  return (await recorded(page)).looks;
-}
-
 /** Looks without ghost text between two with some: what a user sees as flicker. */
 export function vanished(looks: Look[]): Look[] {
   const first = looks.findIndex(({ ghost }) => ghost !== "");
@@ -108,7 +104,7 @@ export function vanished(looks: Look[]): Look[] {
   return looks.slice(first + 1, last).filter(({ ghost }) => ghost === "");
 }
 
-/** Looks whose ghost text does not go on from the look before it. */
+/** Looks whose ghost text is not that of the look before it, or more. */
 export function shrunk(looks: Look[]): Look[] {
   return looks.filter((look, index) => !look.ghost.startsWith(looks[index - 1]?.ghost ?? ""));
 }

@@ -8,7 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { PYTHON } from "./places.ts";
 import { belongsTo, isAlive, processes, signal } from "./processes.ts";
@@ -49,11 +49,28 @@ export class Home {
     };
   }
 
-  /** Write a file of the project; returns its path. */
-  write(name: string, text: string): string {
-    const path = join(this.project, name);
-    writeFileSync(path, text);
-    return path;
+  /** Write a file of the project. */
+  write(name: string, text: string): void {
+    writeFileSync(join(this.project, name), text);
+  }
+
+  /** Another folder that wants its own program started as the language server, and notes when it is. */
+  hostileProject(): { folder: string; wasRun: () => boolean } {
+    const folder = join(this.folder, "cloned");
+    const program = join(folder, ".venv", "bin", "python");
+    const marker = join(this.folder, "was-run");
+    mkdirSync(join(folder, ".vscode"), { recursive: true });
+    mkdirSync(dirname(program), { recursive: true });
+    const script = `#!/bin/sh\ntouch '${marker}'\n`;
+    for (const path of [program, join(dirname(program), "starcoder-lsp")]) {
+      writeFileSync(path, script, { mode: 0o755 });
+    }
+    const settings = { "starcoder.server.path": program, "python.defaultInterpreterPath": program };
+    writeFileSync(join(folder, ".vscode", "settings.json"), JSON.stringify(settings));
+    writeFileSync(join(folder, "model.py"), `open(${JSON.stringify(marker)}, "w").close()\n`);
+    const code = "class Account:\n    def __init__(self, owner, balance):\n        self.owner = owner\n        ";
+    writeFileSync(join(folder, "account.py"), code);
+    return { folder, wasRun: () => existsSync(marker) };
   }
 
   read(name: string): string {
@@ -114,11 +131,10 @@ export class Home {
     return { path, text: `${text.join("\n")}\n`, first: start + 1, last: start + text.length };
   }
 
-  /** Logs that tell about a failure: of our extension, of our engine, of code-server. */
+  /** Logs that tell about a failure: of our engine, of code-server. */
   logs(): string[] {
-    const ours = filesBelow(join(this.userData, "logs"), (name) => name.includes("StarCoder"));
-    const engine = filesBelow(join(this.folder, "cache"), (name) => name.endsWith(".log"));
-    return [...ours, ...engine, join(this.folder, "code-server.log")].filter(existsSync);
+    const engine = filesBelow(join(this.folder, "state"), (name) => name.endsWith(".log"));
+    return [...engine, join(this.folder, "code-server.log")].filter(existsSync);
   }
 
   /** Our processes that still run: editor, servers, engine. */

@@ -26,7 +26,7 @@ describe("VS Code", async () => {
 
   after(() => stage?.stop(), { timeout: 60_000 });
 
-  for (const steps of ["typing", "streaming", "attribution", "processes"]) {
+  for (const steps of ["first_run", "typing", "streaming", "attribution", "ask", "processes"]) {
     await import(`./steps_${steps}.ts`);
   }
 });

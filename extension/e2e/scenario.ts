@@ -27,7 +27,7 @@ export function scenario(name: string, steps: (stage: Stage) => Promise<void>): 
       await steps(stage);
     } catch (error) {
       await stage.keepEvidence(name);
-      await stage.abandonWindow();
+      await stage.closeWindows();
       throw error;
     }
   });

@@ -3,7 +3,7 @@
  * what takes long.
  */
 
-import { mkdirSync, copyFileSync } from "node:fs";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { chromium as playwright, type Browser, type BrowserContext } from "playwright-core";
@@ -73,17 +73,17 @@ export class Stage {
   }
 
   /** Run steps in a window of their own that begins with other settings: no waiting for a change to arrive. */
-  async withSettings(changes: Record<string, unknown>, steps: (window: EditorWindow) => Promise<void>): Promise<void> {
+  async withSettings(
+    changes: Record<string, unknown>,
+    steps: (window: EditorWindow) => Promise<void>,
+    folder = this.home.project,
+  ): Promise<void> {
     const back = Object.fromEntries(Object.keys(changes).map((name) => [name, undefined]));
     this.configure(changes);
     try {
-      const window = await this.open();
-      try {
-        await window.status(READY);
-        await steps(window);
-      } finally {
-        await window.close();
-      }
+      const window = await this.open(folder);
+      await steps(window);
+      await window.close(); // after a failure it is still wanted, as evidence
     } finally {
       this.configure(back);
     }
@@ -100,21 +100,21 @@ export class Stage {
     return this.#shared;
   }
 
-  /** Give the shared window up: the next scenario begins with a new one. */
-  async abandonWindow(): Promise<void> {
-    await this.#shared?.close();
+  /** Close all windows: the next scenario begins with a new one. */
+  async closeWindows(): Promise<void> {
     this.#shared = undefined;
+    await Promise.all(this.#context.pages().map((page) => page.close()));
   }
 
-  /** Keep what can be seen and read of a failure. */
+  /** Keep what can be seen and read of a failure. (Logs of extensions are not among it: they take a compiled module.) */
   async keepEvidence(name: string): Promise<void> {
     mkdirSync(FAILURES, { recursive: true });
-    const file = name.replaceAll(/\W+/g, "-");
+    const file = join(FAILURES, name.replaceAll(/\W+/g, "-"));
     for (const [index, page] of this.#context.pages().entries()) {
-      await page.screenshot({ path: join(FAILURES, `${file}-${index}.png`) });
+      await page.screenshot({ path: `${file}-${index}.png` });
     }
-    this.home.logs().forEach((path, index) => copyFileSync(path, join(FAILURES, `${file}-${index}.log`)));
-    console.error(`pictures and logs: ${FAILURES}/${file}-*`);
+    this.home.logs().forEach((path, index) => copyFileSync(path, `${file}-${index}.log`));
+    console.error(`pictures and logs: ${file}-*`);
   }
 
   async stop(): Promise<void> {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 
 import { recorded } from "./frames.ts";
 import { scenario } from "./scenario.ts";
+import { READY } from "./stage.ts";
 import type { EditorWindow } from "./window.ts";
 
 const NEW_CODE = `def zigzag_total(wobbles, limit):
@@ -100,6 +101,7 @@ scenario("a suggestion with references shows a licence label", async (stage) => 
 
 scenario("with onMatch=block such a suggestion is not shown", async (stage) => {
   await stage.withSettings({ "starcoder.attribution.onMatch": "block" }, async (window) => {
+    await window.status(READY);
     stage.home.write("block.py", START);
     await window.clearFrames();
     await askForKnownText(window, "block.py");

@@ -7,6 +7,8 @@ import type { BrowserContext, Locator, Page } from "playwright-core";
 import { clearFrames, recordFrames, shown } from "./frames.ts";
 import { LIMIT_MS, until } from "./until.ts";
 
+/** The status bar does not show work that is over sooner (400 ms); what it shows has to be drawn. */
+const BUSY_SHOWS_AFTER_MS = 600;
 /** How long the quick input may take to open before it is asked for again. */
 const PATIENCE_MS = 10_000;
 
@@ -82,21 +84,20 @@ export class EditorWindow {
     }, { seen });
   }
 
-  /** The ghost text when it has stopped growing: unchanged for as long as twenty frames, all of them drawn. */
+  /**
+   * The ghost text when it is complete: nothing has changed for longer than the status bar takes to say "busy", and it
+   * does not say so.
+   */
   async settledGhost(): Promise<string> {
-    await this.ghost();
-    return until("the ghost text to be complete", () =>
-      this.page.evaluate(async () => {
-        const before = window.starcoderFrames.read().ghost;
-        for (let frame = 0; frame < 20; frame++) {
-          await new Promise(requestAnimationFrame);
-          if (window.starcoderFrames.read().ghost !== before) {
-            return false;
-          }
-        }
-        return before;
-      }),
-    );
+    let last = { text: await this.ghost(), sinceMs: performance.now() };
+    const busy = this.page.locator(".statusbar-item", { hasText: /StarCoder: busy/ });
+    return until("the ghost text to be complete", async () => {
+      const { ghost } = await shown(this.page);
+      if (ghost !== last.text || (await busy.count()) > 0) {
+        last = { text: ghost, sinceMs: performance.now() };
+      }
+      return performance.now() - last.sinceMs > BUSY_SHOWS_AFTER_MS && last.text;
+    });
   }
 
   /** What is to be seen where the cursor is. */
@@ -184,7 +185,7 @@ export class EditorWindow {
         await input.waitFor({ timeout: PATIENCE_MS }).catch(() => undefined);
       }
       if (await input.isVisible() && (await input.inputValue()) !== text) {
-        await input.fill(text, { timeout: PATIENCE_MS }).catch(() => undefined);
+        await input.fill(text, { timeout: 1000 }).catch(() => undefined);
       }
       return row.isVisible();
     });

@@ -1,0 +1,57 @@
+/** Ask StarCoder: an answer about the selected code streams into the panel. */
+
+import assert from "node:assert/strict";
+
+import type { Frame } from "playwright-core";
+
+import { scenario } from "./scenario.ts";
+import { until } from "./until.ts";
+import type { EditorWindow } from "./window.ts";
+
+const CODE = `def mean(values):
+    total = 0
+    for value in values:
+        total += value
+    return total / len(values)
+`;
+
+/** The page inside of the panel. */
+function panel(window: EditorWindow): Promise<Frame> {
+  return until("the panel's page", async () => {
+    for (const frame of window.page.frames()) {
+      const isOurs = await frame.locator("#turns").count().catch(() => 0); // a frame may go while it is asked
+      if (isOurs > 0) {
+        return frame;
+      }
+    }
+    return undefined;
+  });
+}
+
+scenario("Ask StarCoder: the answer streams into the panel", async (stage) => {
+  const window = await stage.ready();
+  stage.home.write("mean.py", CODE);
+  await window.openFile("mean.py");
+  await window.press("Control+a");
+  await window.command("StarCoder: Explain");
+  const frame = await panel(window);
+  const seen = new Set<string>();
+  await until(
+    "the whole answer",
+    async () => {
+      const text = await frame.locator("#turns").innerText();
+      seen.add(text);
+      const isRunning = await frame.locator("#stop").isVisible();
+      return !isRunning && seen.size >= 3;
+    },
+    { seen: () => [...seen].at(-1) },
+  );
+  const answer = [...seen].at(-1) ?? "";
+  assert.match(answer, /mean\.py/);
+  await stage.pictures.take(window, "ask");
+
+  await frame.locator("#question").fill("What is it good for?");
+  await frame.locator("#send").click();
+  await frame.locator("#turns", { hasText: "What is it good for?" }).waitFor();
+  await until("the second answer", async () => !(await frame.locator("#stop").isVisible()));
+});
