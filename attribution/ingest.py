@@ -19,12 +19,14 @@ from attribution.errors import SourceError
 from attribution.licences import licence_of_header
 from attribution.prepare import MAX_DOCUMENT_BYTES
 from attribution.provenance import (
+    INSTALLED_FILES,
     MAX_METADATA_BYTES,
     NOTHING,
     Facts,
     facts_of_file,
     facts_of_git,
     git_root,
+    installed_names,
     is_metadata,
 )
 from attribution.source import Document, Source
@@ -130,8 +132,8 @@ def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iter
         if data is None:
             skipped[f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"] += 1
             continue
-        nearest = known
-        for folder in PurePosixPath(member.path).parents:
+        nearest, place = known, PurePosixPath(member.path)
+        for folder in (place, *place.parents):
             nearest = nearest.filled_from(facts.get(str(folder), NOTHING))
         path = member.path.removeprefix(top)
         yield Document(source=_source(path, data, nearest, default=tree.name), text=data)
@@ -152,16 +154,31 @@ def _source(path: str, data: bytes, facts: Facts, *, default: str) -> Source:
 
 
 def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
-    """What each folder of a tree says, and the one folder that everything of an archive stands in."""
+    """What is said of each folder (and loose module) of a tree, and the one folder that everything of an
+    archive stands in."""
     facts: dict[str, Facts] = {}
+    installed: dict[PurePosixPath, Facts] = {}  # by *.dist-info or *.egg-info
+    contents: dict[PurePosixPath, set[str]] = {}
     tops: set[str] = set()
     for member in tree.members():
         path = PurePosixPath(member.path)
         tops.add(path.parts[0] if len(path.parts) > 1 else "")
-        # PKG-INFO is about the folder above *.egg-info, METADATA about all of a wheel.
-        folder = str(path.parent.parent if path.parent.suffix in {".egg-info", ".dist-info"} else path.parent)
-        if is_metadata(member.path) and (data := member.read(MAX_METADATA_BYTES)) is not None:
+        of_package = path.parent.suffix in {".egg-info", ".dist-info"}
+        wanted = is_metadata(member.path) or (of_package and path.name in INSTALLED_FILES)
+        if not wanted or (data := member.read(MAX_METADATA_BYTES)) is None:
+            continue
+        if path.name in INSTALLED_FILES:
+            contents.setdefault(path.parent, set()).update(installed_names(path.name, data))
+        elif of_package:
+            known = installed.get(path.parent, NOTHING)
+            installed[path.parent] = known.filled_from(facts_of_file(member.path, data))
+        else:
+            folder = str(path.parent)
             facts[folder] = facts.get(folder, NOTHING).filled_from(facts_of_file(member.path, data))
+    for info, said in installed.items():
+        # Many packages may be installed beside each other: one speaks only of what it lists as its own.
+        for place in [info.parent / name for name in contents.get(info, ())] or [info.parent]:
+            facts[str(place)] = facts.get(str(place), NOTHING).filled_from(said)
     if tree.root is not None:
         facts["."] = (
             facts_of_git(tree.root)

@@ -24,6 +24,8 @@ from attribution.licences import (
 )
 
 METADATA_FILES = frozenset({"package.json", "pyproject.toml", "Cargo.toml", "METADATA", "PKG-INFO"})
+# In *.dist-info and *.egg-info: what of the folder around belongs to the package.
+INSTALLED_FILES = frozenset({"RECORD", "top_level.txt"})
 MAX_METADATA_BYTES = 1 << 20
 _REMOTE = re.compile(
     r"^(?:git\+)?(?:(?:https?|ssh|git)://(?:[^@/]*@)?|(?:[^@/:]+@))?"
@@ -74,6 +76,15 @@ def is_metadata(path: str) -> bool:
     """Whether a file may tell something about its folder."""
     name = PurePosixPath(path).name
     return name in METADATA_FILES or is_licence_file(name)
+
+
+def installed_names(name: str, data: bytes) -> set[str]:
+    """The folders and modules beside a package's *.dist-info or *.egg-info that are its own."""
+    lines = data.decode("utf-8", errors="replace").splitlines()
+    if name == "RECORD":
+        tops = {line.split(",")[0].split("/")[0] for line in lines}
+        return {top for top in tops if top not in {"", "..", "__pycache__"} and not top.endswith("-info")}
+    return {place for line in lines if (top := line.strip()) for place in (top, f"{top}.py")}
 
 
 def facts_of_file(path: str, data: bytes) -> Facts:

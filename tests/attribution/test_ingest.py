@@ -150,6 +150,31 @@ def test_a_wheel(tmp_path: Path) -> None:
     assert found["thing/__init__.py"].text == b"x = 1\r\n"
 
 
+def test_packages_installed_beside_each_other_speak_for_themselves(tmp_path: Path) -> None:
+    def metadata(name: str, licence: str) -> str:
+        return f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nLicense-Expression: {licence}\n"
+
+    root = write(
+        tmp_path / "site-packages",
+        {
+            "alpha/__init__.py": "a = 1",
+            "alpha-1.0.dist-info/METADATA": metadata("alpha", "MIT"),
+            "alpha-1.0.dist-info/RECORD": "alpha/__init__.py,sha256=x,5\n../../bin/alpha,,\nalpha.py,,\n",
+            "alpha.py": "a = 2",
+            "beta/__init__.py": "b = 1",
+            "beta-1.0.egg-info/PKG-INFO": metadata("beta", "LGPL-2.1-only"),
+            "beta-1.0.egg-info/top_level.txt": "beta\n_beta\n",
+            "_beta.py": "b = 2",
+            "gamma/__init__.py": "c = 1",
+        },
+    )
+    found, _ = read(root)
+    told = {path: (each.source.repository, each.source.license) for path, each in found.items()}
+    assert told["alpha/__init__.py"] == told["alpha.py"] == ("pypi:alpha", "MIT")
+    assert told["beta/__init__.py"] == told["_beta.py"] == ("pypi:beta", "LGPL-2.1-only")
+    assert told["gamma/__init__.py"] == ("site-packages", None)
+
+
 def tar(path: Path, files: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w:gz") as bundle:
         for name, data in files.items():
