@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { isOpen, minutesLeft, OPEN, PAUSED, snoozed } from "../src/completion/gate";
-import { MIN_REFRESH_GAP_MS, refreshDecision, type Shown } from "../src/completion/display";
+import { canReplace, MIN_REFRESH_GAP_MS, refreshDecision, type Shown } from "../src/completion/display";
 import { partiallyTaken } from "../src/completion/partial";
 
 const shown: Shown = { uri: "file:///a.py", version: 7, offset: 20, text: "a = 1", atMs: 1000 };
@@ -36,6 +36,13 @@ describe("a refresh", () => {
 
   it("hides what the server takes back", () => {
     expect(refreshDecision(shown, here, "", LATER_MS)).toEqual({ kind: "hide" });
+  });
+});
+
+describe("an editor", () => {
+  it("can replace what it shows from version 1.104 on", () => {
+    expect(["1.91.0", "1.103.2"].map(canReplace)).toEqual([false, false]);
+    expect(["1.104.0", "1.139.1-insider", "2.0.0"].map(canReplace)).toEqual([true, true, true]);
   });
 });
 

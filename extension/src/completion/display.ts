@@ -46,6 +46,15 @@ export function refreshDecision(
   return isFurther ? { kind: "in", delayMs: Math.max(0, shown.atMs + MIN_REFRESH_GAP_MS - nowMs) } : NO;
 }
 
+/** Since this version the editor keeps the shown text when it asks again, and looks at who was asked before. */
+const REPLACES_SINCE = 104;
+
+/** Whether a version of VS Code can be made to show a longer text without hiding the shown one. */
+export function canReplace(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 1 || (major === 1 && minor >= REPLACES_SINCE);
+}
+
 export function isSamePlace(one: Place, other: Place): boolean {
   return one.uri === other.uri && one.version === other.version && one.offset === other.offset;
 }

@@ -7,6 +7,7 @@ import { compose } from "./ghost";
 import { Growth } from "./growth";
 import { originOf, placeOf, selectedOf } from "./places";
 import { Question } from "./question";
+import type { Step } from "./redisplay";
 import type { Rest } from "./suggestion";
 
 export const TAKEN = "starcoder.taken";
@@ -26,8 +27,8 @@ interface Asked {
   readonly document: vscode.TextDocument;
   readonly position: vscode.Position;
   readonly context: vscode.InlineCompletionContext;
-  /** It was made to ask, to show a longer text. */
-  readonly isRefresh: boolean;
+  /** The step of a refresh for which it was made to ask. */
+  readonly step: Step | null;
 }
 
 export class GhostTextProvider implements vscode.InlineCompletionItemProvider, vscode.Disposable {
@@ -58,16 +59,15 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     if (!this.events.isWanted() || this.server.state !== "running") {
       return undefined;
     }
-    const isRefresh = this.#growth.isRefresh(placeOf(document, position), context);
-    const asked: Asked = { document, position, context, isRefresh };
+    const step = this.#growth.stepOf(placeOf(document, position), context);
+    const asked: Asked = { document, position, context, step };
     const question = this.#questionFor(asked);
     await this.#textOf(question, asked, token);
     if (token.isCancellationRequested || this.#question !== question) {
       return undefined;
     }
     const items = this.#offer(question, asked);
-    // The longer text has to be the only new one (see `Redisplay.longer`).
-    return isRefresh ? items?.slice(0, 1) : items;
+    return step === "longer" ? items?.slice(0, 1) : items;
   }
 
   /** Ask anew, as if a key had been pressed for it. */
@@ -122,8 +122,8 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
 
   #questionFor(asked: Asked): Question {
     this.#adopt();
-    const { document, position, context, isRefresh } = asked;
-    const isForced = this.#isForced && !isRefresh;
+    const { document, position, context, step } = asked;
+    const isForced = this.#isForced && step === null;
     this.#isForced = false;
     const known = this.#question;
     if (known !== null && !isForced) {
@@ -176,7 +176,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
   /** Wait until the question has something to show; all of it, when the user leafs through alternatives. */
   async #textOf(question: Question, asked: Asked, token: vscode.CancellationToken): Promise<void> {
     const { suggestion } = question;
-    const isLeafing = suggestion.hasText && !asked.isRefresh && isExplicit(asked.context);
+    const isLeafing = suggestion.hasText && asked.step === null && isExplicit(asked.context);
     if (isLeafing) {
       this.#growth.hold();
     }
@@ -203,7 +203,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       return undefined;
     }
     const place = placeOf(document, position);
-    this.#growth.answered({ ...place, text: first.rest, atMs: performance.now() }, selected);
+    this.#growth.answered({ ...place, text: first.rest, atMs: performance.now() }, selected, asked.step);
     this.#isOffered = true;
     this.#setStreaming(!question.suggestion.isOver);
     this.events.offered(first, place);
