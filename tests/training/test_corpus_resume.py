@@ -71,22 +71,55 @@ def wait_for(work: Path, stage: Stage, process: subprocess.Popen[str], tasks: in
         time.sleep(0.01)
 
 
+def descendants(pid: int) -> set[int]:
+    """The processes below one, by Linux's /proc."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it has ended meanwhile
+    found: set[int] = set()
+    while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
+        found |= more
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not only waits to be reaped."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_for_end(pids: set[int]) -> None:
+    """Until none of the processes is there; whatever outlives its killed parent fails the test."""
+    deadline = time.monotonic() + 60
+    while left := {pid for pid in pids if is_running(pid)}:
+        assert time.monotonic() < deadline, f"{left} are still there a minute after their parent was killed"
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_killed_at_any_stage_the_same_command_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
     source = write_sources(tmp_path / "source")
     whole = run(source, tmp_path / "whole", "--name", "c", "--workers", "1")
     assert whole.returncode == 0, whole.stderr
     into, work = tmp_path / "killed", tmp_path / ".killed.work"
-    for stage, tasks in ((Stage.FILTER, 2), (Stage.MATCH, 3), (Stage.WRITE, 1)):
+    for stage, tasks, workers in ((Stage.FILTER, 2, "2"), (Stage.MATCH, 3, "1"), (Stage.WRITE, 1, "2")):
         with subprocess.Popen(
-            command(source, into, "--name", "c", "--workers", "1"),
+            command(source, into, "--name", "c", "--workers", workers),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
             wait_for(work, stage, process, tasks)
+            below = descendants(process.pid)
             process.kill()
+        wait_for_end(below)
         assert not into.exists()
     done = {path: path.stat().st_mtime_ns for path in (work / "filtered").rglob("*") if path.is_file()}
     assert done
@@ -114,8 +147,10 @@ def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path) -> None
         start_new_session=True,
     ) as process:
         wait_for(tmp_path / ".out.work", Stage.FILTER, process)
+        below = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
         _, message = process.communicate(timeout=120)
+    wait_for_end(below)
     assert process.returncode == 130, message
     assert "the same command goes on" in message
     assert "Traceback" not in message

@@ -2,15 +2,12 @@
 
 datatrove keeps which tasks are done (`logs/STAGE/completions`), so that the same command goes on
 after a crash; a Slurm run is submitted as a chain of job arrays, each waiting for the one before.
-Its own logging is sent to files: a terminal shows our progress bar and our errors.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,29 +88,9 @@ def _common(workspace: Workspace, stage: Stage, execution: Execution) -> dict[st
 
 
 def _local_executor(workspace: Workspace, stage: Stage, execution: Execution) -> Any:
-    from datatrove.executor import LocalPipelineExecutor  # type: ignore[import-untyped] # it has no types
-    from loguru import logger
+    from training.corpus.local_executor import LocalExecutor
 
-    logger.remove()
-
-    class QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc] # it has no types
-        """Tasks that log to their files only, end with us, and leave Ctrl+C to us."""
-
-        def _launch_run_for_rank(
-            self, rank: int, ranks_q: Any, completed: Any = None, completed_lock: Any = None
-        ) -> Any:
-            if self.workers > 1:
-                _become_worker()
-            local_rank = ranks_q.get()
-            try:
-                # From local rank 1 on only errors go to the terminal, and those are switched off.
-                logger.disable("datatrove")
-                return self._run_for_rank(rank, local_rank + 1)
-            finally:
-                logger.remove()
-                ranks_q.put(local_rank)
-
-    return QuietExecutor(**_common(workspace, stage, execution), start_method="forkserver")
+    return LocalExecutor(**_common(workspace, stage, execution))
 
 
 def _ray_executor(workspace: Workspace, stage: Stage, execution: Execution) -> Any:
@@ -121,7 +98,7 @@ def _ray_executor(workspace: Workspace, stage: Stage, execution: Execution) -> A
         import ray  # type: ignore[import-not-found] # not a dependency: a cluster has its own version
     except ImportError as error:
         raise CorpusError("--executor ray needs Ray: pip install 'datatrove[ray]'") from error
-    from datatrove.executor import RayPipelineExecutor
+    from datatrove.executor import RayPipelineExecutor  # type: ignore[import-untyped] # it has no types
 
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
@@ -148,22 +125,6 @@ _LOCAL_OR_RAY: Mapping[ExecutorKind, Callable[[Workspace, Stage, Execution], Any
     ExecutorKind.LOCAL: _local_executor,
     ExecutorKind.RAY: _ray_executor,
 }
-
-
-_WATCHER = "corpus-parent-watcher"
-
-
-def _become_worker() -> None:
-    """Ctrl+C is the parent's business; a parent that is gone takes this process with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if all(thread.name != _WATCHER for thread in threading.enumerate()):
-        threading.Thread(target=_end_with_parent, args=(os.getppid(),), name=_WATCHER, daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 @contextmanager
