@@ -187,6 +187,6 @@ def _of_base(recipe: Recipe, name: str, base: ResolvedModel) -> Recipe:
 
 
 def _of_steps(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe boxed by steps, at most a tenth of them warm-up."""
-    warmup = min(recipe.schedule.warmup_steps, max(1, steps // 10))
+    """The recipe boxed by steps, at most a quarter of them warm-up."""
+    warmup = min(recipe.schedule.warmup_steps, max(1, steps // 4))
     return replace(recipe, schedule=replace(recipe.schedule, steps=steps, minutes=None, warmup_steps=warmup))
