@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -228,3 +229,12 @@ def test_a_bad_option_ends_with_one_line(tmp_path: Path, options: list[str], mes
     assert result.exit_code == 1
     assert message in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_builds_the_same_corpus(tmp_path: Path) -> None:
+    source = write_sources(tmp_path / "source")
+    assert run(source, tmp_path / "here", "--name", "c", "--workers", "1").returncode == 0
+    done = run(source, tmp_path / "there", "--name", "c", "--executor", "ray", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")

@@ -58,6 +58,7 @@ def run_stages(workspace: Workspace, execution: Execution, progress: Progress) -
 
     Asked again when Slurm's jobs are done, it is.
     """
+    _silence()
     if execution.kind is ExecutorKind.SLURM:
         last: Any = None
         for stage in Stage:
@@ -70,7 +71,19 @@ def run_stages(workspace: Workspace, execution: Execution, progress: Progress) -
         executor = _LOCAL_OR_RAY[execution.kind](workspace, stage, execution)
         with _watched(workspace, stage, progress):
             executor.run()
+        if failed := executor.get_incomplete_ranks():
+            raise CorpusError(
+                f"{len(failed)} tasks of the stage {stage} failed, the first {failed[0]}; see "
+                f"{workspace.logs(stage)}/logs, then give the same command again"
+            )
     return True
+
+
+def _silence() -> None:
+    """datatrove logs to files; what the terminal needs to know we say."""
+    from loguru import logger
+
+    logger.disable("datatrove")
 
 
 def _step(workspace: Workspace, stage: Stage) -> StageStep:
