@@ -14,7 +14,7 @@ import typer
 from model.errors import ModelError
 from training import tokenizer_cli
 from training.cli_common import changes_of, fail
-from training.cli_eval import score_command
+from training.cli_eval import add_benchmark, score_command
 from training.cli_finetune import finetune_command
 from training.cli_plan import plan_command
 from training.corpus.cli import corpus_command
@@ -31,6 +31,9 @@ eval_app.command("tokenizer")(tokenizer_cli.eval_command)
 train_app.command("plan")(plan_command)
 train_app.command("finetune")(finetune_command)
 eval_app.command("score")(score_command)
+add_benchmark(eval_app, "humaneval", "HumanEval")
+add_benchmark(eval_app, "mbpp", "MBPP's test set")
+add_benchmark(eval_app, "humaneval-x", "HumanEval-X in Python, JavaScript or Java (--problems is needed)")
 
 
 @train_app.command("pack")

@@ -98,3 +98,84 @@ def show(score: dict[str, Any], *, json_output: bool) -> None:
         console.print(f"  {reason:<16} {count}")
     if score["missing"]:
         console.print(f"{score['missing']} problems have no sample and do not count.")
+
+
+Model = Annotated[str, typer.Option(help="A bundled name, a folder or a Hugging Face id.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take so many problems, evenly spread.")]
+
+
+def benchmark_command(
+    name: str,
+    model: Model,
+    problems: str | None,
+    samples: int,
+    temperature: float,
+    top_p: float,
+    max_new_tokens: int,
+    seed: int,
+    limit: int | None,
+    samples_file: Path | None,
+    k: str,
+    time_limit: int,
+    workers: int | None,
+    unsafe: bool,
+    json_output: bool,
+) -> None:
+    """One of the benchmarks, by its name in `training.evaluate.benchmarks`."""
+    from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
+    from training.evaluate.generate import SamplingPlan
+    from training.evaluate.sandbox.pool import Limits
+
+    try:
+        plan = SamplingPlan(
+            model=model,
+            samples=samples,
+            temperature=temperature,
+            top_p=top_p,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+        )
+        judging = Judging(limits=Limits(seconds=time_limit), unsafe=unsafe, workers=workers, ks=numbers(k))
+        tasks = BENCHMARKS[name].problems(problems, limit)
+        target = samples_file or Path(f"{name}-{Path(model).name}.jsonl")
+        score = run_benchmark(tasks, plan, judging, target)
+    except (TrainingError, ModelError) as error:
+        raise fail(error) from error
+    show(score, json_output=json_output)
+
+
+def add_benchmark(app: typer.Typer, name: str, title: str) -> None:
+    """Mount one benchmark as a command of its own."""
+
+    @app.command(name, help=f"{title}: sample a model, run its programs in the sandbox, estimate pass@k.")
+    def command(
+        model: Model,
+        problems: Annotated[
+            str | None, typer.Option(help="A .jsonl(.gz) or a Hugging Face id.", show_default=False)
+        ] = None,
+        samples: Annotated[
+            int,
+            typer.Option(min=1, help="Samples of each problem; the paper takes 200. Fewer: a wider guess."),
+        ] = 200,
+        temperature: Annotated[float, typer.Option(min=0, help="The paper's for pass@1.")] = 0.2,
+        top_p: Annotated[float, typer.Option(min=0.01, max=1, help="The paper's.")] = 0.95,
+        max_new_tokens: Annotated[int, typer.Option(min=1, help="At most half the model's context.")] = 512,
+        seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
+        limit: Limit = None,
+        samples_file: Annotated[
+            Path | None,
+            typer.Option(
+                help="Where the samples go; a stopped run goes on from it. Default: BENCHMARK-MODEL.jsonl.",
+                show_default=False,
+            ),
+        ] = None,
+        k: PassAt = "1,10,100",
+        time_limit: Seconds = 3,
+        workers: Workers = None,
+        unsafe: Unsafe = False,
+        json_output: JsonOutput = False,
+    ) -> None:
+        benchmark_command(
+            name, model, problems, samples, temperature, top_p, max_new_tokens, seed, limit, samples_file,
+            k, time_limit, workers, unsafe, json_output,
+        )  # fmt: skip

@@ -1,19 +1,26 @@
-"""The whole of `eval score`: a file of samples and the name of its problems to pass@k."""
+"""The whole of `eval score` and of a benchmark: a model or its samples, and the name of problems, to
+pass@k.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from model.hub import resolve
 from model.threads import available_cpus
+from training.errors import EvaluationError
 from training.evaluate.problems import Problem, mbpp_test, read_json_lines, read_tasks
 from training.evaluate.progress import progress_bar
 from training.evaluate.sandbox.pool import Limits, Sandbox
 from training.evaluate.scoring import Sample, check_tools, judge, samples_of, summarise
+
+if TYPE_CHECKING:
+    from training.evaluate.generate import SamplingPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +57,67 @@ def score(
     return {**result, "sandbox": "none" if judging.unsafe else "namespaces"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A set of problems: `default` is its Hugging Face id, where it can be had by one."""
+
+    name: str
+    default: str | None = None
+    chooses: Callable[[Mapping[str, Problem]], Mapping[str, Problem]] = lambda problems: problems
+
+    def problems(self, source: str | None, limit: int | None) -> Mapping[str, Problem]:
+        """Its problems from `source`, evenly thinned out to `limit`. Raises EvaluationError."""
+        if source is None and self.default is None:
+            raise EvaluationError(
+                f"{self.name} needs --problems: the file of a language, .jsonl or .jsonl.gz"
+            )
+        tasks = self.chooses(read_tasks(source or self.default or ""))
+        if not tasks:
+            raise EvaluationError(f"{source} holds no problem of {self.name}")
+        return thinned(tasks, limit)
+
+
+BENCHMARKS = {
+    "humaneval": Benchmark(name="HumanEval", default="openai/openai_humaneval"),
+    "mbpp": Benchmark(name="MBPP", default="google-research-datasets/mbpp", chooses=mbpp_test),
+    "humaneval-x": Benchmark(name="HumanEval-X"),
+}
+
+
+def thinned(tasks: Mapping[str, Problem], limit: int | None) -> Mapping[str, Problem]:
+    """So many of the problems, evenly spread; all without a limit."""
+    names = list(tasks)
+    if limit is None or limit >= len(names):
+        return tasks
+    return {name: tasks[name] for name in (names[i * len(names) // limit] for i in range(limit))}
+
+
+def run_benchmark(
+    problems: Mapping[str, Problem], plan: SamplingPlan, judging: Judging, samples_file: Path
+) -> dict[str, Any]:
+    """Sample the model, then score: what `score` gives, and the plan. Raises EvaluationError, ModelError."""
+    from model.engine import load_engine
+    from training.evaluate.generate import generate
+
+    folder = resolve(plan.model).folder
+    check_tools([Sample(problem=problem, answer="") for problem in problems.values()])
+    with Sandbox(unsafe=judging.unsafe, workers=1):
+        pass  # a refusal comes before the hours of sampling
+    engine = load_engine(folder)
+    with progress_bar("sampling") as progress:
+        generate(engine, problems, plan, samples_file, progress)
+    records = [record for record in read_json_lines(samples_file) if record["task_id"] in problems]
+    chosen = samples_of([record for record in records if record["index"] < plan.samples], problems)
+    result = score(chosen, problems, judging, _beside(samples_file))
+    return {
+        **result,
+        "model": plan.model,
+        "temperature": plan.temperature,
+        "top_p": plan.top_p,
+        "samples_per_problem": plan.samples,
+    }
+
+
 def _beside(samples: Path) -> Path | None:
     """The default file of verdicts; None, said on stderr, where it could not be written."""
     path = samples.with_name(samples.name + "_verdicts.jsonl")
@@ -59,6 +127,6 @@ def _beside(samples: Path) -> Path | None:
     return None
 
 
-def canonical_samples(problems: dict[str, Problem]) -> list[Sample]:
+def canonical_samples(problems: Mapping[str, Problem]) -> list[Sample]:
     """The reference solutions as samples: a correct runner passes them all."""
     return [Sample(problem=problem, answer=problem.canonical) for problem in problems.values()]

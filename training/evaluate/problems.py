@@ -60,21 +60,29 @@ class Problem:
 
 
 def read_tasks(source: str) -> dict[str, Problem]:
-    """Problems by task id, from a `.jsonl(.gz)` file, a folder of them or a Hugging Face id. Raises
+    """Problems by task id, from a `.jsonl(.gz)` file, a folder of one or a Hugging Face id. Raises
     EvaluationError.
     """
     path = Path(source)
     if not path.exists() and source.count("/") == 1 and not path.suffix:
         records: Iterable[Mapping[str, Any]] = _from_hub(source)
     else:
-        files = sorted(path.glob("*.jsonl*")) if path.is_dir() else [path]
-        if not files:
-            raise EvaluationError(f"{source} holds no .jsonl or .jsonl.gz file")
-        records = [record for file in files for record in read_json_lines(file)]
+        records = read_json_lines(_file_of(path))
     problems = [problem_of(record, source) for record in records]
     if not problems:
         raise EvaluationError(f"{source} holds no problem")
     return {problem.task_id: problem for problem in problems}
+
+
+def _file_of(path: Path) -> Path:
+    """The file itself, or the only one of a folder."""
+    if not path.is_dir():
+        return path
+    files = sorted(path.glob("*.jsonl*"))
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "no .jsonl or .jsonl.gz file"
+        raise EvaluationError(f"{path} holds {names}; name one file")
+    return files[0]
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

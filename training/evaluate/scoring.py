@@ -114,7 +114,7 @@ def judge(
             number = todo[index]
             outcomes[number] = outcome
             if file is not None:
-                file.write(_line(samples[number], outcome, keys[number]))
+                file.write(_line(number, samples[number], outcome, keys[number]))
                 file.flush()
             progress(done, len(samples))
     return [outcome for outcome in outcomes if outcome is not None]
@@ -151,8 +151,9 @@ def _key(number: int, sample: Sample, limits: Limits) -> str:
     return hashlib.blake2b(what.encode(), digest_size=12).hexdigest()
 
 
-def _line(sample: Sample, outcome: Outcome, key: str) -> str:
-    record = {"task_id": sample.problem.task_id, "passed": outcome.passed, **asdict(outcome), "key": key}
+def _line(number: int, sample: Sample, outcome: Outcome, key: str) -> str:
+    named = {"number": number, "task_id": sample.problem.task_id, "passed": outcome.passed}
+    record = {**named, **asdict(outcome), "key": key}
     return json.dumps(record) + "\n"
 
 
