@@ -14,7 +14,7 @@ from training.corpus.pii.scoring import unmarked
 
 LABELLED = Path(__file__).with_name("pii_labelled.jsonl")
 AWS_KEY = "AKIA" + "IOSFODNN7" + "ABCDEFG"
-RANDOM = "Zx81kQp92LmVt07RwYb34NcJd65HsFg"
+RANDOM = "Zx81kQp92LmVt07RwYb34NcJk81HsQx"
 
 
 def clean(text: str) -> str:
@@ -77,6 +77,11 @@ def test_personal_data_is_replaced(text: str, expected: str) -> None:
         "id = '123e4567-e89b-12d3-a456-426614174000'",
         "alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'",
         "name = 'this_is_a_long_identifier_of_words'",
+        "url_alphabet = 'ModuleSymbhasOwnPr-0123456789ABCDEFGHNRVfgctiUvz_KqYTJkLxpZXIjQW'",
+        "fields = ('username', 'password', 'credit_card')",
+        "status: Literal['PASS', 'FAIL', 'SKIP']",
+        "secret = 'SHOULD_BE_STRIPPED'",
+        "prompt = \"{}'s password: \".format(user, options['host'])",
         "password = getpass('Password: ')",
         "password = os.environ['DB_PASSWORD']",
         "password = '<your password>'",

@@ -22,6 +22,7 @@ from training.corpus.pii.finding import Finding, Kind
 from training.corpus.pii.gibberish import is_gibberish
 
 _MIN_KEY_CHARS = 9
+_ALPHABET_MIN_CHARS = 24
 # (module, class) of detect_secrets.plugins; the first group's finds need no further doubt.
 _CERTAIN = (
     *(("aws", "AWSKeyDetector"), ("azure_storage_key", "AzureStorageKeyDetector")),
@@ -167,10 +168,17 @@ def _is_mixed(value: str) -> bool:
     return any(char.isdigit() for char in value) and any(char.isalpha() for char in value)
 
 
+def _is_alphabet(value: str) -> bool:
+    """Whether no character comes twice: of 24 random ones two are alike with p = .99."""
+    return len(value) >= _ALPHABET_MIN_CHARS and len(set(value)) == len(value)
+
+
 def _is_harmless(value: str, line: str, plugin: Any) -> bool:
     from detect_secrets.filters import heuristic
 
-    if not hasattr(plugin, "denylist") and _ID_BEFORE.search(line, 0, line.find(value)):
+    if not hasattr(plugin, "denylist") and (
+        _is_alphabet(value) or _ID_BEFORE.search(line, 0, line.find(value))
+    ):
         return True
     return bool(
         heuristic.is_templated_secret(value)

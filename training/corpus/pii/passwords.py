@@ -23,7 +23,9 @@ _ASSIGNED = re.compile(
 )
 # setProperty("password", "…"), name="password" value="…"
 _NEXT_TO = re.compile(
-    r"pass(?:word|wd|phrase)?['\"]\s*(?:,|value\s*=)\s*(['\"])([^'\"\n\\]{4,128})\1", re.IGNORECASE
+    r"(?:(?:set|put|add|with)\w*\(\s*['\"][\w.]*|name\s*=\s*['\"][\w.]*)pass(?:word|wd|phrase)['\"]"
+    r"\s*(?:,|value\s*=)\s*(['\"])([^'\"\n\\]{4,128})\1",
+    re.IGNORECASE,
 )
 _CONNECTION = re.compile(r";\s*(?:password|pwd)\s*=\s*([^;'\"\s]{4,128})", re.IGNORECASE)
 _SETTING = re.compile(
@@ -36,9 +38,10 @@ _PLACEHOLDER = re.compile(
     r"|^(?:your|my|the|some|change|enter|insert|type|dummy|fake|mock|null|none|true|false|undefined|example|test|foo|bar)"
     r"(?:[\W_]|$|me)"
     r"|pass(?:word|wd|phrase|code)?s?$|^secret(?:s|[\W_]key)?$|^(?:string|text|hidden|env|input|placeholder|redacted)$"
-    r"|^pass(?:word|wd|phrase)?[\s:.!?]|^(?:self|os|process|config|settings|request|args)\.",
+    r"|^pass(?:word|wd|phrase)?[\s:.!?]|^(?:self|os|process|config|settings|request|args)\.|\w\(|^\d+\.[\d.]+$",
     re.IGNORECASE,
 )
+_NO_WORD = re.compile(r"[0-9!@#$%^&*+?~£€§]")
 _SENTENCE = re.compile(r"\s\w+\s")
 
 
@@ -58,5 +61,5 @@ def is_password(value: str) -> bool:
     """Whether a value in a password's place is one: no placeholder, reference, sentence or plain word."""
     if len(value) < _MIN_CHARS or _PLACEHOLDER.search(value) or _SENTENCE.search(value):
         return False
-    is_word = value.isalpha() and value[1:].islower()
-    return len(set(value)) > 2 and not is_word
+    # Letters alone are a word, a name or a translation far more often than a password.
+    return len(set(value)) > 2 and _NO_WORD.search(value) is not None
