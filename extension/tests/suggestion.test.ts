@@ -130,6 +130,22 @@ describe("a suggestion that is still coming", () => {
     expect(suggestion.mayContinue).toBe(false);
   });
 
+  it("does not wait for more once the answer is over, finished or not", () => {
+    const suggestion = asked("║");
+    suggestion.delta(delta("a = 1"));
+    typed(suggestion, "a = 1", 0);
+    suggestion.over();
+    expect(suggestion.mayContinue).toBe(false);
+  });
+
+  it("has text as soon as a line may be shown, and none when nothing came of it", () => {
+    const suggestion = asked("║");
+    suggestion.delta(delta("", true));
+    expect(suggestion.hasText).toBe(false);
+    suggestion.delta(delta("b = 2", false, 1));
+    expect(suggestion.hasText).toBe(true);
+  });
+
   it("has nothing left when the server takes it back", () => {
     const suggestion = asked("║");
     suggestion.delta(delta("a = 1"));
