@@ -78,6 +78,7 @@ def held_out(run: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # ten processes start, each with PyTorch, on whatever else the machine does
 def test_two_sharded_processes_learn_as_one_and_resume_to_the_bit(tmp_path: Path) -> None:
     paths = run_paths(tmp_path)
     names = ("whole", "killed", "alone", "one")
