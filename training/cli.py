@@ -15,6 +15,7 @@ from model.errors import ModelError
 from training import tokenizer_cli
 from training.cli_common import changes_of, fail
 from training.cli_eval import add_benchmark, score_command
+from training.cli_eval_text import infilling_command, lines_command, perplexity_command, report_command
 from training.cli_finetune import finetune_command
 from training.cli_plan import plan_command
 from training.corpus.cli import corpus_command
@@ -31,6 +32,10 @@ eval_app.command("tokenizer")(tokenizer_cli.eval_command)
 train_app.command("plan")(plan_command)
 train_app.command("finetune")(finetune_command)
 eval_app.command("score")(score_command)
+eval_app.command("infilling")(infilling_command)
+eval_app.command("lines")(lines_command)
+eval_app.command("perplexity")(perplexity_command)
+eval_app.command("report")(report_command)
 add_benchmark(eval_app, "humaneval", "HumanEval")
 add_benchmark(eval_app, "mbpp", "MBPP's test set")
 add_benchmark(eval_app, "humaneval-x", "HumanEval-X in Python, JavaScript or Java (--problems is needed)")
@@ -119,30 +124,6 @@ def publish_command(
     except (TrainingError, ModelError) as error:
         raise fail(error) from error
     typer.echo(f"{target}")
-
-
-@eval_app.command("infilling")
-def infilling_command(
-    model: Annotated[str, typer.Option(help="A bundled name or a model folder.")],
-    problems: Annotated[Path, typer.Option(help="HumanEval infilling problems, .jsonl or .jsonl.gz.")],
-    order: Annotated[str, typer.Option(help="spm or psm.")] = "spm",
-    limit: Annotated[int | None, typer.Option(min=1, help="Take so many, evenly spread.")] = None,
-    heal: Annotated[bool, typer.Option(help="Token healing at the hole, as in the editor.")] = True,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Single-line infilling, greedy: the share of problems whose missing line is given exactly."""
-    from training.runs import evaluate_infilling
-
-    try:
-        score = evaluate_infilling(model, problems, order, limit, heal=heal)
-    except (TrainingError, ModelError) as error:
-        raise fail(error) from error
-    if json_output:
-        typer.echo(json.dumps(score))
-    else:
-        typer.echo(
-            f"exact match {100 * score['exact_match']:.1f} % of {score['n_problems']} ({score['order']})"
-        )
 
 
 @eval_app.command("loss")

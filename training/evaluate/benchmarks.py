@@ -32,6 +32,11 @@ class Judging:
     workers: int | None = None
     ks: tuple[int, ...] = (1, 10, 100)
 
+    def sandbox(self, at_most: int | None = None) -> Sandbox:
+        """A sandbox of these settings, not entered yet, of no more workers than there is work for."""
+        workers = self.workers or available_cpus()
+        return Sandbox(limits=self.limits, unsafe=self.unsafe, workers=min(workers, at_most or workers))
+
 
 def score_file(
     samples: Path, problems: str, judging: Judging, verdicts: Path | None = None
@@ -49,9 +54,7 @@ def score(
 ) -> dict[str, Any]:
     """Run every sample and summarise. Raises EvaluationError, SandboxRefused before anything is run."""
     check_tools(samples)
-    workers = judging.workers or available_cpus()
-    sandbox = Sandbox(limits=judging.limits, unsafe=judging.unsafe, workers=min(workers, len(samples)))
-    with sandbox, progress_bar("running programs") as progress:
+    with judging.sandbox(len(samples)) as sandbox, progress_bar("running programs") as progress:
         outcomes = judge(samples, sandbox, verdicts, progress)
     result = summarise(samples, outcomes, judging.ks, wanted).to_dict()
     return {**result, "sandbox": "none" if judging.unsafe else "namespaces"}
@@ -101,7 +104,7 @@ def run_benchmark(
 
     folder = resolve(plan.model).folder
     check_tools([Sample(problem=problem, answer="") for problem in problems.values()])
-    with Sandbox(unsafe=judging.unsafe, workers=1):
+    with judging.sandbox(1):
         pass  # a refusal comes before the hours of sampling
     engine = load_engine(folder)
     with progress_bar("sampling") as progress:

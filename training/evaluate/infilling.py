@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.engine import Engine, Handle
-from model.fim import build_prompt
+from model.fim import FimPrompt, build_prompt, split_healed
 from model.fim_format import FimOrder
 from model.generation import GenerationRequest
 from model.sampling import SamplingParams
 from model.stopping import StopRules
+from model.tokenizer import Tokenizer
 from training.errors import EvaluationError
 
 _MAX_NEW_TOKENS = 64
@@ -35,6 +36,14 @@ class Problem:
     prefix: str
     suffix: str
     line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """Where an answer ends, if the model does not end it before."""
+
+    stop: tuple[str, ...] = ("\n",)
+    max_new_tokens: int = _MAX_NEW_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,29 +101,27 @@ def score_infilling(
 def complete_lines(
     engine: Engine,
     problems: Sequence[Problem],
-    order: FimOrder,
+    order: FimOrder | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     heal: bool = True,
+    ends: Ends | None = None,
 ) -> list[str]:
-    """The line the model gives for each problem, without its line end."""
-    limit = engine.config.n_positions - _MAX_NEW_TOKENS
+    """The line the model gives for each problem, without its line end; or what `ends` says.
+
+    Without an order, the model sees only what is before the hole, and no special token.
+    """
+    ends = ends or Ends()
+    limit = engine.config.n_positions - ends.max_new_tokens
     index_of: dict[Handle, int] = {}
     answers = [""] * len(problems)
     for index, problem in enumerate(problems):
-        prompt = build_prompt(
-            engine.tokenizer,
-            prefix=problem.prefix,
-            suffix=problem.suffix,
-            order=order,
-            max_prompt_tokens=limit,
-            heal=heal,
-        )
+        prompt = _prompt(engine.tokenizer, problem, order, limit, heal=heal)
         request = GenerationRequest(
             prompt_ids=prompt.token_ids,
             healed=prompt.healed,
-            sampling=SamplingParams(max_new_tokens=_MAX_NEW_TOKENS),
-            stop=StopRules(stop=("\n",)),
+            sampling=SamplingParams(max_new_tokens=ends.max_new_tokens),
+            stop=StopRules(stop=ends.stop),
         )
         index_of[engine.submit(request)] = index
     done = 0
@@ -126,3 +133,20 @@ def complete_lines(
             done += delta.finish_reason is not None
         progress(done, len(problems))
     return answers
+
+
+def _prompt(
+    tokenizer: Tokenizer, problem: Problem, order: FimOrder | None, limit: int, *, heal: bool
+) -> FimPrompt:
+    if order is not None:
+        return build_prompt(
+            tokenizer,
+            prefix=problem.prefix,
+            suffix=problem.suffix,
+            order=order,
+            max_prompt_tokens=limit,
+            heal=heal,
+        )
+    prefix, healed = split_healed(problem.prefix) if heal else (problem.prefix, "")
+    ids = tokenizer.encode_uncached(prefix)[-limit:] or [tokenizer.eos_id]
+    return FimPrompt(token_ids=ids, healed=healed.encode("utf-8", errors="replace"))

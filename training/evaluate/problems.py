@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +63,18 @@ def read_tasks(source: str) -> dict[str, Problem]:
     """Problems by task id, from a `.jsonl(.gz)` file, a folder of one or a Hugging Face id. Raises
     EvaluationError.
     """
-    path = Path(source)
-    if not path.exists() and source.count("/") == 1 and not path.suffix:
-        records: Iterable[Mapping[str, Any]] = _from_hub(source)
-    else:
-        records = read_json_lines(_file_of(path))
-    problems = [problem_of(record, source) for record in records]
+    problems = [problem_of(record, source) for record in read_records(source)]
     if not problems:
         raise EvaluationError(f"{source} holds no problem")
     return {problem.task_id: problem for problem in problems}
+
+
+def read_records(source: str) -> list[Mapping[str, Any]]:
+    """What `read_tasks` reads, as it stands there. Raises EvaluationError."""
+    path = Path(source)
+    if not path.exists() and source.count("/") == 1 and not path.suffix:
+        return _from_hub(source)
+    return list(read_json_lines(_file_of(path)))
 
 
 def _file_of(path: Path) -> Path:
