@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+E2E_ARGS ?=
 PORT ?= 9200
 export PYTHON
 
-.PHONY: help demo test lint format check bench bench-attribution extension extension-test elasticsearch constraints clean install-run install-dev
+.PHONY: help demo test lint format check bench bench-attribution extension extension-test e2e elasticsearch constraints clean install-run install-dev
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ extension: extension/node_modules/.installed ## The Visual Studio Code extension
 
 extension-test: extension/node_modules/.installed ## The extension's types, lint and unit tests.
 	@cd extension && npm run --silent check
+
+e2e: extension ## VS Code in a browser with the extension, the server and the bundled model. E2E_ARGS="--only=stream --pictures --measure"
+	@tools=$$(extension/e2e/install) && "$$tools/node" extension/e2e/main.ts $(E2E_ARGS)
 
 extension/node_modules/.installed: extension/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20 or newer' >&2; exit 1; }

@@ -24,6 +24,7 @@ export class Home {
   readonly extensions = join(this.folder, "extensions");
   readonly index = join(this.folder, "index");
   readonly sources = join(this.folder, "sources");
+  readonly suiteReport = join(this.folder, "suite.json");
 
   constructor() {
     for (const name of ["run", "user/User", "user/Machine", "extensions", "project/.git"]) {
@@ -32,7 +33,7 @@ export class Home {
   }
 
   get environment(): NodeJS.ProcessEnv {
-    const { PATH = "", LANG = "C.UTF-8" } = process.env;
+    const { PATH = "", LANG = "C.UTF-8", STARCODER_E2E_LIMIT_MS: limit } = process.env;
     return {
       PATH,
       LANG,
@@ -42,6 +43,9 @@ export class Home {
       XDG_CACHE_HOME: join(this.folder, "cache"),
       XDG_DATA_HOME: join(this.folder, "data"),
       XDG_RUNTIME_DIR: join(this.folder, "run"),
+      // For host/suite.cjs: where its report goes.
+      STARCODER_SUITE_REPORT: this.suiteReport,
+      ...(limit !== undefined && { STARCODER_E2E_LIMIT_MS: limit }),
       // The server must show what it can do with no network at all.
       HF_HUB_OFFLINE: "1",
       // No shop of extensions is asked: nobody listens there.

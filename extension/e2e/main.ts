@@ -9,11 +9,23 @@
 
 import { after, before, describe } from "node:test";
 
+import { measure } from "./measure.ts";
 import { options } from "./options.ts";
 import { useStage } from "./scenario.ts";
 import { Stage } from "./stage.ts";
 
-describe("VS Code", async () => {
+if (options.measure) {
+  const stage = await Stage.start(options);
+  try {
+    await measure(stage);
+  } finally {
+    await stage.stop();
+  }
+} else {
+  await describe("VS Code", scenarios);
+}
+
+async function scenarios(): Promise<void> {
   let stage: Stage | undefined;
 
   before(
@@ -26,7 +38,7 @@ describe("VS Code", async () => {
 
   after(() => stage?.stop(), { timeout: 60_000 });
 
-  for (const steps of ["first_run", "typing", "streaming", "attribution", "ask", "processes"]) {
+  for (const steps of ["first_run", "typing", "streaming", "attribution", "ask", "processes", "host"]) {
     await import(`./steps_${steps}.ts`);
   }
-});
+}

@@ -12,7 +12,7 @@ import { CodeServer } from "./code_server.ts";
 import { Home } from "./home.ts";
 import { chromium, codeServer, PYTHON, ROOT, vsix } from "./places.ts";
 import { Pictures } from "./pictures.ts";
-import { EditorWindow } from "./window.ts";
+import { EditorWindow, type Opening } from "./window.ts";
 
 const CHROMIUM_ARGUMENTS = [
   "--no-sandbox", // continuous integration is root in a container
@@ -89,8 +89,13 @@ export class Stage {
     }
   }
 
-  open(folder = this.home.project, payload: string[][] = []): Promise<EditorWindow> {
-    return EditorWindow.open(this.#context, this.server.url, folder, payload);
+  open(folder = this.home.project, more: Opening = {}): Promise<EditorWindow> {
+    return EditorWindow.open(this.#context, this.server.url, folder, more);
+  }
+
+  /** Host and port, as `vscode-remote:` addresses have them. */
+  get authority(): string {
+    return new URL(this.server.url).host;
   }
 
   /** The window that most scenarios share, when the model is ready. */

@@ -12,6 +12,14 @@ const BUSY_SHOWS_AFTER_MS = 600;
 /** How long the quick input may take to open before it is asked for again. */
 const PATIENCE_MS = 10_000;
 
+/** What a window may be opened with beside a folder. */
+export interface Opening {
+  /** Options of the workbench, as pairs. */
+  payload?: string[][];
+  /** Functions that the page finds as its own. */
+  functions?: Record<string, () => unknown>;
+}
+
 export class EditorWindow {
   readonly page: Page;
   readonly #folder: string;
@@ -22,11 +30,17 @@ export class EditorWindow {
   }
 
   /** Open a folder in a window of its own; the workbench is there, its extensions may still be starting. */
-  static async open(context: BrowserContext, url: string, folder: string, payload: string[][] = []): Promise<EditorWindow> {
+  static async open(context: BrowserContext, url: string, folder: string, more: Opening = {}): Promise<EditorWindow> {
     const page = await context.newPage();
     page.setDefaultTimeout(LIMIT_MS);
     await page.addInitScript(recordFrames);
-    const query = new URLSearchParams({ folder, ...(payload.length ? { payload: JSON.stringify(payload) } : {}) });
+    for (const [name, callback] of Object.entries(more.functions ?? {})) {
+      await page.exposeFunction(name, callback);
+    }
+    if (more.payload) {
+      await allowPayload(page);
+    }
+    const query = new URLSearchParams({ folder, ...(more.payload && { payload: JSON.stringify(more.payload) }) });
     await page.goto(`${url}/?${query}`);
     await page.waitForSelector(".monaco-workbench .statusbar");
     return new EditorWindow(page, folder);
@@ -191,4 +205,17 @@ export class EditorWindow {
     });
     return row;
   }
+}
+
+/** The workbench heeds a payload only if its page says that it is under test. */
+async function allowPayload(page: Page): Promise<void> {
+  const options = "&quot;developmentOptions&quot;:{";
+  await page.route(/\/\?folder=/, async (route) => {
+    const response = await route.fetch();
+    const html = await response.text();
+    if (!html.includes(options)) {
+      throw new Error("code-server's page has changed: it has no developmentOptions");
+    }
+    await route.fulfill({ response, body: html.replace(options, `${options}&quot;enableSmokeTestDriver&quot;:true,`) });
+  });
 }
