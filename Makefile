@@ -9,7 +9,7 @@ export PYTHON
 .PHONY: help demo test lint format check bench bench-attribution extension extension-test e2e elasticsearch constraints clean install-run install-dev
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install-run:
 	@.ci/install run
