@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Sources:
 
 def measure_all(model: str, sources: Sources, effort: Effort, judging: Judging) -> dict[str, Any]:
     """Everything a report holds, for JSON. Raises EvaluationError, ModelError."""
+    for name in ("matplotlib", "rapidfuzz"):
+        import_module(name)  # a package that is missing is told now and not after hours
     result: dict[str, Any] = {"model": model, "effort": asdict(effort), "left_out": []}
     result["tested"] = _tested(model, sources, effort, judging, result["left_out"])
     result["infilling"] = {}

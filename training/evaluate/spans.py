@@ -28,10 +28,10 @@ _MAX_SPAN_TOKENS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A program with a hole, and how to test what fills it."""
+    """A program with a hole, and how to test what fills it, if the file has tests."""
 
     hole: infilling.Problem
-    problem: Problem
+    problem: Problem | None = None
 
 
 def read_spans(source: str, limit: int | None = None) -> tuple[str, list[Span]]:
@@ -43,11 +43,11 @@ def read_spans(source: str, limit: int | None = None) -> tuple[str, list[Span]]:
         raise EvaluationError(f"{source} holds no infilling problem")
     name = str(records[0].get("task_id", ""))
     kinds = [kind for start, kind in _KINDS.items() if name.startswith(start)]
-    if not kinds:
+    if not kinds and any("\n" in str(record.get("canonical_solution", "")).strip() for record in records):
         raise EvaluationError(f"{source}: task_id {name!r} begins with none of {', '.join(_KINDS)}")
     count = min(limit or len(records), len(records))
     chosen = [records[i * len(records) // count] for i in range(count)]
-    return kinds[0], [_span(record, source) for record in chosen]
+    return (kinds or [SINGLE_LINE])[0], [_span(record, source) for record in chosen]
 
 
 def multi_line_records(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -68,11 +68,16 @@ def multi_line_records(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _span(record: Mapping[str, Any], source: str) -> Span:
-    problem = problem_of(record, source)
-    hole = infilling.Problem(
-        task_id=problem.task_id, prefix=problem.prompt, suffix=record["suffix"], line=problem.canonical
-    )
-    return Span(hole=hole, problem=problem)
+    try:
+        hole = infilling.Problem(
+            task_id=str(record["task_id"]),
+            prefix=record["prompt"],
+            suffix=record["suffix"],
+            line=record["canonical_solution"],
+        )
+    except KeyError as error:
+        raise EvaluationError(f"{source}: a problem lacks {error}: {sorted(record)}") from error
+    return Span(hole=hole, problem=problem_of(record, source) if "test" in record else None)
 
 
 def score_spans(
@@ -97,7 +102,11 @@ def score_spans(
     if sandbox is not None:
         end = "\n" if kind == SINGLE_LINE else ""
         pairs = zip(spans, answers, strict=True)
-        samples = [Sample(problem=span.problem, answer=answer + end) for span, answer in pairs]
+        samples = [
+            Sample(problem=span.problem, answer=answer + end) for span, answer in pairs if span.problem
+        ]
+        if len(samples) < len(spans):
+            raise EvaluationError("these infilling problems have no tests, so no pass rate: leave it out")
         outcomes = judge(samples, sandbox)
         score["pass_rate"] = sum(outcome.passed for outcome in outcomes) / len(outcomes)
     return score
