@@ -1,6 +1,5 @@
-"""The training corpus: pinned packages in, filtered and deduplicated documents out.
+"""The training corpus: sources of any kind in, filtered and deduplicated documents out.
 
-`fetch_manifest` brings the files of a manifest to this machine with the ordinary package
-clients, running none of their code; `build_corpus` turns them into JSONL shards, a report of
-every drop by reason, and a list of document hashes. Knows nothing of tokens or training.
+`build_corpus` (`build`) plans the work and runs its stages, on one machine or a cluster; each stage
+and each rule has a module of its own. Knows nothing of training.
 """

@@ -101,6 +101,7 @@ def corpus_command(
     (DATASHEET.md), a manifest with hashes (corpus.json) and the licences' texts.
     """
     from training.corpus.build import build_corpus
+    from training.corpus.options import file_names
 
     names = [*sources, *(held_out or [])]
     console = Console(stderr=True)
@@ -108,10 +109,10 @@ def corpus_command(
         options = _options(
             names,
             table=table,
-            licences=tuple(map(str, licences or ())),
+            licences=file_names(licences),
             unlicensed_kept=unlicensed,
-            opt_out=tuple(map(str, opt_out or ())),
-            decontaminate=tuple(map(str, decontaminate or ())),
+            opt_out=file_names(opt_out),
+            decontaminate=file_names(decontaminate),
             near_dedup=near_dedup,
             redact_pii=pii,
             ner=ner,

@@ -8,10 +8,10 @@ that memory holds one band's keys at most.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import FileIO
 from types import TracebackType
 
 import numpy as np
@@ -80,7 +80,7 @@ class SignatureFiles:
 
     def __init__(self, workspace: Workspace, starts: I64) -> None:
         self._workspace, self._starts = workspace, starts
-        self._open: dict[int, int] = {}
+        self._open: dict[int, FileIO] = {}
         self._closing = ExitStack()
 
     def __enter__(self) -> SignatureFiles:
@@ -95,21 +95,18 @@ class SignatureFiles:
         """Document numbers [n] -> signatures [n, S]."""
         tasks = np.searchsorted(self._starts, numbers, side="right") - 1
         rows = numbers - self._starts[tasks]
-        parts = [
-            os.pread(self._file(task), _SIGNATURE_BYTES, row * _SIGNATURE_BYTES)
-            for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)
-        ]
+        parts = [self._row(task, row) for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
         return np.frombuffer(b"".join(parts), dtype="<u4").reshape(-1, PERMUTATIONS)
 
-    def _file(self, task: int) -> int:
+    def _row(self, task: int, row: int) -> bytes:
         if task not in self._open:
             if len(self._open) == _OPEN_FILES:
                 self._closing.close()
                 self._open.clear()
-            descriptor = os.open(self._workspace.filtered(task) / SIGNATURES_FILE, os.O_RDONLY)
-            self._closing.callback(os.close, descriptor)
-            self._open[task] = descriptor
-        return self._open[task]
+            path = self._workspace.filtered(task) / SIGNATURES_FILE
+            self._open[task] = self._closing.enter_context(path.open("rb", buffering=0))
+        self._open[task].seek(row * _SIGNATURE_BYTES)
+        return self._open[task].read(_SIGNATURE_BYTES)
 
 
 def _keys(workspace: Workspace, starts: I64, band: int) -> Iterator[tuple[I64, U64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -83,6 +83,11 @@ class BuildOptions:
 def paths(names: tuple[str, ...]) -> tuple[Path, ...]:
     """File names as paths."""
     return tuple(Path(name) for name in names)
+
+
+def file_names(files: Iterable[Path] | None) -> tuple[str, ...]:
+    """Files as options hold them: absolute, since a task may run in another folder."""
+    return tuple(str(file.expanduser().absolute()) for file in files or ())
 
 
 # Documents that are compared with others of their kind: a commit resembles its file, and stays.

@@ -101,7 +101,7 @@ def tasks_of(units: Sequence[Unit], wanted: int | None = None) -> list[list[int]
 
 
 def _of_source(name: str, packages: Path, manifests: Mapping[str, Manifest]) -> Iterator[Unit]:
-    path = Path(name).expanduser()
+    path = Path(name).expanduser().absolute()  # a task may run in another folder
     if name in manifests:
         yield from (_of_package(package, packages) for package in manifests[name].packages)
     elif path.is_dir():
