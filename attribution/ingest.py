@@ -34,7 +34,7 @@ from attribution.tables import is_table, read_dataset, read_table
 from attribution.trees import ArchiveTree, FolderTree, Tree, is_archive
 
 # `OWNER/NAME`, or with a folder of it, as The Stack has one a language: `hf:OWNER/NAME/data/python`.
-_DATASET = re.compile(
+DATASET = re.compile(
     r"(?P<hub>hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?(hub)(?:/(?P<folder>[\w./-]+))?)"
     r"(@(?P<revision>[\w./-]+))?"
 )
@@ -64,7 +64,7 @@ class Sources:
     def check(self) -> None:
         """Raises `SourceError` on a name that can be nothing; before an index is made for it."""
         for name in self.names:
-            if not Path(name).expanduser().exists() and _DATASET.fullmatch(name) is None:
+            if not Path(name).expanduser().exists() and DATASET.fullmatch(name) is None:
                 raise _no_source(name)
 
     def total_bytes(self) -> int | None:
@@ -86,7 +86,7 @@ def read_source(name: str, skipped: Counter[str], *, packages: Path | None = Non
             yield from read_tree(FolderTree(path), skipped)
     elif path.is_file():
         yield from _read_file(path, skipped, packages)
-    elif (dataset := _DATASET.fullmatch(name)) is not None:
+    elif (dataset := DATASET.fullmatch(name)) is not None:
         yield from read_dataset(dataset["name"], folder=dataset["folder"], revision=dataset["revision"])
     else:
         raise _no_source(name)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -26,8 +29,9 @@ from training.corpus.options import BuildOptions
 from training.corpus.reading import FoundFile, LicenceTexts, read_unit
 from training.corpus.report import CorpusReport
 from training.corpus.shards import read_documents
-from training.corpus.units import Unit, UnitKind, tasks_of, units_of
+from training.corpus.units import Unit, UnitKind, dataset_place, tasks_of, units_of
 
+ROOT = Path(__file__).resolve().parents[2]
 LICENSEE = Path(__file__).resolve().parents[3] / "shared" / "data" / "licensee" / "spec" / "fixtures"
 MIT = (
     "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this "
@@ -288,6 +292,43 @@ def test_tasks_depend_on_sizes_alone_and_lose_no_unit(tmp_path: Path) -> None:
     assert tasks_of(units) == [list(range(40))]  # small: one task
     assert [number for task in tasks_of(units, 8) for number in task] == list(range(40))
     assert 8 <= len(tasks_of(units, 8)) <= 12
+
+
+def test_a_data_set_is_a_task_of_its_own_and_an_error_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "a.py").write_text(code("a"))
+    names = [str(tmp_path / "a.py"), "hf:owner/name/data/python@v1", "owner/other"]
+    units = units_of(names, packages=tmp_path, manifests={})
+    assert [unit.kind for unit in units] == [UnitKind.FILE, UnitKind.DATASET, UnitKind.DATASET]
+    assert dataset_place(units[1].name) == ("owner/name", "data/python", "v1")
+    assert tasks_of(units) == [[0, 1], [2]]
+
+
+def test_rows_of_a_streamed_data_set_are_read_as_those_of_a_table(tmp_path: Path) -> None:
+    """A data set in a folder is what the library reads without a network; a hub id takes the same way."""
+    (tmp_path / "set").mkdir()
+    rows = [stack_row(0), stack_row(1, "GPL-3.0")]
+    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = (
+        "import sys; from pathlib import Path; import training.corpus.reading as reading\n"
+        "from training.corpus.units import Unit, UnitKind\n"
+        "reading.dataset_place = lambda name: (name, None, None)\n"
+        "unit = Unit(kind=UnitKind.DATASET, name=sys.argv[1], text_bytes=0)\n"
+        "for found in reading.read_unit(unit, reading.LicenceTexts(), max_file_bytes=10**6):\n"
+        "    print(found.repository, found.path, found.license)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "set")],
+        cwd=ROOT,
+        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["owner0/repo0 src/f0.py MIT", "owner1/repo1 src/f1.py GPL-3.0"], (
+        done.stderr
+    )
 
 
 def test_a_source_that_is_nothing_is_named(tmp_path: Path) -> None:

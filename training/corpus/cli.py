@@ -39,7 +39,7 @@ def corpus_command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Manifests (.toml), folders, git checkouts, archives, JSONL or Parquet, or hf:OWNER/NAME."
+            help="Manifests (.toml), folders, git checkouts, archives, JSONL, Parquet, hf:OWNER/NAME/FOLDER."
         ),
     ],
     into: Annotated[

@@ -26,7 +26,7 @@ from training.corpus.errors import CorpusError
 from training.corpus.fetch import verify
 from training.corpus.licences import LicenceNote, is_licence_file, licence_note
 from training.corpus.manifest import Package
-from training.corpus.units import Unit, UnitKind, dataset_id
+from training.corpus.units import Unit, UnitKind, dataset_place
 
 _ISSUE_COLUMNS = ("events", "title", "repo", "repo_name", "issue_id", "issue_number", "license")
 _COMMIT_COLUMNS = ("old_file", "old_contents", "new_contents", "subject", "repos", "license")
@@ -105,8 +105,8 @@ def read_unit(unit: Unit, texts: LicenceTexts, *, max_file_bytes: int) -> Iterat
             for where, row in read_rows(Path(unit.name), _WANTED_COLUMNS):
                 yield _of_row(row, where, max_file_bytes)
         elif unit.kind is UnitKind.DATASET:
-            name, revision = dataset_id(unit.name)
-            for where, row in dataset_rows(name, revision=revision):
+            name, folder, revision = dataset_place(unit.name)
+            for where, row in dataset_rows(name, folder=folder, revision=revision):
                 yield _of_row(row, where, max_file_bytes)
         else:
             yield from _of_tree(unit, texts, max_file_bytes)

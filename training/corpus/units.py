@@ -7,20 +7,19 @@ size. Both depend on the sources alone, so that a corpus is the same for any num
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from attribution.ingest import DATASET
 from attribution.tables import is_table
 from attribution.trees import is_archive
 from training.corpus.errors import CorpusError
 from training.corpus.fetch import cached_file
 from training.corpus.manifest import Ecosystem, Manifest, Package, Split
 
-_DATASET = re.compile(r"(hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 # Packed files hold about so many times their size in text.
 _PACKED = {".jsonl": 1, ".ndjson": 1, ".tar": 1}
 _PACKED_FACTOR = 4
@@ -96,7 +95,7 @@ def tasks_of(units: Sequence[Unit], wanted: int | None = None) -> list[list[int]
             tasks.append([])
             size = 0
         tasks[-1].append(number)
-        size += unit.text_bytes
+        size += unit.text_bytes or most  # what is streamed may be large: a task of its own
     return tasks
 
 
@@ -108,19 +107,20 @@ def _of_source(name: str, packages: Path, manifests: Mapping[str, Manifest]) -> 
         yield from _of_folder(path)
     elif path.is_file():
         yield _of_file(path)
-    elif _DATASET.fullmatch(name) is not None:
+    elif DATASET.fullmatch(name) is not None:
         yield Unit(kind=UnitKind.DATASET, name=name, text_bytes=0)
     else:
         raise CorpusError(
-            f"{name}: no such file or folder, and not the id of a data set (OWNER/NAME); check the spelling"
+            f"{name}: no such file or folder, and not the id of a data set (OWNER/NAME, or "
+            "hf:OWNER/NAME/FOLDER); check the spelling"
         )
 
 
-def dataset_id(name: str) -> tuple[str, str | None]:
-    """(id, revision) of a data set's unit."""
-    found = _DATASET.fullmatch(name)
+def dataset_place(name: str) -> tuple[str, str | None, str | None]:
+    """(id, folder, revision) of a data set's unit."""
+    found = DATASET.fullmatch(name)
     assert found is not None, "units_of made this name"
-    return found["name"], found["revision"]
+    return found["name"], found["folder"], found["revision"]
 
 
 def _of_package(package: Package, packages: Path) -> Unit:
