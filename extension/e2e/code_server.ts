@@ -49,7 +49,7 @@ export class CodeServer {
     const quiet = ["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"];
     const log = openSync(join(home.folder, "code-server.log"), "a");
     const child = spawn(process.execPath, [...base(entry, home), ...address, ...quiet], {
-      cwd: home.project,
+      cwd: home.folder,
       env: home.environment,
       stdio: ["ignore", log, log],
     });

@@ -19,15 +19,16 @@ const INDEXED = ["httpx", "starlette", "huggingface_hub"];
 
 export class Home {
   readonly folder = mkdtempSync(join(tmpdir(), "sc-"));
-  readonly project = join(this.folder, "project");
   readonly userData = join(this.folder, "user");
   readonly extensions = join(this.folder, "extensions");
   readonly index = join(this.folder, "index");
   readonly sources = join(this.folder, "sources");
   readonly suiteReport = join(this.folder, "suite.json");
 
+  #nProjects = 0;
+
   constructor() {
-    for (const name of ["run", "user/User", "user/Machine", "extensions", "project/.git"]) {
+    for (const name of ["run", "user/User", "user/Machine", "extensions"]) {
       mkdirSync(join(this.folder, name), { recursive: true, mode: 0o700 });
     }
   }
@@ -53,9 +54,12 @@ export class Home {
     };
   }
 
-  /** Write a file of the project. */
-  write(name: string, text: string): void {
-    writeFileSync(join(this.project, name), text);
+  /** An empty project. Each window has one of its own: VS Code gives a folder back what was open in it. */
+  newProject(): string {
+    this.#nProjects += 1;
+    const folder = join(this.folder, `project-${this.#nProjects}`);
+    mkdirSync(join(folder, ".git"), { recursive: true });
+    return folder;
   }
 
   /** Another folder that wants its own program started as the language server, and notes when it is. */
@@ -77,12 +81,13 @@ export class Home {
     return { folder, wasRun: () => existsSync(marker) };
   }
 
-  read(name: string): string {
-    return readFileSync(join(this.project, name), "utf8");
+  /** The editor's own keys, beside those it comes with. Read when a window opens. */
+  bindKeys(bindings: { key: string; command: string }[]): void {
+    writeFileSync(join(this.userData, "User", "keybindings.json"), JSON.stringify(bindings));
   }
 
   /**
-   * The editor's user settings, replaced as a whole; VS Code sees the change by itself. Where the extensions run
+   * The editor's user settings, replaced as a whole, for windows that are opened from now on. Where the extensions run
    * elsewhere than the window, as here, settings of the scope "machine" are in a file of that machine.
    */
   configure(settings: Record<string, unknown>): void {

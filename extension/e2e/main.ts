@@ -11,26 +11,38 @@ import { after, before, describe } from "node:test";
 
 import { measure } from "./measure.ts";
 import { options } from "./options.ts";
+import type { Theme } from "./pictures.ts";
 import { useStage } from "./scenario.ts";
 import { Stage } from "./stage.ts";
+import { ask } from "./steps_ask.ts";
+import { attribution } from "./steps_attribution.ts";
+import { firstRun } from "./steps_first_run.ts";
+import { host } from "./steps_host.ts";
+import { processes } from "./steps_processes.ts";
+import { streaming } from "./steps_streaming.ts";
+import { typing } from "./steps_typing.ts";
+
+const themes = options.pictures ? (["light", "dark"] as const) : [null];
 
 if (options.measure) {
-  const stage = await Stage.start(options);
+  const stage = await Stage.start({ pictures: null });
   try {
     await measure(stage);
   } finally {
     await stage.stop();
   }
 } else {
-  await describe("VS Code", scenarios);
+  for (const theme of themes) {
+    describe(theme === null ? "VS Code" : `VS Code, ${theme}`, () => run(theme));
+  }
 }
 
-async function scenarios(): Promise<void> {
+function run(theme: Theme | null): void {
   let stage: Stage | undefined;
 
   before(
     async () => {
-      stage = await Stage.start(options);
+      stage = await Stage.start({ pictures: theme });
       useStage(stage);
     },
     { timeout: 300_000 },
@@ -38,7 +50,7 @@ async function scenarios(): Promise<void> {
 
   after(() => stage?.stop(), { timeout: 60_000 });
 
-  for (const steps of ["first_run", "typing", "streaming", "attribution", "ask", "processes", "host"]) {
-    await import(`./steps_${steps}.ts`);
+  for (const steps of [firstRun, typing, streaming, attribution, ask, processes, host]) {
+    steps();
   }
 }

@@ -61,7 +61,7 @@ interface Sample {
 export async function measure(stage: Stage): Promise<void> {
   const window = await stage.open();
   await window.status(READY);
-  const keys = await keyLatencies(stage, window);
+  const keys = await keyLatencies(window);
   const memory = await memoryOfTwoWindows(stage);
   const activation = await activationMs(window);
   const report = {
@@ -87,8 +87,8 @@ async function activationMs(window: EditorWindow): Promise<number> {
   return Number(text);
 }
 
-async function keyLatencies(stage: Stage, window: EditorWindow): Promise<object> {
-  stage.home.write("cart.py", BEFORE);
+async function keyLatencies(window: EditorWindow): Promise<object> {
+  window.write("cart.py", BEFORE);
   await window.openFile("cart.py");
   await window.press("Control+End");
   const samples: Sample[] = [];

@@ -3,7 +3,7 @@
  * what takes long.
  */
 
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { chromium as playwright, type Browser, type BrowserContext } from "playwright-core";
@@ -11,7 +11,7 @@ import { chromium as playwright, type Browser, type BrowserContext } from "playw
 import { CodeServer } from "./code_server.ts";
 import { Home } from "./home.ts";
 import { chromium, codeServer, PYTHON, ROOT, vsix } from "./places.ts";
-import { Pictures } from "./pictures.ts";
+import { Pictures, THEMES, type Theme } from "./pictures.ts";
 import { EditorWindow, type Opening } from "./window.ts";
 
 const CHROMIUM_ARGUMENTS = [
@@ -28,6 +28,9 @@ const CHROMIUM_ARGUMENTS = [
 /** What the status bar says when completions can be asked for. */
 export const READY = /StarCoder: ready · starter/;
 
+/** VS Code has no key of its own for it. */
+export const ACCEPT_LINE = { key: "ctrl+alt+f8", command: "editor.action.inlineSuggest.acceptNextLine" };
+
 /** Where a failure leaves its picture and logs. */
 export const FAILURES = join(ROOT, "dist", "e2e-failures");
 
@@ -37,21 +40,24 @@ export class Stage {
   readonly pictures: Pictures;
   readonly #browser: Browser;
   readonly #context: BrowserContext;
+  readonly #settings: Record<string, unknown>;
   #shared: EditorWindow | undefined;
-  #settings: Record<string, unknown> = {};
+  #windows: EditorWindow[] = [];
 
-  private constructor(home: Home, server: CodeServer, browser: Browser, context: BrowserContext, pictures: boolean) {
+  private constructor(home: Home, server: CodeServer, browser: Browser, context: BrowserContext, theme: Theme | null) {
     this.home = home;
     this.server = server;
     this.#browser = browser;
     this.#context = context;
-    this.pictures = new Pictures(this, pictures);
+    this.#settings = settings(home, theme);
+    this.pictures = new Pictures(theme);
   }
 
-  static async start({ pictures }: { pictures: boolean }): Promise<Stage> {
+  static async start({ pictures }: { pictures: Theme | null }): Promise<Stage> {
     const home = new Home();
     try {
-      home.configure(settings(home));
+      home.configure(settings(home, pictures));
+      home.bindKeys([ACCEPT_LINE]);
       const entry = codeServer();
       CodeServer.install(entry, home, vsix());
       home.buildIndex();
@@ -65,32 +71,26 @@ export class Stage {
     }
   }
 
-  /** Change user settings in a running window; `undefined` takes one back to what a run begins with. */
-  configure(changes: Record<string, unknown>): void {
-    this.#settings = { ...this.#settings, ...changes };
-    const set = Object.entries(this.#settings).filter(([, value]) => value !== undefined);
-    this.home.configure({ ...settings(this.home), ...Object.fromEntries(set) });
-  }
-
   /** Run steps in a window of their own that begins with other settings: no waiting for a change to arrive. */
   async withSettings(
     changes: Record<string, unknown>,
     steps: (window: EditorWindow) => Promise<void>,
-    folder = this.home.project,
+    folder = this.home.newProject(),
   ): Promise<void> {
-    const back = Object.fromEntries(Object.keys(changes).map((name) => [name, undefined]));
-    this.configure(changes);
+    this.home.configure({ ...this.#settings, ...changes });
     try {
       const window = await this.open(folder);
       await steps(window);
       await window.close(); // after a failure it is still wanted, as evidence
     } finally {
-      this.configure(back);
+      this.home.configure(this.#settings);
     }
   }
 
-  open(folder = this.home.project, more: Opening = {}): Promise<EditorWindow> {
-    return EditorWindow.open(this.#context, this.server.url, folder, more);
+  async open(folder = this.home.newProject(), more: Opening = {}): Promise<EditorWindow> {
+    const window = await EditorWindow.open(this.#context, this.server.url, folder, more);
+    this.#windows = [...this.#windows.filter(({ page }) => !page.isClosed()), window];
+    return window;
   }
 
   /** Host and port, as `vscode-remote:` addresses have them. */
@@ -119,6 +119,8 @@ export class Stage {
       await page.screenshot({ path: `${file}-${index}.png` });
     }
     this.home.logs().forEach((path, index) => copyFileSync(path, `${file}-${index}.log`));
+    const book = await this.#windows.findLast(({ page }) => !page.isClosed())?.latencyBook();
+    writeFileSync(`${file}-latency-book.txt`, book ?? "");
     console.error(`pictures and logs: ${file}-*`);
   }
 
@@ -130,13 +132,13 @@ export class Stage {
 }
 
 /** A user's settings: what would blur a run is off, and ours are where the parts are. */
-function settings(home: Home): Record<string, unknown> {
+function settings(home: Home, theme: Theme | null): Record<string, unknown> {
   return {
     "starcoder.server.path": PYTHON,
     "starcoder.attribution.index": home.index,
     // Room for a suggestion that is long enough to be seen growing.
     "starcoder.completion.maxNewTokens": 256,
-    "workbench.colorTheme": "Default Light Modern",
+    "workbench.colorTheme": THEMES[theme ?? "light"],
     "workbench.startupEditor": "none",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.enableExperiments": false,

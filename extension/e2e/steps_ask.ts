@@ -28,30 +28,32 @@ function panel(window: EditorWindow): Promise<Frame> {
   });
 }
 
-scenario("Ask StarCoder: the answer streams into the panel", async (stage) => {
-  const window = await stage.ready();
-  stage.home.write("mean.py", CODE);
-  await window.openFile("mean.py");
-  await window.press("Control+a");
-  await window.command("StarCoder: Explain");
-  const frame = await panel(window);
-  const seen = new Set<string>();
-  await until(
-    "the whole answer",
-    async () => {
-      const text = await frame.locator("#turns").innerText();
-      seen.add(text);
-      const isRunning = await frame.locator("#stop").isVisible();
-      return !isRunning && seen.size >= 3;
-    },
-    { seen: () => [...seen].at(-1) },
-  );
-  const answer = [...seen].at(-1) ?? "";
-  assert.match(answer, /mean\.py/);
-  await stage.pictures.take(window, "ask");
+export function ask(): void {
+  scenario("Ask StarCoder: the answer streams into the panel", async (stage) => {
+    const window = await stage.ready();
+    window.write("mean.py", CODE);
+    await window.openFile("mean.py");
+    await window.press("Control+a");
+    await window.command("StarCoder: Explain");
+    const frame = await panel(window);
+    const seen = new Set<string>();
+    await until(
+      "the whole answer",
+      async () => {
+        const text = await frame.locator("#turns").innerText();
+        seen.add(text);
+        const isRunning = await frame.locator("#stop").isVisible();
+        return !isRunning && seen.size >= 3;
+      },
+      { seen: () => [...seen].at(-1) },
+    );
+    const answer = [...seen].at(-1) ?? "";
+    assert.match(answer, /mean\.py/);
+    await stage.pictures.take(window, "ask");
 
-  await frame.locator("#question").fill("What is it good for?");
-  await frame.locator("#send").click();
-  await frame.locator("#turns", { hasText: "What is it good for?" }).waitFor();
-  await until("the second answer", async () => !(await frame.locator("#stop").isVisible()));
-});
+    await frame.locator("#question").fill("What is it good for?");
+    await frame.locator("#send").click();
+    await frame.locator("#turns", { hasText: "What is it good for?" }).waitFor();
+    await until("the second answer", async () => !(await frame.locator("#stop").isVisible()));
+  });
+}

@@ -24,60 +24,6 @@ async function sources(window: EditorWindow): Promise<string> {
   return (await panel.innerText()).replaceAll("\u00a0", " ");
 }
 
-scenario("Ctrl+Esc on an indexed excerpt names its file and licence", async (stage) => {
-  const window = await stage.ready();
-  const { path, text, first, last } = stage.home.indexedFunction();
-  stage.home.write("copied.py", `import codecs\n\n\n${text}`);
-  await window.openFile("copied.py");
-  await window.goTo(6);
-  await window.press("Control+Escape");
-
-  const said = await window.notification(/httpx/);
-  assert.match(said, /BSD-3-Clause/);
-  const panel = await sources(window);
-  assert.ok(panel.includes(path), `${path} in ${panel}`);
-  assert.match(panel, /BSD-3-Clause/);
-  assert.ok(panel.includes(`lines ${first}–${last}`), `lines ${first}–${last} in ${panel}`);
-  await window.page.locator(".view-overlays [class*='ced-']").first().waitFor();
-  await stage.pictures.take(window, "sources");
-
-  await window.page.locator(".notification-list-item a.monaco-button", { hasText: "Compare" }).click();
-  await window.page.locator(".monaco-diff-editor .modified .view-line").first().waitFor();
-  await window.clearNotifications();
-  await stage.pictures.take(window, "comparison");
-  await window.command("View: Close Editor");
-  await window.openFile("copied.py");
-
-  await window.press("Control+End");
-  await window.type("x");
-  await window.page.locator(".view-overlays [class*='ced-']").first().waitFor({ state: "detached" });
-  await window.command("View: Revert and Close Editor");
-});
-
-scenario("Ctrl+Esc on new code says not found, and what was searched", async (stage) => {
-  const window = await stage.ready();
-  await window.clearNotifications();
-  stage.home.write("new.py", NEW_CODE);
-  await window.openFile("new.py");
-  await window.press("Control+a");
-  await window.press("Control+Escape");
-  const said = await window.notification(/not /i);
-  assert.match(said, /[\d,]+ (indexed )?(files|documents)/);
-  assert.doesNotMatch(said, /BSD|MIT/);
-  await stage.pictures.take(window, "not-found");
-  await window.clearNotifications();
-});
-
-scenario("the second chord for Windows does the same", async (stage) => {
-  const window = await stage.ready();
-  stage.home.write("chord.py", NEW_CODE);
-  await window.openFile("chord.py");
-  await window.press("Control+a");
-  await window.press("Control+Alt+a");
-  await window.notification(/not /i);
-  await window.clearNotifications();
-});
-
 const START = '# Copyright 2026 Somebody\n#\n# Licensed under the Apache License, Version 2.0 (the "License");';
 
 /** Begin the next line of a text that the bundled model knows how to go on with, and the index too. */
@@ -87,27 +33,83 @@ async function askForKnownText(window: EditorWindow, name: string): Promise<void
   await window.press("Enter");
 }
 
-scenario("a suggestion with references shows a licence label", async (stage) => {
-  const window = await stage.ready();
-  stage.home.write("label.py", START);
-  await askForKnownText(window, "label.py");
-  await window.settledGhost();
-  const label = await window.decorationText(/§ .*Apache-2\.0/);
-  assert.match(label, /Apache-2\.0 · .*huggingface_hub/);
-  await stage.pictures.take(window, "licence-label");
-  await window.press("Escape");
-  await window.command("View: Revert and Close Editor");
-});
+export function attribution(): void {
+  scenario("Ctrl+Esc on an indexed excerpt names its file and licence", async (stage) => {
+    const window = await stage.ready();
+    const { path, text, first, last } = stage.home.indexedFunction();
+    window.write("copied.py", `import codecs\n\n\n${text}`);
+    await window.openFile("copied.py");
+    await window.goTo(6);
+    await window.press("Control+Escape");
 
-scenario("with onMatch=block such a suggestion is not shown", async (stage) => {
-  await stage.withSettings({ "starcoder.attribution.onMatch": "block" }, async (window) => {
-    await window.status(READY);
-    stage.home.write("block.py", START);
-    await window.clearFrames();
-    await askForKnownText(window, "block.py");
-    await window.status(/blocked by attribution/);
-    const { looks } = await recorded(window.page);
-    assert.deepEqual(looks.filter(({ ghost }) => ghost !== ""), [], "no frame shows any of it");
-    await stage.pictures.take(window, "blocked");
+    const said = await window.notification(/httpx/);
+    assert.match(said, /BSD-3-Clause/);
+    const panel = await sources(window);
+    assert.ok(panel.includes(path), `${path} in ${panel}`);
+    assert.match(panel, /BSD-3-Clause/);
+    assert.ok(panel.includes(`lines ${first}–${last}`), `lines ${first}–${last} in ${panel}`);
+    await window.page.locator(".view-overlays [class*='ced-']").first().waitFor();
+    await stage.pictures.take(window, "sources");
+
+    await window.page.locator(".notification-list-item a.monaco-button", { hasText: "Compare" }).click();
+    await window.page.locator(".monaco-diff-editor .modified .view-line").first().waitFor();
+    await window.clearNotifications();
+    await stage.pictures.take(window, "comparison");
+    await window.command("View: Close Editor");
+    await window.openFile("copied.py");
+
+    await window.press("Control+End");
+    await window.type("x");
+    await window.page.locator(".view-overlays [class*='ced-']").first().waitFor({ state: "detached" });
+    await window.command("View: Revert and Close Editor");
   });
-});
+
+  scenario("Ctrl+Esc on new code says not found, and what was searched", async (stage) => {
+    const window = await stage.ready();
+    await window.clearNotifications();
+    window.write("new.py", NEW_CODE);
+    await window.openFile("new.py");
+    await window.press("Control+a");
+    await window.press("Control+Escape");
+    const said = await window.notification(/not /i);
+    assert.match(said, /[\d,]+ (indexed )?(files|documents)/);
+    assert.doesNotMatch(said, /BSD|MIT/);
+    await stage.pictures.take(window, "not-found");
+    await window.clearNotifications();
+  });
+
+  scenario("the second chord for Windows does the same", async (stage) => {
+    const window = await stage.ready();
+    window.write("chord.py", NEW_CODE);
+    await window.openFile("chord.py");
+    await window.press("Control+a");
+    await window.press("Control+Alt+a");
+    await window.notification(/not /i);
+    await window.clearNotifications();
+  });
+
+  scenario("a suggestion with references shows a licence label", async (stage) => {
+    const window = await stage.ready();
+    window.write("label.py", START);
+    await askForKnownText(window, "label.py");
+    await window.settledGhost();
+    const label = await window.decorationText(/§ .*Apache-2\.0/);
+    assert.match(label, /Apache-2\.0 · .*huggingface_hub/);
+    await stage.pictures.take(window, "licence-label");
+    await window.press("Escape");
+    await window.command("View: Revert and Close Editor");
+  });
+
+  scenario("with onMatch=block such a suggestion is not shown", async (stage) => {
+    await stage.withSettings({ "starcoder.attribution.onMatch": "block" }, async (window) => {
+      await window.status(READY);
+      window.write("block.py", START);
+      await window.clearFrames();
+      await askForKnownText(window, "block.py");
+      await window.status(/blocked by attribution/);
+      const { looks } = await recorded(window.page);
+      assert.deepEqual(looks.filter(({ ghost }) => ghost !== ""), [], "no frame shows any of it");
+      await stage.pictures.take(window, "blocked");
+    });
+  });
+}

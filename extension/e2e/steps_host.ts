@@ -13,24 +13,26 @@ interface Result {
   error: string | null;
 }
 
-scenario("the suite inside of the extension host", async (stage) => {
-  const { authority } = stage;
-  const host = join(HERE, "host");
-  let hasEnded = false;
-  const window = await stage.open(stage.home.project, {
-    payload: [
-      ["extensionDevelopmentPath", `vscode-remote://${authority}${host}`],
-      ["extensionTestsPath", `vscode-remote://${authority}${join(host, "suite.cjs")}`],
-    ],
-    // VS Code calls it, if there is one, when the tests are over.
-    functions: { codeAutomationExit: () => (hasEnded = true) },
+export function host(): void {
+  scenario("the suite inside of the extension host", async (stage) => {
+    const { authority } = stage;
+    const host = join(HERE, "host");
+    let hasEnded = false;
+    const window = await stage.open(undefined, {
+      payload: [
+        ["extensionDevelopmentPath", `vscode-remote://${authority}${host}`],
+        ["extensionTestsPath", `vscode-remote://${authority}${join(host, "suite.cjs")}`],
+      ],
+      // VS Code calls it, if there is one, when the tests are over.
+      functions: { codeAutomationExit: () => (hasEnded = true) },
+    });
+    await until("the suite to end", () => hasEnded, { limitMs: 180_000 });
+    const results = JSON.parse(readFileSync(stage.home.suiteReport, "utf8")) as Result[];
+    for (const { name, error } of results) {
+      console.log(`    ${error === null ? "✔" : "✖"} ${name}`);
+    }
+    assert.ok(results.length > 0);
+    assert.deepEqual(results.filter(({ error }) => error !== null), []);
+    await window.close();
   });
-  await until("the suite to end", () => hasEnded, { limitMs: 180_000 });
-  const results = JSON.parse(readFileSync(stage.home.suiteReport, "utf8")) as Result[];
-  for (const { name, error } of results) {
-    console.log(`    ${error === null ? "✔" : "✖"} ${name}`);
-  }
-  assert.ok(results.length > 0);
-  assert.deepEqual(results.filter(({ error }) => error !== null), []);
-  await window.close();
-});
+}

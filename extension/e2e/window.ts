@@ -1,5 +1,6 @@
 /** One editor window, driven as a user would: by keys and by what is to be seen. Knows nothing of our extension. */
 
+import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 import type { BrowserContext, Locator, Page } from "playwright-core";
@@ -56,6 +57,15 @@ export class EditorWindow {
   async openFile(name: string): Promise<void> {
     await this.#quickOpen(name);
     await this.page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  }
+
+  /** Write a file of the window's folder. */
+  write(name: string, text: string): void {
+    writeFileSync(join(this.#folder, name), text);
+  }
+
+  read(name: string): string {
+    return readFileSync(join(this.#folder, name), "utf8");
   }
 
   /** Open a notebook; its cells are there. */
@@ -167,6 +177,18 @@ export class EditorWindow {
       );
       return texts.map((text) => text.replaceAll("\u00a0", " ")).find((text) => pattern.test(text));
     });
+  }
+
+  /** The server's figures of this window, as a text; "" when it cannot be asked. */
+  async latencyBook(): Promise<string> {
+    try {
+      await this.command("StarCoder: Show the Latency Book");
+      const lines = this.page.locator(".editor-instance .view-lines", { hasText: "requested" });
+      await lines.waitFor({ timeout: PATIENCE_MS });
+      return (await lines.innerText()).replaceAll("\u00a0", " ");
+    } catch (error) {
+      return `no latency book: ${String(error)}`;
+    }
   }
 
   async clearNotifications(): Promise<void> {
