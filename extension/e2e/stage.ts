@@ -71,19 +71,22 @@ export class Stage {
     }
   }
 
-  /** Run steps in a window of their own that begins with other settings: no waiting for a change to arrive. */
-  async withSettings(
-    changes: Record<string, unknown>,
-    steps: (window: EditorWindow) => Promise<void>,
-    folder = this.home.newProject(),
-  ): Promise<void> {
+  /** Change the settings of windows that are opened from now on, until `restore` is called. */
+  configure(changes: Record<string, unknown>): { restore: () => void } {
     this.home.configure({ ...this.#settings, ...changes });
+    return { restore: () => this.home.configure(this.#settings) };
+  }
+
+  /** Run steps in a window of their own that begins with other settings: no waiting for a change to arrive. */
+  async withSettings(changes: Record<string, unknown>, steps: (window: EditorWindow) => Promise<void>): Promise<void> {
+    const { restore } = this.configure(changes);
     try {
-      const window = await this.open(folder);
+      const window = await this.open();
+      await prepare(window);
       await steps(window);
       await window.close(); // after a failure it is still wanted, as evidence
     } finally {
-      this.home.configure(this.#settings);
+      restore();
     }
   }
 
@@ -100,14 +103,18 @@ export class Stage {
 
   /** The window that most scenarios share, when the model is ready. */
   async ready(): Promise<EditorWindow> {
-    this.#shared ??= await this.open();
+    if (!this.#shared) {
+      this.#shared = await this.open();
+      await prepare(this.#shared);
+    }
     await this.#shared.status(READY);
     return this.#shared;
   }
 
-  /** Close all windows: the next scenario begins with a new one. */
+  /** Close all windows, whatever a scenario left: the next one begins with a new one and the first settings. */
   async closeWindows(): Promise<void> {
     this.#shared = undefined;
+    this.home.configure(this.#settings);
     await Promise.all(this.#context.pages().map((page) => page.close()));
   }
 
@@ -129,6 +136,17 @@ export class Stage {
     await this.server.stop();
     await this.home.remove();
   }
+}
+
+/** Wait until a new window is ready, and VS Code has begun to ask for suggestions in its editors. */
+async function prepare(window: EditorWindow): Promise<void> {
+  await window.status(READY);
+  window.write("first.py", "class Account:\n    def __init__(self, owner, balance):\n        self.owner = owner\n");
+  await window.openFile("first.py");
+  await window.press("Control+End");
+  await window.typeUntilGhost("        self.ba");
+  await window.press("Escape");
+  await window.command("View: Revert and Close Editor");
 }
 
 /** A user's settings: what would blur a run is off, and ours are where the parts are. */

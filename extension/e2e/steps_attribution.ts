@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 
 import { recorded } from "./frames.ts";
 import { scenario } from "./scenario.ts";
-import { READY } from "./stage.ts";
 import type { EditorWindow } from "./window.ts";
 
 const NEW_CODE = `def zigzag_total(wobbles, limit):
@@ -102,7 +101,6 @@ export function attribution(): void {
 
   scenario("with onMatch=block such a suggestion is not shown", async (stage) => {
     await stage.withSettings({ "starcoder.attribution.onMatch": "block" }, async (window) => {
-      await window.status(READY);
       window.write("block.py", START);
       await window.clearFrames();
       await askForKnownText(window, "block.py");

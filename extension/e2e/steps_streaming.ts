@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 
 import { recorded, shrunk, vanished } from "./frames.ts";
 import { scenario } from "./scenario.ts";
-import { READY } from "./stage.ts";
 
 /** Every Apache-licensed file begins so: the bundled model goes on for a dozen lines. */
 const START = "# Copyright 2026 Somebody\n#\n# Licensed under the Apache";
@@ -12,7 +11,6 @@ const START = "# Copyright 2026 Somebody\n#\n# Licensed under the Apache";
 export function streaming(): void {
   scenario("a stream grows by whole lines, never shrinks, never flickers, and Tab takes all of it", async (stage) => {
     await stage.withSettings({ "starcoder.completion.multiline": "always" }, async (window) => {
-      await window.status(READY);
       window.write("stream.py", START);
       await window.openFile("stream.py");
       await window.press("Control+End");

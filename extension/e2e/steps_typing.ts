@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import { recorded, vanished } from "./frames.ts";
 import { scenario } from "./scenario.ts";
-import { READY, type Stage } from "./stage.ts";
+import type { Stage } from "./stage.ts";
 import { until } from "./until.ts";
 import type { EditorWindow } from "./window.ts";
 
@@ -124,8 +124,7 @@ export function typing(): void {
     stage.home.writeConfiguration("[completion]\ntemperature = 1.0\n");
     try {
       await stage.withSettings({ "starcoder.completion.alternatives": 4 }, async (window) => {
-        await window.status(READY);
-        await account(stage, "cycle.py", window);
+          await account(stage, "cycle.py", window);
         await window.type("self.");
         const first = await window.settledGhost();
         await window.press("Alt+]");
@@ -168,10 +167,8 @@ export function typing(): void {
     const ghost = await window.settledGhost();
     const { line } = await window.shown();
     await window.press("Tab");
-    await until("the suggestion to be in the line", async () => {
-      const now = await window.shown();
-      return ghost.split("\n").length > 1 || now.line === line + ghost;
-    });
+    const last = `${line}${ghost}`.split("\n").at(-1);
+    await until("the suggestion to be in the text", async () => (await window.shown()).line === last);
     await window.command("View: Revert and Close Editor");
   });
 

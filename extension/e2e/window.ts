@@ -10,6 +10,8 @@ import { LIMIT_MS, until } from "./until.ts";
 
 /** The status bar does not show work that is over sooner (400 ms); what it shows has to be drawn. */
 const BUSY_SHOWS_AFTER_MS = 600;
+/** Longer than a suggestion takes that is on its way. */
+const NOTICED_AFTER_MS = 5000;
 /** How long the quick input may take to open before it is asked for again. */
 const PATIENCE_MS = 10_000;
 
@@ -95,17 +97,36 @@ export class EditorWindow {
     }
   }
 
+  /**
+   * Type a text until it brings ghost text, for an editor that has just been opened: VS Code gives an editor what
+   * watches its keys when it has nothing else to do, so the last letter is typed again until it has.
+   */
+  async typeUntilGhost(text: string): Promise<string> {
+    await this.type(text);
+    return until("ghost text in a new editor", async () => {
+      const seen = await this.ghost(undefined, NOTICED_AFTER_MS).catch(() => undefined);
+      if (seen === undefined) {
+        await this.press("Backspace");
+        await this.type(text.slice(-1));
+      }
+      return seen;
+    });
+  }
+
   async press(keys: string): Promise<void> {
     await this.page.keyboard.press(keys);
   }
 
   /** The ghost text once there is some (and it satisfies `wanted`). */
-  async ghost(wanted: (text: string) => boolean = (text) => text.trim() !== ""): Promise<string> {
-    const seen = () => shown(this.page);
-    return until("ghost text", async () => {
+  async ghost(
+    wanted: (text: string) => boolean = (text) => text.trim() !== "",
+    limitMs = LIMIT_MS,
+  ): Promise<string> {
+    const ask = async () => {
       const { ghost } = await shown(this.page);
       return ghost !== "" && wanted(ghost) && ghost;
-    }, { seen });
+    };
+    return until("ghost text", ask, { limitMs, seen: () => shown(this.page) });
   }
 
   /**
