@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.contender import Prompt
+from benchmarks.engine.models import converted
 
 
 class CTranslate2:
@@ -19,11 +19,10 @@ class CTranslate2:
     def __init__(self, folder: Path, *, threads: int) -> None:
         import ctranslate2  # type: ignore[import-not-found]  # optional, a peer to measure against
 
-        with tempfile.TemporaryDirectory(prefix="starcoder-bench-") as converted:
-            _convert(folder, Path(converted) / "model")
-            self._generator: Any = ctranslate2.Generator(
-                str(Path(converted) / "model"), device="cpu", compute_type="int8", intra_threads=threads
-            )
+        path = converted(folder, "ctranslate2", lambda path: _convert(folder, path))
+        self._generator: Any = ctranslate2.Generator(
+            str(path), device="cpu", compute_type="int8", intra_threads=threads
+        )
 
     def _generate(self, prompts: Sequence[Prompt], n_tokens: int) -> list[list[int]]:
         results = self._generator.generate_batch(

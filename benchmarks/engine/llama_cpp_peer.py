@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.engine.contender import Prompt
+from benchmarks.engine.models import converted
 from model.checkpoint import dense_state
 from model.config import ModelConfig
 
@@ -17,7 +17,7 @@ _MAX_SEQUENCES = 32
 
 
 class LlamaCpp:
-    """Its low-level interface: a context, batches of tokens with positions and sequences."""
+    """Its C interface: a context, batches of tokens with positions and sequences."""
 
     def __init__(self, folder: Path, *, quantization: str, threads: int, suffix_first: bool = False) -> None:
         import llama_cpp  # type: ignore[import-not-found]  # optional, a peer to measure against
@@ -27,24 +27,28 @@ class LlamaCpp:
         self.name = f"llama.cpp, {quantization}{', our prompt layout' if suffix_first else ''}"
         config = ModelConfig.from_file(folder / "config.json")
         self._vocab_size = config.vocab_size
-        with tempfile.TemporaryDirectory(prefix="starcoder-bench-") as scratch:
-            path = Path(scratch) / "model.gguf"
-            write_gguf(folder, path, quantization)
-            self._llm: Any = llama_cpp.Llama(
-                str(path),
-                n_ctx=_MAX_SEQUENCES * 640,
-                n_batch=512,
-                n_ubatch=512,
-                n_threads=threads,
-                n_threads_batch=threads,
-                n_seq_max=_MAX_SEQUENCES,
-                kv_unified=True,
-                flash_attn=False,  # on small shapes it doubles the time of a decode step
-                use_mmap=False,  # the file is gone once it is loaded
-                verbose=False,
-            )
-        self._context = self._llm.ctx
+        path = converted(folder, f"{quantization}.gguf", lambda path: write_gguf(folder, path, quantization))
+        # Kept, as the library calls it for as long as it lives.
+        self._quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._quiet, None)
+        llama_cpp.llama_backend_init()
+        self._model = llama_cpp.llama_model_load_from_file(
+            str(path).encode(), llama_cpp.llama_model_default_params()
+        )
+        if not self._model:
+            raise RuntimeError(f"llama.cpp cannot load {path}; remove it to have it written anew")
+        self._context = llama_cpp.llama_init_from_model(self._model, self._context_params(threads))
         self._memory = llama_cpp.llama_get_memory(self._context)
+
+    def _context_params(self, threads: int) -> Any:  # a structure of an optional library
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = _MAX_SEQUENCES * 640
+        params.n_batch = params.n_ubatch = 512
+        params.n_threads = params.n_threads_batch = threads
+        params.n_seq_max = _MAX_SEQUENCES
+        params.kv_unified = True
+        params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # on small shapes it doubles a step
+        return params
 
     def prefill(self, prompt: Prompt) -> int:
         """See `Contender`."""

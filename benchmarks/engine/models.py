@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -23,10 +26,29 @@ def model_folder(name: str) -> Path:
     """Where the model called `name` lies; a shape is written to the user's cache once."""
     if name not in SHAPES:
         return resolve(name).folder
-    folder = Path(platformdirs.user_cache_dir("starcoder-lsp")) / "benchmarks" / name
+    folder = _cache() / name
     if not (folder / "config.json").exists():
         _write_random(folder, SHAPES[name])
     return folder
+
+
+def converted(folder: Path, name: str, write: Callable[[Path], object]) -> Path:
+    """The model of `folder` in a peer's format, made once: no peer pays for it when it starts."""
+    weights = sorted(folder.glob("*.safetensors"))
+    state = repr([(str(each.resolve()), each.stat().st_mtime_ns) for each in weights])
+    path = _cache() / "converted" / hashlib.sha256(state.encode()).hexdigest()[:16] / name
+    if not path.exists():
+        unfinished = path.with_name(f"{name}.part")
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        write(unfinished)
+        unfinished.rename(path)
+    return path
+
+
+def _cache() -> Path:
+    return Path(platformdirs.user_cache_dir("starcoder-lsp")) / "benchmarks"
 
 
 def _write_random(folder: Path, config: ModelConfig) -> None:
