@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from lsp.exclusion_globs import SECRET_GLOBS
 from lsp.setting_rules import (
     BOOLEAN,
     TEXT,
@@ -28,6 +27,7 @@ from lsp.setting_rules import (
     or_auto,
     pattern,
 )
+from model.secret_files import SECRET_GLOBS
 
 DEFAULT_SOURCE = "default"
 ENVIRONMENT_PREFIX = "STARCODER_"

@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
+from model.secret_files import SECRET_GLOBS
 from training.corpus import quality
 from training.corpus.document import Document
 from training.corpus.languages import HEAD_CHARS, TableName, language_table
 from training.corpus.pii.redact import redact
 from training.errors import PackingError
-from training.secret_files import SECRET_GLOBS
 
 MAX_FILE_BYTES = 1_000_000
 HELD_OUT_SHARE = 0.1

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp.exclusion_globs import SECRET_GLOBS
 from lsp.gitignore import Patterns, parse
+from model.secret_files import SECRET_GLOBS
 
 
 def names(line: str, path: str) -> bool:

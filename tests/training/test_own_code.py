@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lsp.exclusion_globs import SECRET_GLOBS as SECRET_GLOBS_OF_LSP
 from tests.training.own_repository import KEY, repository, write
 from training.errors import PackingError
 from training.own_code import DUPLICATE, IGNORED, NOT_TEXT, SECRET, files_of, read_own_code
-from training.secret_files import SECRET_GLOBS
-
-
-def test_secret_files_are_those_of_the_language_server() -> None:
-    assert SECRET_GLOBS == SECRET_GLOBS_OF_LSP
 
 
 def test_what_is_ignored_hidden_or_secret_is_not_read(tmp_path: Path) -> None:

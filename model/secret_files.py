@@ -1,7 +1,8 @@
-"""Files that are never trained on, whatever their language: keys, passwords, certificates.
+"""Files that no model is given, neither as context nor to train on: keys, passwords, certificates.
 
-The same patterns as in `lsp.exclusion_globs`, which this package may not import (a test compares them).
-They have .gitignore's syntax and are matched without regard to case.
+Patterns have .gitignore's syntax and are matched without regard to case. Zed's defaults
+(`edit_predictions.disabled_globs`) are the beginning; the rest are the names under which common
+tools keep credentials. For completions a user changes the list with the setting `exclude.globs`.
 """
 
 from __future__ import annotations
