@@ -112,17 +112,33 @@ def publish_command(
     documents: Annotated[
         Path | None, typer.Option(help="What the shards were packed from, if the run's folder has moved.")
     ] = None,
+    held_out: Annotated[Path | None, typer.Option(help="The same for the held-out shards.")] = None,
+    previous: Annotated[
+        str, typer.Option(help="The model that this one must not fall behind, or none.")
+    ] = "starter",
 ) -> None:
-    """Export, measure, and write the model card and the portrait of the training set."""
-    from training.runs import Publication, publish_run
+    """Export, measure, and write the model card, the corpus's papers and the portrait of the training set.
+
+    A model that is worse than the previous one, by held-out loss or infilling, is not written.
+    """
+    from training.publish import Publication, publish_run
 
     source = Publication(
-        run=run, packed=packed, notices=notices, problems=problems, tokenizer=tokenizer, documents=documents
+        run=run,
+        packed=packed,
+        notices=notices,
+        problems=problems,
+        tokenizer=tokenizer,
+        previous=None if previous == "none" else previous,
+        documents=documents,
+        held_out=held_out,
     )
     try:
-        publish_run(source, target)
+        comparison = publish_run(source, target)
     except (TrainingError, ModelError) as error:
         raise fail(error) from error
+    for line in comparison.table() if comparison is not None else ():
+        typer.echo(line)
     typer.echo(f"{target}")
 
 
@@ -137,7 +153,7 @@ def loss_command(
     from training.runs import evaluate_loss
 
     try:
-        losses = evaluate_loss(model, held_out, tokens)
+        losses = evaluate_loss(model, held_out, tokens=tokens)
     except (TrainingError, ModelError) as error:
         raise fail(error) from error
     if json_output:

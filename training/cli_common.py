@@ -15,7 +15,7 @@ from training.errors import RecipeError
 
 def fail(error: Exception) -> typer.Exit:
     """Say what is wrong in one line; raise what this returns."""
-    Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+    Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
     return typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.comparison import Comparison
 from training.export import Exported
 from training.packing import PackedCorpus
 from training.precision import flops_per_token
@@ -18,10 +19,12 @@ from training.run_log import read_log
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """`losses`: by language, as `training.runs.evaluate_loss` gives; `infilling`: one entry an order."""
+    """`losses`: by language, as `training.runs.evaluate_loss` gives; `infilling`: one entry an order;
+    `comparison`: with the model before, if there was one."""
 
     losses: Mapping[str, Mapping[str, float]]
     infilling: Sequence[Mapping[str, Any]]
+    comparison: Comparison | None = None
 
 
 def write_card(
@@ -38,6 +41,7 @@ def write_card(
         _head(name),
         _what(name, exported),
         _quality(measured),
+        *_beside_the_one_before(measured.comparison),
         _training(exported, log),
         _data(exported, corpus, notice),
     ]
@@ -86,6 +90,13 @@ def _quality(measured: Measured) -> str:
         "again (token healing). Published scores of other models encode the parts as they are, as the last "
         "one does: only that one may be compared with them."
     )
+
+
+def _beside_the_one_before(comparison: Comparison | None) -> list[str]:
+    if comparison is None:
+        return []
+    table = "\n".join(comparison.table())
+    return [f"## Beside the one before\n\nThe same held-out documents and problems for both:\n\n{table}"]
 
 
 def _infilling(score: Mapping[str, Any]) -> str:
@@ -138,7 +149,8 @@ data replaced by `training/corpus`; HumanEval and MBPP problems are removed from
 with these shares of languages: {weights}, {seen:.2f} times the corpus's
 size in all. The full texts of the licences are in `LICENSES.txt`,
 the hash, path and licence of every document in `documents.jsonl.gz`; `portrait.bin` is a filter of their
-fingerprints (docs/attribution.md).
+fingerprints (docs/attribution.md). `DATASHEET.md` tells what was left out and why, `corpus.json` is the
+manifest of sources, options and shards, by their hashes.
 
 | language | files | MB | tokens |
 |---|---|---|---|

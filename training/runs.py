@@ -5,11 +5,11 @@ Everything `training.cli` calls. Knows where things lie; how they are made is th
 
 from __future__ import annotations
 
+import math
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from model.hub import resolve
 from training.errors import EvaluationError, RecipeError
 from training.packing import PackedCorpus, PackOptions, ShardInfo, is_packed, pack, wait_for_packed
 from training.recipe import load_recipe
-from training.run_log import LOG_FILE
 from training.torchrun import is_first_process
 
 PACKED_FOLDER = "packed"
@@ -28,7 +27,7 @@ PACKED_FOLDER = "packed"
 
 def pack_with_progress(source: Path, target: Path, tokenizer: Path, processes: int) -> list[ShardInfo]:
     """`pack` with a bar on stderr."""
-    with _bar(f"packing {source}") as progress:
+    with task_bar(f"packing {source}") as progress:
         return pack(source, target, tokenizer, PackOptions(processes=processes), progress)
 
 
@@ -68,53 +67,6 @@ def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> 
     export_checkpoint(newest_checkpoint(run), target, tokenizer, schemes[number_format])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Publication:
-    """What `publish_run` reads: a run, its packed shards, the corpus's notices, the problems to score.
-
-    `documents` is the folder that the training shards were packed from; None: the one that the run names.
-    """
-
-    run: Path
-    packed: Path
-    notices: Path
-    problems: Path
-    tokenizer: Path
-    documents: Path | None = None
-    held_out_tokens: int = 100_000
-
-
-def publish_run(source: Publication, target: Path) -> None:
-    """Export, measure, portray and describe a model: `target` is then complete, licences included.
-
-    `notices` is the corpus folder, with NOTICE.md, LICENSES.txt and documents.jsonl.gz. Raises
-    TrainingError.
-    """
-    from training.export import export_checkpoint, newest_checkpoint
-    from training.model_card import Measured, write_card
-    from training.portrait import write_portrait
-    from training.pretrain import PICTURE_FILE
-
-    exported = export_checkpoint(newest_checkpoint(source.run), target, source.tokenizer)
-    of_corpus = [source.notices / name for name in ("LICENSES.txt", "documents.jsonl.gz")]
-    for file in (source.run / PICTURE_FILE, *of_corpus):
-        shutil.copyfile(file, target / file.name)
-    corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
-    with _bar("portrait") as progress:
-        write_portrait(source.documents or Path(exported.recipe.data.train), corpus, target, progress)
-    model = str(target.absolute())  # a relative `a/b` would be taken for a Hugging Face id
-    measured = Measured(
-        losses=evaluate_loss(model, source.packed / "held_out", source.held_out_tokens),
-        infilling=[
-            evaluate_infilling(model, source.problems, "spm"),
-            evaluate_infilling(model, source.problems, "psm"),
-            evaluate_infilling(model, source.problems, "spm", heal=False),
-        ],
-    )
-    notice = (source.notices / "NOTICE.md").read_text(encoding="utf-8")
-    write_card(target, target.name, exported, source.run / LOG_FILE, corpus, notice, measured)
-
-
 def evaluate_infilling(
     model: str, problems: Path, order: str, limit: int | None = None, *, heal: bool = True
 ) -> dict[str, Any]:
@@ -127,13 +79,18 @@ def evaluate_infilling(
         raise EvaluationError(f"order = {order!r}: expected spm or psm")
     wanted = read_problems(problems, limit)
     engine = load_engine(resolve(model).folder)
-    with _bar("infilling") as progress:
+    with task_bar("infilling") as progress:
         score = score_infilling(engine, wanted, FimOrder(order), progress, heal=heal)
     return {"model": model, **score.to_dict()}
 
 
-def evaluate_loss(model: str, held_out: Path, tokens_per_language: int) -> dict[str, dict[str, float]]:
-    """Held-out loss of a model folder by language, over shards packed with the same tokenizer."""
+def evaluate_loss(
+    model: str, held_out: Path, *, tokens: float = math.inf, text_bytes: float = math.inf
+) -> dict[str, dict[str, float]]:
+    """Held-out loss of a model folder by language, over shards packed with the same tokenizer.
+
+    At most so many tokens of a language, or whole documents until so many bytes are reached.
+    """
     import torch
 
     from model.checkpoint import load_checkpoint
@@ -150,7 +107,9 @@ def evaluate_loss(model: str, held_out: Path, tokens_per_language: int) -> dict[
     loaded = load_checkpoint(folder, placement)
     corpus = PackedCorpus(held_out, tokenizer=folder)
     end_id = Tokenizer.from_folder(folder).eos_id
-    options = ScoreOptions(seq_len=loaded.config.n_positions, tokens_per_language=tokens_per_language)
+    options = ScoreOptions(
+        seq_len=loaded.config.n_positions, tokens_per_language=tokens, bytes_per_language=text_bytes
+    )
     precision = Precision(device=device, bf16=False)
     losses: dict[str, dict[str, float]] = {}
     for language in languages_to_score(corpus):
@@ -164,7 +123,8 @@ def evaluate_loss(model: str, held_out: Path, tokens_per_language: int) -> dict[
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def task_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, where that is a terminal; call what it gives with (done, of how many)."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(label, total=None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,19 +44,30 @@ def places(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "notices").mkdir()
     (tmp_path / "notices" / "NOTICE.md").write_text("# Packages\n\n| project-1 | MIT |\n")
     (tmp_path / "notices" / "LICENSES.txt").write_text("MIT License\n")
-    (tmp_path / "notices" / "documents.jsonl.gz").write_bytes(b"")
+    for paper in ("documents.jsonl.gz", "corpus.json", "DATASHEET.md", "datasheet/tokens.png"):
+        (tmp_path / "notices" / paper).parent.mkdir(exist_ok=True)
+        (tmp_path / "notices" / paper).write_text(paper)
     write_problems(tmp_path / "problems.jsonl.gz", PROBLEMS)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return {path.name: str(path) for path in tmp_path.iterdir()} | {
-        name: str(tmp_path / name) for name in ("run", "model")
+        name: str(tmp_path / name) for name in ("run", "model", "run-run", "better-run")
     }
 
 
-def pretrain_arguments(places: dict[str, str]) -> list[str]:
-    options = {"recipe": "tiny.toml", "run": "run", "tokenizer": "tokenizer", "train": "train"}
+def pretrain_arguments(places: dict[str, str], run: str = "run", steps: int = 3) -> list[str]:
+    options = {"recipe": "tiny.toml", "run": run, "tokenizer": "tokenizer", "train": "train"}
     options["held-out"] = "held_out"
     named = [part for name, place in options.items() for part in (f"--{name}", places[place])]
-    return ["pretrain", *named, "--steps", "3", "--set", "seed=5"]
+    return ["pretrain", *named, "--steps", str(steps), "--set", "seed=5"]
+
+
+def publish_arguments(places: dict[str, str], run: str, target: str) -> list[str]:
+    folders = {"run": places[run], "packed": str(Path(places[run]) / "packed")}
+    files = {name: places[name] for name in ("notices", "tokenizer")} | {
+        "problems": places["problems.jsonl.gz"]
+    }
+    options = [part for name, place in (folders | files).items() for part in (f"--{name}", place)]
+    return ["publish", places[target], *options]
 
 
 def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]) -> None:
@@ -63,9 +75,7 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
     trained = runner.invoke(train_app, pretrain_arguments(places), catch_exceptions=False)
     assert trained.exit_code == 0, trained.output
     packed = str(Path(places["run"]) / "packed")
-    publish = ["publish", places["model"], "--run", places["run"], "--packed", packed]
-    publish += ["--notices", places["notices"], "--problems", places["problems.jsonl.gz"]]
-    publish += ["--tokenizer", places["tokenizer"]]
+    publish = [*publish_arguments(places, "run", "model"), "--previous", "none"]
     published = runner.invoke(train_app, publish, catch_exceptions=False)
     assert published.exit_code == 0, published.output
     card = (Path(places["model"]) / "README.md").read_text()
@@ -73,6 +83,9 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
         assert expected in card
     assert resolve(places["model"]).license == "apache-2.0"
     assert (Path(places["model"]) / "LICENSES.txt").is_file()
+    for paper in ("documents.jsonl.gz", "corpus.json", "DATASHEET.md", "datasheet/tokens.png"):
+        assert (Path(places["model"]) / paper).read_text() == paper
+    assert not list(Path(places["model"]).parent.glob(".model*"))
     portrait = Portrait.load(Path(places["model"]) / "portrait.bin")
     with next(Path(places["train"]).iterdir()).open() as lines:
         trained = json.loads(next(lines))["text"]
@@ -85,6 +98,42 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
     assert set(json.loads(scored.stdout)) >= {"exact_match", "n_problems", "order", "healed"}
     loss = ["loss", "--model", places["model"], "--held-out", f"{packed}/held_out", "--json"]
     assert json.loads(runner.invoke(eval_app, loss).stdout)["Python"]["bits_per_byte"] > 0
+
+
+def test_a_worse_model_does_not_take_the_place_of_a_better_one(places: dict[str, str]) -> None:
+    """Of the same documents and problems, though the two have different tokenizers."""
+    runner = CliRunner()
+    for name, steps in (("run", 2), ("better", 40)):
+        arguments = pretrain_arguments(places, f"{name}-run", steps)
+        assert runner.invoke(train_app, arguments, catch_exceptions=False).exit_code == 0
+    first = publish_arguments(places, "run-run", "model")
+    assert runner.invoke(train_app, [*first, "--previous", "none"]).exit_code == 0
+    before = (Path(places["model"]) / "README.md").read_text()
+    assert "Beside the one before" not in before
+
+    texts = ["x = 1\n" * 30, "def f(a):\n    return a\n" * 9]
+    save_tokenizer(train_tokenizer(texts, TokenizerOptions(vocab_size=280)), Path(places["model"]))
+    better = publish_arguments(places, "better-run", "model")
+    shipped = runner.invoke(train_app, [*better, "--previous", places["model"]], catch_exceptions=False)
+    assert shipped.exit_code == 0, shipped.output
+    after = (Path(places["model"]) / "README.md").read_text()
+    row = re.search(r"\| Python, bits a byte \| (\S+) \| (\S+) \| -\d", after)
+    assert row is not None, after
+    assert float(row[2]) < float(row[1])
+    assert row[0] in shipped.stdout
+
+    worse = runner.invoke(train_app, [*first, "--previous", places["model"]])
+    assert worse.exit_code == 1
+    assert "not shipped, worse than before: held-out loss" in " ".join(worse.stderr.split())
+    assert (Path(places["model"]) / "README.md").read_text() == after
+    assert not list(Path(places["model"]).parent.glob(".model*"))
+
+
+def test_a_corpus_without_its_papers_is_named_before_anything_is_measured(places: dict[str, str]) -> None:
+    (Path(places["notices"]) / "corpus.json").unlink()
+    result = CliRunner().invoke(train_app, publish_arguments(places, "run", "model"))
+    assert result.exit_code == 1
+    assert "corpus.json does not exist: --notices takes the folder" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,14 @@ class LanguageLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
-    """`part` of `parts`: every parts-th window, so that processes can share the work."""
+    """`part` of `parts`: every parts-th window, so that processes can share the work.
+
+    `bytes_per_language` takes whole documents, and so the same ones for any tokenizer.
+    """
 
     seq_len: int
-    tokens_per_language: int
+    tokens_per_language: float
+    bytes_per_language: float = math.inf
     batch: int = 8
     part: int = 0
     parts: int = 1
@@ -99,9 +103,12 @@ class _Window:
 
 def _windows(shards: list[PackedShard], end_id: int, options: ScoreOptions) -> Iterator[_Window]:
     documents = [(shard, i) for shard in shards for i in range(shard.info.n_documents)]
-    left = options.tokens_per_language
+    left, bytes_left = options.tokens_per_language, options.bytes_per_language
     for at in np.random.default_rng(_ORDER_SEED).permutation(len(documents)):
         shard, i = documents[int(at)]
+        if bytes_left <= 0:
+            return
+        bytes_left -= float(shard.text_bytes[i])
         ids = torch.tensor([end_id, *shard.document(i).tolist()])
         bytes_per_token = float(shard.text_bytes[i]) / max(1, len(ids) - 1)
         for start in range(0, len(ids) - 1, options.seq_len):
