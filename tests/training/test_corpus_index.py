@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from attribution.attribute import attribute
 from attribution.errors import SourceError
 from attribution.index import open_index
 from attribution.index_cli import ListedSets, index_app
+from model.hub import bundled_folder
 from tests.training.corpus_packages import make_wheel
 from training.corpus.index import TrainedSet, starter_set, text_of
 from training.corpus.manifest import Manifest, Package, Split
@@ -170,6 +172,24 @@ def test_the_bundled_list_and_manifest_belong_together() -> None:
     assert len({(one.source.repository, one.source.path) for one in listed}) == len(listed)
     assert len({one.key for one in listed}) == len(listed)
     assert all(one.source.license for one in listed)
+
+
+def test_the_papers_that_ship_with_the_model_speak_of_one_corpus() -> None:
+    folder = bundled_folder()
+    manifest = json.loads((folder / "corpus.json").read_text())
+    listed = (folder / "documents.jsonl.gz").read_bytes()
+    assert manifest["documents_sha256"] == hashlib.sha256(listed).hexdigest()
+    assert sum(one["documents"] for one in manifest["shards"]) == gzip.decompress(listed).count(b"\n")
+    identity = "".join(one["sha256"] for one in manifest["shards"]).encode()
+    assert manifest["sha256"] == hashlib.sha256(identity).hexdigest()
+    pinned = Manifest.load(ROOT / "training" / "corpus" / "starter.toml").packages
+    assert {one["name"]: one["sha256"] for one in manifest["sources"]} == {
+        package.identity: package.sha256 for package in pinned
+    }
+    datasheet = (folder / "DATASHEET.md").read_text()
+    pictures = re.findall(r"!\[[^]]*\]\((\S+)\)", datasheet)
+    assert len(pictures) >= 3
+    assert all((folder / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
 def test_the_command_that_users_type_knows_the_set() -> None:
