@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from model.engine import load_engine
-from tests.training.test_evaluate_sandbox import _refusal
+from tests.training.sandboxes import need_sandbox
 from tests.training.test_evaluate_score import PROBLEM
 from tests.training.test_infilling import folder
 from training.cli import eval_app
@@ -62,9 +62,7 @@ def test_answers_end_at_stop_words_and_are_closed(folder: Path, tmp_path: Path) 
 
 
 def test_a_benchmark_samples_and_scores(folder: Path, tmp_path: Path) -> None:
-    refusal = _refusal()
-    if refusal:
-        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    need_sandbox()
     (tmp_path / "problems.jsonl").write_text(json.dumps(PROBLEM))
     command = ["humaneval", "--model", str(folder), "--problems", str(tmp_path / "problems.jsonl"), "--json"]
     options = ["--samples", "3", "--max-new-tokens", "8", "--samples-file", str(tmp_path / "samples.jsonl")]

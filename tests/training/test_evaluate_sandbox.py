@@ -7,15 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.training.sandboxes import GENEROUS, need_sandbox
 from training.errors import EvaluationError
+from training.evaluate.sandbox import pool
 from training.evaluate.sandbox.pool import Limits, Outcome, Program, Sandbox, SandboxRefused, missing_tools
 
-GENEROUS = Limits(seconds=20, patience=6)
 SHORT = Limits(seconds=1, patience=60)  # for programs that never end: by the processor's time
 
 FAMILY = """
@@ -29,19 +31,9 @@ os.wait()
 """
 
 
-def _refusal() -> str | None:
-    try:
-        with Sandbox(workers=1):
-            return None
-    except SandboxRefused as error:
-        return str(error)
-
-
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    refusal = _refusal()
-    if refusal:
-        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    need_sandbox()
     with Sandbox(limits=GENEROUS, workers=2) as one:
         yield one
 
@@ -146,7 +138,7 @@ def test_nothing_outside_the_scratch_folder_is_written_or_deleted(sandbox: Sandb
 import os
 written = []
 for folder, _, _ in os.walk('/'):
-    if folder.startswith(('/proc', '/scratch')):
+    if folder.startswith(('/proc', '/tmp')):
         continue
     try:
         open(folder + '/x', 'w').close()
@@ -155,11 +147,46 @@ for folder, _, _ in os.walk('/'):
         pass
 assert not written, written
 open('/tmp/a', 'w').write('a'); open('b', 'w').write('b')
-assert sorted(os.listdir('/scratch')) == ['a', 'b']
+assert os.listdir('/tmp/scratch') == ['b'] and 'a' in os.listdir('/tmp')
 """
     outcome = run(sandbox, walk)
     assert outcome.passed, outcome
-    assert run(sandbox, "import os\nassert os.listdir() == []").passed  # and nothing stays for the next
+    nothing = "import os\nassert os.listdir() == [] and 'a' not in os.listdir('/tmp')"
+    assert run(sandbox, nothing).passed  # and nothing stays for the next
+
+
+def test_what_may_be_read_may_stand_below_the_temporary_folder(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout in /tmp has its environment there, and the sandbox used to refuse."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        kept = Path(folder) / "deep" / "environment"
+        kept.mkdir(parents=True)
+        (kept / "module.py").write_text("x = 1")
+        (Path(folder) / "private.txt").touch()
+        for path in (Path(folder), kept.parent, kept):
+            path.chmod(0o777)
+        usual = pool._readable()
+        monkeypatch.setattr(pool, "_readable", lambda: [*usual, str(kept)])
+        looks = f"""
+import os
+assert os.listdir({folder!r}) == ['deep'] and open({str(kept / "module.py")!r}).read() == 'x = 1'
+try: open({str(kept / "new")!r}, 'w')
+except OSError: pass
+else: assert False
+open('/tmp/a', 'w').write('a')
+open('b', 'w').write('b')
+assert os.listdir() == ['b']
+"""
+        umask = os.umask(0o077)
+        try:
+            with Sandbox(limits=GENEROUS, workers=1) as below:
+                for _ in range(2):
+                    outcome = run(below, looks)
+                    assert outcome.passed, outcome
+        finally:
+            os.umask(umask)
+        assert sorted(os.listdir(kept)) == ["module.py"]
 
 
 def test_the_scratch_folder_is_bounded(sandbox: Sandbox) -> None:
@@ -224,7 +251,7 @@ assert int(status['CapEff'], 16) == int(status['CapPrm'], 16) == 0 and status['N
 assert not os.path.exists('/root/.ssh') and not os.path.exists('/etc/shadow') and not os.path.exists('/home')
 import ctypes
 libc = ctypes.CDLL(None)
-assert libc.mount(b'none', b'/scratch', b'tmpfs', 0, None) != 0 and libc.umount2(b'/proc', 2) != 0
+assert libc.mount(b'none', b'/tmp/scratch', b'tmpfs', 0, None) != 0 and libc.umount2(b'/proc', 2) != 0
 """
     outcome = run(sandbox, source)
     assert outcome.passed, outcome
@@ -264,6 +291,12 @@ def test_a_machine_without_namespaces_is_a_refusal(monkeypatch: pytest.MonkeyPat
         "training.evaluate.sandbox.pool._readable", lambda: ["/proc/self/fd/0/nothing", "/dev"]
     )
     with pytest.raises(SandboxRefused, match="--unsafe"), Sandbox(workers=1):
+        pass
+
+
+def test_walls_in_which_nothing_runs_are_a_refusal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_EMPTY", Program(source="raise SystemExit"))
+    with pytest.raises(SandboxRefused, match="empty program"), Sandbox(workers=1):
         pass
 
 

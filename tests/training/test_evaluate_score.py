@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.training.test_evaluate_sandbox import GENEROUS, _refusal
+from tests.training.sandboxes import GENEROUS, need_sandbox
 from training.cli import eval_app
 from training.errors import EvaluationError
 from training.evaluate.benchmarks import canonical_samples
@@ -32,9 +32,7 @@ PROBLEM = {
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    refusal = _refusal()
-    if refusal:
-        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    need_sandbox()
     with Sandbox(limits=GENEROUS) as one:
         yield one
 

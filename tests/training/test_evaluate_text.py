@@ -16,7 +16,7 @@ from model.engine import load_engine
 from model.fim_format import FimOrder
 from model.tokenizer import Tokenizer
 from model.transformer import GPTBigCode
-from tests.training.test_evaluate_sandbox import GENEROUS, _refusal
+from tests.training.sandboxes import GENEROUS, need_sandbox
 from tests.training.test_evaluate_score import DATA, PROBLEM, needs_data
 from tests.training.test_infilling import folder
 from training.cli import eval_app
@@ -61,9 +61,7 @@ def test_multi_line_problems_are_all_runs_of_lines(tmp_path: Path) -> None:
 
 
 def test_what_fills_the_hole_is_tested_with_what_follows(folder: Path, tmp_path: Path) -> None:
-    refusal = _refusal()
-    if refusal:
-        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    need_sandbox()
     engine = load_engine(folder, device="cpu", quantize="none")
     (tmp_path / "problems.jsonl").write_text(json.dumps(THREE_LINES))
     kind, spans = read_spans(str(tmp_path / "problems.jsonl"))
@@ -87,9 +85,7 @@ def test_every_canonical_multi_line_span_passes_and_their_number_is_the_publishe
         str(DATA / "human-eval-infilling" / "HumanEval-RandomSpanInfillingLight.jsonl.gz")
     )
     assert random_span == "random-span"
-    refusal = _refusal()
-    if refusal:
-        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    need_sandbox()
     chosen = {span.hole.task_id: span.problem for span in spans[::60] if span.problem}
     with Sandbox(limits=GENEROUS) as sandbox:
         assert all(outcome.passed for outcome in judge(canonical_samples(chosen), sandbox))
@@ -147,9 +143,7 @@ def test_perplexity_predicts_the_same_tokens_from_each_context(folder: Path) -> 
 
 
 def test_commands_and_report(folder: Path, tmp_path: Path) -> None:
-    refusal = _refusal()
-    if refusal:
-        pytest.skip(f"namespaces are not permitted here: {refusal}")
+    need_sandbox()
     data, held_out = tmp_path / "data", tmp_path / "held_out"
     (data / "human-eval").mkdir(parents=True)
     held_out.mkdir()

@@ -12,11 +12,14 @@ import os
 import platform
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-SCRATCH = "/scratch"
+TEMPORARY = "/tmp"
+SCRATCH = f"{TEMPORARY}/scratch"
+# What may be read below /tmp waits here: each cell's own /tmp would cover it.
+_ASIDE = "/.readable"
 _NEWNS, _NEWUTS, _NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
@@ -36,10 +39,14 @@ _NOBODY = 65_534
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """Who a program is inside: `uid` is mapped from the caller's own, or (as real root) one nobody has."""
+    """Who a program is inside: `uid` is mapped from the caller's own, or (as real root) one nobody has.
+
+    `below_temporary` are readable paths below /tmp, as when this Python stands there.
+    """
 
     uid: int
     changes_user: bool
+    below_temporary: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -99,9 +106,9 @@ def unshare() -> Cell:
     return Cell(uid=_NOBODY, changes_user=False)
 
 
-def build_root(readable: Sequence[str]) -> None:
+def build_root(cell: Cell, readable: Sequence[str]) -> Cell:
     """Leave the machine's files but for `readable` (folders, files), read-only. Run as pid 1 of the new
-    namespace.
+    namespace. Gives the cell with what `furnish` needs to know of them.
     """
     machine = platform.machine()
     if machine not in _SYS_PIVOT_ROOT:
@@ -109,19 +116,21 @@ def build_root(readable: Sequence[str]) -> None:
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     root = "/sys" if os.path.isdir("/sys") else "/mnt"  # any folder from which nothing is bound
     _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")
-    for path in _outermost(readable):
-        _bind(path, root + path)
+    paths = _outermost(readable)
+    below_temporary = tuple(path for path in paths if path.startswith(TEMPORARY + "/"))
+    for path in paths:
+        _bind(path, root + (_ASIDE if path in below_temporary else "") + path)
     for name in _DEVICES:
         _bind(f"/dev/{name}", f"{root}/dev/{name}")
-    for name in ("proc", SCRATCH[1:]):
-        os.mkdir(f"{root}/{name}")
-    os.symlink(SCRATCH[1:], f"{root}/tmp")
+    for path in ("/proc", TEMPORARY):
+        os.mkdir(root + path)
     _mount_proc(f"{root}/proc")  # now: without privileges it needs another one in sight
     os.chdir(root)
     _check(_libc().syscall(_SYS_PIVOT_ROOT[machine], b".", b"."), "pivot_root")
     _check(_libc().umount2(b".", _MNT_DETACH), "umount2")
     os.chdir("/")
     _seal("/", recursive=False)
+    return replace(cell, below_temporary=below_temporary)
 
 
 def _outermost(paths: Sequence[str]) -> list[str]:
@@ -171,11 +180,16 @@ def fork_into_cell() -> int:
 
 
 def furnish(cell: Cell, scratch_bytes: int) -> None:
-    """In a cell's pid 1: an empty scratch folder, and only the cell's processes in /proc."""
+    """In a cell's pid 1: a /tmp with an empty scratch folder, and only the cell's processes in /proc."""
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     prctl(_PR_SET_DUMPABLE, 0)
-    options = f"size={scratch_bytes},nr_inodes=4096,mode=700,uid={cell.uid},gid={cell.uid}"
-    _mount("tmpfs", SCRATCH, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    options = f"size={scratch_bytes},nr_inodes=4096,mode=1777"
+    _mount("tmpfs", TEMPORARY, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    os.mkdir(SCRATCH, mode=0o700)
+    if cell.changes_user:
+        os.chown(SCRATCH, cell.uid, cell.uid)
+    for path in cell.below_temporary:
+        _bind(_ASIDE + path, path)
     if not _mount_proc("/proc"):
         _mount("tmpfs", "/proc", "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "size=4k,mode=555")
     os.chdir(SCRATCH)

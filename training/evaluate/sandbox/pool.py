@@ -93,6 +93,9 @@ def _language(name: str) -> Language:
     return LANGUAGES[name]
 
 
+_EMPTY = Program(source="")
+
+
 @dataclass
 class Sandbox:
     """A context manager. `unsafe` runs programs with limits, but with the caller's files and network.
@@ -193,6 +196,10 @@ class _Zygote:
         }
         self._closed = False
         self._process = self._start()
+        tried = self.ask(_job(_EMPTY, Limits()))
+        if not tried["passed"]:  # a cell that cannot be furnished would fail every program
+            self.kill()
+            raise _refused(f"an empty program fails in it (exit {tried['exit']}: {tried['output']})")
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = str(Path(__file__).parents[3])
@@ -204,13 +211,7 @@ class _Zygote:
         if answer is None or "refused" in answer:
             _end(process)
             why = answer["refused"] if answer else f"its process ended with {process.returncode}"
-            raise SandboxRefused(
-                f"No sandbox for generated programs here: {why}. It needs Linux namespaces, as root or with "
-                "unprivileged user namespaces (in Docker: --security-opt seccomp=unconfined --security-opt "
-                "apparmor=unconfined, or --privileged). "
-                "`--unsafe` runs the programs without it, with your files and your network: "
-                "only inside a machine that you can throw away."
-            )
+            raise _refused(why)
         return process
 
     @staticmethod
@@ -247,6 +248,16 @@ class _Zygote:
         """End the process and with it whatever it runs."""
         self._closed = True
         _end(self._process)
+
+
+def _refused(why: str) -> SandboxRefused:
+    return SandboxRefused(
+        f"No sandbox for generated programs here: {why}. It needs Linux namespaces, as root or with "
+        "unprivileged user namespaces (in Docker: --security-opt seccomp=unconfined --security-opt "
+        "apparmor=unconfined, or --privileged). "
+        "`--unsafe` runs the programs without it, with your files and your network: "
+        "only inside a machine that you can throw away."
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

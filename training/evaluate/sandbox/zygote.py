@@ -44,6 +44,7 @@ class _Observed:
 def main() -> NoReturn:
     """Entry of the process: settings are the first argument, as JSON."""
     settings = json.loads(sys.argv[1])
+    os.umask(0o022)  # the folders that lead to what may be read are for the program's user too
     sys.path[0:1] = []  # where this package is: programs have no business there
     sys.path.append(settings["packages"])
     if settings["unsafe"]:
@@ -56,7 +57,7 @@ def main() -> NoReturn:
     if child == 0:
         try:
             namespaces.die_with_parent()
-            namespaces.build_root(settings["readable"])
+            cell = namespaces.build_root(cell, settings["readable"])
         except OSError as error:
             _refuse(error)
         _serve(cell)
