@@ -258,6 +258,8 @@ class EngineProcess:
 def _absolute(model: str) -> str:
     """A folder's name made independent of the working folder, which is not the engine's."""
     is_path = model.startswith((".", "~", os.sep)) or model.count("/") > 1 or "\\" in model
+    # A name without a slash is no Hugging Face id: the bundled model, or a folder.
+    is_path |= "/" not in model and model != LaunchOptions.model and Path(model).is_dir()
     return str(Path(model).expanduser().absolute()) if is_path else model
 
 

@@ -106,8 +106,9 @@ def _tell(outcome: Finetuned, to: Path) -> None:
     console.print(table)
     if outcome.indexed is not None:
         console.print(outcome.indexed, soft_wrap=True, highlight=False)
+    shown = to if to.is_absolute() else f"./{to}"  # `a/b` alone would be a Hugging Face id
     console.print(
-        f"Made {to}. Use it: starcoder-lsp complete FILE:LINE:COL --model {to}, or the setting "
+        f"Made {to}. Use it: starcoder-lsp complete FILE:LINE:COL --model {shown}, or the setting "
         f'model = "{to.absolute()}"',
         soft_wrap=True,
         highlight=False,

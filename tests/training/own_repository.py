@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,11 +17,12 @@ CONFIG = ModelConfig(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_hea
 KEY = "AKIA" + "Q3EXAMPLEKEY42XY"
 
 
-def base_model(folder: Path) -> Path:
+def base_model(folder: Path, n_positions: int = CONFIG.n_positions) -> Path:
     """Random weights, a tokenizer of bytes and a few merges, a card that names a licence."""
-    model = GPTBigCode(CONFIG)
+    config = replace(CONFIG, n_positions=n_positions)
+    model = GPTBigCode(config)
     model.init_weights(torch.Generator().manual_seed(3))
-    save_checkpoint(folder, CONFIG, model.state_dict())
+    save_checkpoint(folder, config, model.state_dict())
     texts = [document(i)["text"] for i in range(40)]
     save_tokenizer(train_tokenizer(texts, TokenizerOptions(vocab_size=290)), folder)
     (folder / "README.md").write_text("---\nlicense: bigcode-openrail-m\n---\n# Base\n", encoding="utf-8")
