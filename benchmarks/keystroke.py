@@ -250,8 +250,8 @@ def run(options: argparse.Namespace) -> Report:
             text, n_keystrokes=options.keystrokes + options.warm_up, start=options.start
         )
     ]
-    dtype = engine.placement.dtype if options.dtype == "auto" else getattr(torch, options.dtype)
-    theirs = Transformers(folder, dtype=dtype, device=str(engine.placement.device))
+    dtype = getattr(torch, engine.description["dtype"] if options.dtype == "auto" else options.dtype)
+    theirs = Transformers(folder, dtype=dtype, device=engine.description["device"])
     threads = int(engine.description["threads"])
     torch.set_num_threads(threads)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from lsp.attribution_store import AttributionStore, Where
 from lsp.settings import Effective, Settings
+from model.backend import compiled_scheme, has_nvidia_driver
 from model.errors import EngineUnavailableError, ModelError
 from model.version import DISTRIBUTION, package_version
 
@@ -144,6 +145,10 @@ def check_device(settings: Settings, model: LocalModel) -> Check:
         return Check(name="device", verdict=Verdict.GOOD, finding="that of the server at engine.url")
     n_parameters = model.config.n_parameters if model.config is not None else 0
     asked = settings.engine
+    if model.config is not None:
+        compiled = compiled_scheme(model.config, device=asked.device, quantize=asked.quantize)
+        if compiled is not None:
+            return Check(name="device", verdict=Verdict.GOOD, finding=f"{os.cpu_count()} CPUs: {compiled[1]}")
     try:
         import torch
 
@@ -160,14 +165,10 @@ def check_device(settings: Settings, model: LocalModel) -> Check:
     else:
         where = f"{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()})"
     finding = f"{where}: {placement.reason}" if model.config is not None else where
-    if torch.version.cuda is None and _has_nvidia_driver():
+    if torch.version.cuda is None and has_nvidia_driver():
         remedy = "there is an NVIDIA GPU, but this PyTorch is the CPU build: install one with CUDA"
         return Check(name="device", verdict=Verdict.NOTE, finding=finding, remedy=remedy)
     return Check(name="device", verdict=Verdict.GOOD, finding=finding)
-
-
-def _has_nvidia_driver() -> bool:
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def check_model(settings: Settings, model: LocalModel) -> Check:

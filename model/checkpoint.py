@@ -1,7 +1,6 @@
-"""Model folders on disk: config.json and weights as safetensors, one file or shards.
+"""Model folders on disk as PyTorch models: loading what Hugging Face publishes for GPTBigCode, and saving.
 
-Reads what Hugging Face publishes for GPTBigCode, by its own names, and what `save_checkpoint`
-writes; never a pickle. Knows nothing about tokenizers or where folders come from (`model.hub`).
+Knows nothing about tokenizers or where folders come from (`model.hub`).
 """
 
 from __future__ import annotations
@@ -11,75 +10,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from model.config import ModelConfig
+from model.config import CONFIG_FILE, ModelConfig
 from model.device import Placement
 from model.errors import CheckpointError
-from model.quantize import (
-    SCALE_SUFFIX,
-    Int8Embedding,
-    Scheme,
-    dequantize_rows,
-    int4_linear,
-    int8_linear,
-    quantize_rows,
-)
+from model.quantize import Int4Linear, Int8Embedding, Int8Linear, dequantize_rows, quantize_rows
+from model.scheme import SCALE_SUFFIX, Scheme, bits_of
 from model.transformer import GPTBigCode
+from model.weight_files import (
+    INDEX_FILE,
+    POSITION_EMBEDDING,
+    SINGLE_FILE,
+    TOKEN_EMBEDDING,
+    Shapes,
+    WeightFiles,
+    parameter_shapes,
+)
 
-CONFIG_FILE = "config.json"
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-_PREFIX = "transformer."
-_TOKEN_EMBEDDING = "transformer.wte.weight"
-_PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-_Shapes = Mapping[str, tuple[int, ...]]
-# Causal masks that old exports carry, and the tied head under its own name.
-_IGNORED_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
-
-
-class _Weights:
-    """Tensors by their GPTBigCode names over one or several memory-mapped files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file_of: dict[str, Path] = {}
-        self._stored_name: dict[str, str] = {}
-        self._open: dict[Path, safe_open] = {}
-        for path in _weight_files(folder):
-            try:
-                self._open[path] = safe_open(path, framework="pt")
-            except (SafetensorError, OSError) as error:
-                raise CheckpointError(
-                    f"{path} cannot be read as safetensors ({error}): it is truncated or damaged; "
-                    "download it again"
-                ) from error
-            names: list[str] = self._open[path].keys()  # type: ignore[no-untyped-call]  # a native class
-            for stored in names:
-                name = stored if stored.startswith((_PREFIX, "lm_head.")) else _PREFIX + stored
-                if not name.endswith(_IGNORED_ENDINGS):
-                    self._file_of[name], self._stored_name[name] = path, stored
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._file_of
-
-    def names(self) -> set[str]:
-        return set(self._file_of)
-
-    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """The tensor as stored. Raises `CheckpointError` where it is missing or of another shape."""
-        if name not in self._file_of:
-            raise CheckpointError(f"the weights lack {name}: is this a complete GPTBigCode checkpoint?")
-        path = self._file_of[name]
-        tensor: Tensor = self._open[path].get_tensor(  # type: ignore[no-untyped-call]  # a native class
-            self._stored_name[name]
-        )
-        if tuple(tensor.shape) != shape:
-            raise CheckpointError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, the configuration asks for {shape}"
-            )
-        return tensor
+# Where the bits of a tensor that NumPy has no name for are looked at as PyTorch's type.
+_TORCH_TYPES = {
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "I8": torch.int8,
+}
 
 
 def load_checkpoint(folder: Path, placement: Placement) -> GPTBigCode:
@@ -88,11 +44,11 @@ def load_checkpoint(folder: Path, placement: Placement) -> GPTBigCode:
     Raises `ConfigError` for a configuration, `CheckpointError` for weights that cannot be used.
     """
     config = ModelConfig.from_file(folder / CONFIG_FILE)
-    weights = _Weights(folder)
+    weights = WeightFiles(folder)
     with torch.device("meta"):
         model = GPTBigCode(config)
-    expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    _refuse_unexpected(folder, weights.names(), expected)
+    expected = parameter_shapes(config)
+    weights.refuse_unexpected(expected)
     loader = _Loader(weights, expected, placement)
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
@@ -101,7 +57,7 @@ def load_checkpoint(folder: Path, placement: Placement) -> GPTBigCode:
         elif isinstance(module, nn.LayerNorm):
             module.weight = loader.parameter(f"{name}.weight")
             module.bias = loader.parameter(f"{name}.bias")
-    model.transformer.wpe.weight = loader.parameter("transformer.wpe.weight")
+    model.transformer.wpe.weight = loader.parameter(POSITION_EMBEDDING)
     loader.tie_embedding(model)
     return model.eval().requires_grad_(False)
 
@@ -109,9 +65,7 @@ def load_checkpoint(folder: Path, placement: Placement) -> GPTBigCode:
 class _Loader:
     """Turns stored tensors into modules of the placement's device, number type and scheme."""
 
-    def __init__(
-        self, weights: _Weights, shapes: Mapping[str, tuple[int, ...]], placement: Placement
-    ) -> None:
+    def __init__(self, weights: WeightFiles, shapes: Shapes, placement: Placement) -> None:
         self._weights, self._shapes, self._to = weights, shapes, placement
 
     def parameter(self, name: str) -> nn.Parameter:
@@ -124,23 +78,18 @@ class _Loader:
 
     def tie_embedding(self, model: GPTBigCode) -> None:
         if self._to.scheme is Scheme.NONE:
-            model.transformer.wte.weight = self.parameter(_TOKEN_EMBEDDING)
+            model.transformer.wte.weight = self.parameter(TOKEN_EMBEDDING)
             return
-        weight, scale = self._int8(_TOKEN_EMBEDDING)
+        weight, scale = self._int8(TOKEN_EMBEDDING)
         model.transformer.register_module("wte", Int8Embedding(weight, scale, self._to.dtype))
-        # The head decides between near-equal logits: it stays int8 where the rest is int4, and its
-        # answers stay fp32.
-        model.head = int8_linear(weight, scale, None, torch.float32)
+        model.head = Int8Linear(weight, scale, None, torch.float32)
 
     def _linear(self, name: str, bias: Tensor | None) -> nn.Module:
-        # Four bits pay where the weights are, in the feed-forward layers; attention, a fifth of the
-        # weights with a single key/value head, loses more quality by them than all the rest.
-        if self._to.scheme is Scheme.INT8 or (self._to.scheme is Scheme.INT4 and ".mlp." not in name):
-            # Attention's inputs have the outliers that eight bits are too coarse for: nine tenths of
-            # the quality that int8 costs is lost there.
-            return int8_linear(*self._int8(name), bias, self._to.dtype, fine=".attn." in name)
-        if self._to.scheme is Scheme.INT4:
-            return int4_linear(self._dense(name, torch.float32), bias, self._to.dtype)
+        bits = bits_of(name, self._to.scheme)
+        if bits == 8:
+            return Int8Linear(*self._int8(name), bias, self._to.dtype)
+        if bits == 4:
+            return Int4Linear(self._dense(name, torch.float32), bias, self._to.dtype)
         weight = self._dense(name)
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
         layer.weight = nn.Parameter(weight, requires_grad=False)
@@ -149,20 +98,24 @@ class _Loader:
         return layer
 
     def _int8(self, name: str) -> tuple[Tensor, Tensor]:
-        stored = self._weights.take(name, self._shapes[name]).to(self._to.device)
+        stored = self._stored(name, self._shapes[name])
         if stored.dtype is torch.int8:
             return stored, self._scale(name)
         return quantize_rows(stored)
 
     def _dense(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         dtype = dtype or self._to.dtype
-        stored = self._weights.take(name, self._shapes[name]).to(self._to.device)
+        stored = self._stored(name, self._shapes[name])
         if stored.dtype is torch.int8:
             return dequantize_rows(stored, self._scale(name), dtype)
         return stored.to(dtype)
 
     def _scale(self, name: str) -> Tensor:
-        return self._weights.take(name + SCALE_SUFFIX, self._shapes[name][:1]).to(self._to.device)
+        return self._stored(name + SCALE_SUFFIX, self._shapes[name][:1])
+
+    def _stored(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        stored = self._weights.take(name, shape)
+        return torch.from_numpy(stored.data).view(_TORCH_TYPES[stored.dtype]).to(self._to.device)
 
 
 def save_checkpoint(
@@ -228,38 +181,3 @@ def _shards(tensors: Mapping[str, Tensor], max_bytes: int) -> list[dict[str, Ten
         shards[-1][name] = tensor
         n_bytes += tensor.nbytes
     return shards
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / INDEX_FILE
-    if index.exists():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError(
-                f"{index} is not a safetensors index ({error!r}); download it again"
-            ) from error
-        missing = [name for name in names if not (folder / name).exists()]
-        if missing:
-            raise CheckpointError(
-                f"{folder} lacks the shard {missing[0]} named in {INDEX_FILE}; download it again"
-            )
-        return [folder / name for name in names]
-    if (folder / SINGLE_FILE).exists():
-        return [folder / SINGLE_FILE]
-    pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in _PICKLE_SUFFIXES]
-    if pickled:
-        raise CheckpointError(
-            f"{folder / pickled[0]} is a pickle, which can run code when it is loaded; "
-            "convert it to safetensors, or take the model's safetensors revision"
-        )
-    raise CheckpointError(f"{folder} holds no {SINGLE_FILE} and no {INDEX_FILE}")
-
-
-def _refuse_unexpected(folder: Path, found: set[str], expected: _Shapes) -> None:
-    unexpected = {name for name in found if name.removesuffix(SCALE_SUFFIX) not in expected}
-    if unexpected:
-        example = sorted(unexpected)[0]
-        raise CheckpointError(
-            f"{folder}: {len(unexpected)} weights do not belong to this configuration, for example {example}"
-        )

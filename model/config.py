@@ -13,6 +13,7 @@ from typing import Any
 
 from model.errors import ConfigError
 
+CONFIG_FILE = "config.json"
 ARCHITECTURE = "GPTBigCodeForCausalLM"
 MODEL_TYPE = "gpt_bigcode"
 # tanh approximation under the two names that published checkpoints use for it.

@@ -1,4 +1,4 @@
-"""What to run on: the device, the number type and the quantisation that `auto` stands for here.
+"""What PyTorch runs on: the device, the number type and the quantisation that `auto` stands for here.
 
 Each choice comes with its reason, which `doctor` and the engine's ready line show.
 """
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from model.errors import ConfigError
-from model.native.library import native_variant
-from model.quantize import Scheme
+from model.scheme import Scheme
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +66,6 @@ def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
 def _scheme(device: torch.device, n_parameters: int) -> tuple[Scheme, str]:
     if device.type == "cuda":
         return Scheme.NONE, "no quantisation on a GPU"
-    variant = native_variant()
-    if variant not in (None, "plain"):
-        return Scheme.INT8, f"int8, which the compiled step multiplies natively ({variant})"
     if n_parameters < _INT8_MIN_PARAMETERS:
         return Scheme.NONE, "no quantisation, as the model is too small to gain"
     if torch.cpu._is_vnni_supported():

@@ -9,37 +9,26 @@ V vocabulary.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from model.attention import CachedAttend, Segment
-from model.checkpoint import CONFIG_FILE, load_checkpoint
-from model.config import ModelConfig
-from model.device import Placement, choose_placement
+from model.backend import compiled_scheme
+from model.config import CONFIG_FILE, ModelConfig
 from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.generation import Delta, EngineStats, GenerationRequest
-from model.kv_cache import KVCache, allocate, bytes_per_token
-from model.native.step import NativeStep
-from model.sampling import sample
+from model.kv_cache import KVCache
+from model.runner import Batch, Hidden, Logits, Runner
+from model.sampling import Choice
 from model.scheduler import Scheduler, Work
-from model.scoring import PromptScores
 from model.sequence import Sequence as Running
-from model.threads import ThreadChoice, available_cpus
+from model.threads import available_cpus
 from model.tokenizer import Tokenizer
-from model.transformer import GPTBigCode
 from model.turn import Turn
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
-# Below this many parameters a decode step is too short to be worth waking other threads for: on
-# a busy machine they cost more than they bring.
-_ONE_THREAD_PARAMETERS = 64_000_000
-_ONE_THREAD_ROWS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,28 +61,18 @@ class Handle:
 class Engine:
     """A model, its cache and the requests in flight."""
 
-    def __init__(
-        self,
-        model: GPTBigCode,
-        tokenizer: Tokenizer,
-        placement: Placement,
-        options: EngineOptions | None = None,
-    ) -> None:
-        self.model, self.tokenizer, self.placement = model, tokenizer, placement
-        self.config = model.config
+    def __init__(self, runner: Runner, tokenizer: Tokenizer, options: EngineOptions | None = None) -> None:
+        self.runner, self.tokenizer = runner, tokenizer
+        self.config = runner.config
         self.options = options or EngineOptions()
-        self._threads = self.options.threads or available_cpus()
-        per_token = bytes_per_token(self.config, placement.dtype)
-        n_slots = max(self.options.kv_cache_bytes // per_token, self.config.n_positions)
-        self._storage = allocate(self.config, n_slots, placement.dtype, placement.device)
+        n_slots = max(self.options.kv_cache_bytes // runner.bytes_per_token, self.config.n_positions)
+        runner.reserve(n_slots)
         self._scheduler = Scheduler(
             KVCache(n_slots),
             max_batch=self.options.max_batch,
             prefill_chunk=self.options.prefill_chunk,
             max_draft=self.options.max_draft,
         )
-        self._compiled = NativeStep.build(model)
-        self._thread_choice = ThreadChoice(self._threads)
         self._handle_of: dict[Running, Handle] = {}
         self._counters = dict.fromkeys(
             (
@@ -113,16 +92,8 @@ class Engine:
     @property
     def description(self) -> dict[str, str]:
         """How it runs, for people: number format, quantisation, device, threads and why."""
-        return {
-            "device": str(self.placement.device),
-            "dtype": str(self.placement.dtype).removeprefix("torch."),
-            "quantize": self.placement.scheme.value,
-            "step": "pytorch" if self._compiled is None else f"compiled, {self._compiled.variant}",
-            "threads": str(self._threads),
-            "parameters": str(self.config.n_parameters),
-            "context": str(self.config.n_positions),
-            "why": self.placement.reason,
-        }
+        size = {"parameters": str(self.config.n_parameters), "context": str(self.config.n_positions)}
+        return self.runner.description | size
 
     @property
     def busy(self) -> bool:
@@ -164,13 +135,12 @@ class Engine:
             self._retire(sequence, "failed", keep=False)
         return deltas
 
-    @torch.inference_mode()
     def step(self) -> list[tuple[Handle, Delta]]:
         """Compute one step of every running request; returns what each gained."""
         work = self._scheduler.schedule()
         if not work:
             return []
-        hidden = self._forward(work)  # [N, D]
+        hidden = self._forward(work)
         return self._sample(work, hidden)
 
     def forget(self) -> None:
@@ -212,48 +182,31 @@ class Engine:
                     field="prompt",
                 )
 
-    def _forward(self, work: Iterable[Work]) -> Tensor:
-        """Compute the work's tokens, known ones and drafts: hidden states [N, D]."""
-        device = self.placement.device
-        ids, positions, new_slots, segments = [], [], [], []
+    def _forward(self, work: Iterable[Work]) -> Hidden:
+        """Compute the work's tokens, known ones and drafts."""
+        ids, positions, slots, contexts = [], [], [], []
         for item in work:
             sequence = item.sequence
             start, stop = sequence.n_computed, sequence.n_computed + item.n_known
             end = stop + len(item.drafts)
             ids += [sequence.tokens[start:stop], item.drafts]
             positions.append(np.arange(start, end))
-            new_slots.append(sequence.slots[start:end])
-            context = torch.from_numpy(sequence.slots[:end]).to(device)
-            segments.append(Segment(n_new=end - start, context_slots=context))
+            slots.append(sequence.slots[start:end])
+            contexts.append(sequence.slots[:end])
             sequence.clock.start()
             sequence.n_forwarded += end - start
             self._counters["computed"] += end - start
-        input_ids, position_ids, slots = (
-            torch.from_numpy(np.concatenate(parts)).to(device) for parts in (ids, positions, new_slots)
+        return self.runner.compute(
+            Batch(
+                ids=np.concatenate(ids),
+                positions=np.concatenate(positions),
+                slots=np.concatenate(slots),
+                n_new=[len(part) for part in positions],
+                contexts=contexts,
+            )
         )
-        if self._compiled is not None:
-            return self._compiled_forward(self._compiled, input_ids, position_ids, slots, segments)
-        self._set_threads(len(input_ids))
-        attend = CachedAttend(self._storage, slots, segments, self.config.n_head)
-        return self.model.hidden(input_ids, position_ids, attend)
 
-    def _compiled_forward(
-        self,
-        compiled: NativeStep,
-        input_ids: Tensor,
-        positions: Tensor,
-        slots: Tensor,
-        segments: Sequence[Segment],
-    ) -> Tensor:
-        n_rows = len(input_ids)
-        threads = self._thread_choice.choose(n_rows)
-        torch.set_num_threads(threads)
-        began = time.perf_counter()
-        hidden = compiled.hidden(input_ids, positions, slots, segments, self._storage, threads=threads)
-        self._thread_choice.measured(n_rows, threads, time.perf_counter() - began)
-        return hidden
-
-    def _sample(self, work: Sequence[Work], hidden: Tensor) -> list[tuple[Handle, Delta]]:
+    def _sample(self, work: Sequence[Work], hidden: Hidden) -> list[tuple[Handle, Delta]]:
         """Choose tokens, accepting drafts as long as they are what would have been chosen.
 
         A draft is only ever compared with a token sampled from the model's own distribution at
@@ -266,7 +219,7 @@ class Engine:
         for item, first in zip(work, first_rows, strict=True):
             sequence = item.sequence
             if sequence.prompt_scores is not None:
-                self._score(sequence, sequence.prompt_scores, hidden[first : first + item.n_known])
+                self._score(sequence, hidden, range(first, first + item.n_known))
             sequence.n_computed += item.n_known
             if sequence.n_computed == sequence.n_tokens:
                 turns.append(Turn(sequence, item.drafts, len(rows)))
@@ -274,32 +227,24 @@ class Engine:
                 rows += range(last, last + len(item.drafts) + 1)
         if not turns:
             return []
-        logits = self.model.logits(hidden[rows]).float()  # [S, V]
+        logits = hidden.logits(rows)  # [S, V]
         active = turns
         while active:
             active = self._choose(logits, active)
         return [self._settle(turn) for turn in turns]
 
-    def _score(self, sequence: Running, scores: PromptScores, hidden: Tensor) -> None:
-        """Score the prompt's tokens that follow those whose hidden states [N, D] were just computed."""
-        following = sequence.prompt[sequence.n_computed + 1 :][: len(hidden)]
+    def _score(self, sequence: Running, hidden: Hidden, rows: range) -> None:
+        """Score the prompt's tokens that follow those that were just computed in `rows`."""
+        assert sequence.prompt_scores is not None
+        following = sequence.prompt[sequence.n_computed + 1 :][: len(rows)]
         if len(following):
-            logits = self.model.logits(hidden[: len(following)])  # [N, V]
-            scores.add(logits, following.tolist(), sequence.request.sampling.logprobs)
+            logits = hidden.logits(rows[: len(following)])
+            sequence.prompt_scores.add(logits, following.tolist(), sequence.request.sampling.logprobs)
 
-    def _choose(self, logits: Tensor, turns: Sequence[Turn]) -> list[Turn]:
+    def _choose(self, logits: Logits, turns: Sequence[Turn]) -> list[Turn]:
         """Take one token for each turn; returns those whose draft it confirmed."""
-        sequences = [turn.sequence for turn in turns]
-        sampled = sample(
-            logits[[turn.row for turn in turns]],
-            [sequence.request.sampling for sequence in sequences],
-            [sequence.generator for sequence in sequences],
-            [
-                sequence.history if sequence.request.sampling.repetition_penalty != 1.0 else ()
-                for sequence in sequences
-            ],
-            [sequence.healer.allowed() for sequence in sequences],
-        )
+        choices = [_choice(turn.sequence) for turn in turns]
+        sampled = logits.sample([turn.row for turn in turns], choices)
         going_on = []
         for number, turn in enumerate(turns):
             if number in sampled.failed:
@@ -322,7 +267,7 @@ class Engine:
         if turn.failed:
             message = (
                 f"the model gave NaN or infinite logits at position {sequence.n_tokens - 1}: its weights "
-                f"are damaged or overflow in {self.placement.dtype}"
+                f"are damaged or overflow in {self.runner.description['dtype']}"
             )
             delta = sequence.finish("error", message)
             self._retire(sequence, "failed", keep=False)
@@ -343,10 +288,15 @@ class Engine:
         counters["drafted"] += sequence.n_drafted
         counters["accepted"] += sequence.n_accepted
 
-    def _set_threads(self, n_rows: int) -> None:
-        if self.placement.device.type == "cpu":
-            small = self.config.n_parameters < _ONE_THREAD_PARAMETERS and n_rows < _ONE_THREAD_ROWS
-            torch.set_num_threads(1 if small else self._threads)
+
+def _choice(sequence: Running) -> Choice:
+    params = sequence.request.sampling
+    return Choice(
+        params=params,
+        generator=sequence.generator,
+        history=sequence.history if params.repetition_penalty != 1.0 else (),
+        allowed=sequence.healer.allowed(),
+    )
 
 
 def load_engine(
@@ -354,14 +304,23 @@ def load_engine(
 ) -> Engine:
     """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
     options = options or EngineOptions()
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
-    placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize=quantize)
-    torch.set_num_threads(options.threads or available_cpus())
     tokenizer = Tokenizer.from_folder(folder)
-    model = load_checkpoint(folder, placement)
-    if tokenizer.vocab_size > model.config.vocab_size:
+    config = ModelConfig.from_file(folder / CONFIG_FILE)
+    if tokenizer.vocab_size > config.vocab_size:
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
-            f"{model.config.vocab_size}; they do not belong together"
+            f"{config.vocab_size}; they do not belong together"
         )
-    return Engine(model, tokenizer, placement, options)
+    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
+    return Engine(runner, tokenizer, options)
+
+
+def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
+    if (compiled := compiled_scheme(config, device=device, quantize=quantize)) is not None:
+        from model.native.runner import NativeRunner
+
+        scheme, reason = compiled
+        return NativeRunner(folder, scheme, threads=threads, reason=reason)
+    from model.torch_runner import load_torch_runner  # imports PyTorch
+
+    return load_torch_runner(folder, config, device=device, quantize=quantize, threads=threads)

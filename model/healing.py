@@ -8,9 +8,7 @@ Knows nothing about prompts (`model.fim` decides what is taken off) nor about sa
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from model.spellings import Ids
 from model.tokenizer import Tokenizer
 
 
@@ -27,8 +25,8 @@ class Healer:
         """Whether everything required has been spelled: from here on, any token is allowed."""
         return not self._remaining
 
-    def allowed(self) -> Tensor | None:
-        """Ids (int64, 1-D, ascending, on the CPU) of the tokens that may come next.
+    def allowed(self) -> Ids | None:
+        """Ids (int64, 1-D) of the tokens that may come next.
 
         These are the tokens that begin with what remains, and those that what remains begins
         with; never a special token. None once satisfied, or when the vocabulary cannot spell it.
@@ -42,7 +40,7 @@ class Healer:
             self._to_strip -= len(self._remaining)
             self._remaining = b""
             return None
-        return torch.from_numpy(ids)
+        return ids
 
     def advance(self, token_id: int) -> None:
         """Take note of the token chosen. Raises `ValueError` if `allowed` did not contain it."""

@@ -17,28 +17,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from model.config import ModelConfig
 from model.errors import ModelError
 
 TokenArray = npt.NDArray[np.int32]
 SlotArray = npt.NDArray[np.int64]
-
-
-def bytes_per_token(config: ModelConfig, dtype: torch.dtype) -> int:
-    """Bytes of keys and values of one token over all layers."""
-    return config.n_layer * 2 * config.kv_dim * dtype.itemsize
-
-
-def allocate(config: ModelConfig, n_slots: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Zeroed storage [layers, slots, 2, K, C]; on the CPU pages are only taken as they are written."""
-    shape = (config.n_layer, n_slots, 2, config.n_kv_head, config.head_dim)
-    if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    # NumPy asks the system for zeroed pages, PyTorch writes them: half a gigabyte at every start.
-    n_bytes = n_slots * bytes_per_token(config, dtype)
-    return torch.from_numpy(np.zeros(n_bytes, np.uint8)).view(dtype).view(shape)
 
 
 class _Node:

@@ -1,9 +1,8 @@
-"""Weight-only quantisation of linear layers: int8 by row, int4 by group.
+"""Weight-only quantisation of linear layers in PyTorch: int8 by row, int4 by group.
 
-On disk an int8 weight stands under its own name as int8 [out, in] with its scales as fp32 [out]
-under `<name>.scale`; int4 is made at load. Activations are quantised by row at run time for int8
-on the CPU, so that a row's result does not depend on what else is in the batch, and the integer
-sums are exact whatever the batch's size.
+For a GPU, and for a CPU without compiled code (`model.native`), whose reference it is. Activations
+are quantised by row at run time for int8 on the CPU, so that a row's result does not depend on what
+else is in the batch, and the integer sums are exact whatever the batch's size.
 
 Knows nothing about files, devices' choice of scheme is `model.device`'s. Shapes: N tokens,
 O output and I input features, G groups of a row.
@@ -11,7 +10,6 @@ O output and I input features, G groups of a row.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import cast
 
 import torch
@@ -19,18 +17,9 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor, nn
 
 from model.errors import ConfigError
-from model.native.linear import NativeLinear, supports
+from model.scheme import Scheme as Scheme  # its name here too
 
-SCALE_SUFFIX = ".scale"
 _INT4_GROUP_SIZES = (128, 64, 32)
-
-
-class Scheme(StrEnum):
-    """How linear weights are held in memory."""
-
-    NONE = "none"
-    INT8 = "int8"
-    INT4 = "int4"
 
 
 def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,23 +31,6 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
 def dequantize_rows(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """The inverse of `quantize_rows`, in `dtype`."""
     return (weight.float() * scale.float()[:, None]).to(dtype)
-
-
-def int8_linear(
-    weight: Tensor, scale: Tensor, bias: Tensor | None, dtype: torch.dtype, *, fine: bool = False
-) -> nn.Module:
-    """A layer of weights int8 [O, I] with scales [O] and bias [O]: compiled where there is such code,
-    with activations in sixteen bits if `fine`."""
-    if weight.device.type == "cpu" and supports(weight.shape[1]):
-        return NativeLinear.int8(weight, scale, bias, dtype, fine=fine)
-    return Int8Linear(weight, scale, bias, dtype)
-
-
-def int4_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> nn.Module:
-    """A layer of weights float [O, I], rounded here to 4 bits, and bias [O]. Raises `ConfigError`."""
-    if weight.device.type == "cpu" and supports(weight.shape[1]):
-        return NativeLinear.int4(weight, bias, dtype)
-    return Int4Linear(weight, bias, dtype)
 
 
 class Int8Embedding(nn.Module):

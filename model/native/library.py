@@ -12,12 +12,11 @@ import platform
 from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
-import torch
-
 from model.errors import ModelError
 
 # Set to "off" to run through PyTorch, or to a variant's name to run that one.
 VARIANT_VARIABLE = "STARCODER_NATIVE"
+_MATRIX = (c_void_p, c_int64, c_int64, c_int64)  # weights, whether they are bf16, rows, columns
 _ERRORS = {
     1: "shapes that do not belong together",
     2: "a slot outside the KV cache",
@@ -132,21 +131,24 @@ def _load(wanted: str) -> ctypes.CDLL | None:
 def _runnable() -> list[str]:
     machine = platform.machine().lower()
     if machine in ("x86_64", "amd64"):
-        features = torch.cpu.get_capabilities()
-        has = {
-            "avx512_vnni": features.get("avx512_vnni", False) and features.get("avx512_bw", False),
-            "avx_vnni": features.get("avx_vnni", False),
-            "avx2": features.get("avx2", False) and features.get("fma3", features.get("fma", True)),
-        }
-        return [name for name, here in has.items() if here] + ["plain"]
+        bits = _cpu_bits()
+        return [name for name, bit in (("avx512_vnni", 4), ("avx_vnni", 2), ("avx2", 1)) if bits & bit] + [
+            "plain"
+        ]
     if machine in ("arm64", "aarch64"):
         return ["neon_dotprod"] * _has_dot_product() + ["plain"]
     return ["plain"]
 
 
+def _cpu_bits() -> int:
+    """What `starcoder_cpu` says; 0 where the variant that every CPU can run was not built."""
+    plain = Path(__file__).parent / "_plain.so"
+    return int(ctypes.CDLL(str(plain)).starcoder_cpu()) if plain.exists() else 0
+
+
 def _has_dot_product() -> bool:
     if platform.system() == "Darwin":
-        return True  # every Apple CPU that runs PyTorch
+        return True  # every Apple CPU of this architecture
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and "asimddp" in cpuinfo.read_text(encoding="utf-8")
 
@@ -155,6 +157,10 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.starcoder_variant.restype = c_char_p
     library.starcoder_row_sums.restype = None
     library.starcoder_row_sums.argtypes = (c_void_p, c_int64, c_int64, c_void_p, c_int64)
+    library.starcoder_to_int8.restype = c_int
+    library.starcoder_to_int8.argtypes = (*_MATRIX, c_void_p, c_void_p, c_void_p, c_int64)
+    library.starcoder_to_int4.restype = c_int
+    library.starcoder_to_int4.argtypes = (*_MATRIX, c_void_p, c_void_p, c_void_p, c_int64)
     library.starcoder_linear.restype = c_int
     library.starcoder_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
     library.starcoder_new_scratch.restype = c_void_p

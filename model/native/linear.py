@@ -1,109 +1,109 @@
 """A linear layer of int8 or int4 weights, multiplied by the compiled code.
 
-Weights stay as they are stored, row by row, so that a checkpoint in int8 is mapped, not converted.
-Shapes: N tokens, O output and I input features, G groups of a row.
+int8 weights that a checkpoint stores are used where they lie in its mapped file; others are rounded as
+they are read, and the pages they came from are let go of. Shapes: N tokens, O output and I input
+features, G groups of a row.
 """
 
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
 from model.native import library
+from model.scheme import SCALE_SUFFIX
+from model.weight_files import Stored, WeightFiles
 
-# A group's range may be cut to these shares: a few clipped outliers cost less than coarse steps for all.
-_RANGES = (1.0, 0.95, 0.9, 0.85, 0.8)
-_ROWS_AT_A_TIME = 512
+Floats = NDArray[np.float32]
+
 GROUP = 64  # int4 weights that share a scale and a minimum; every width must be a multiple of it
 
 
-def supports(n_inputs: int) -> bool:
-    """Whether there is compiled code here for layers of so many inputs."""
-    return n_inputs % GROUP == 0 and library.native_library() is not None
+class NativeLinear:
+    """y = x · Wᵀ + b, in fp32 on both sides; the weights are int8 by row or int4 by group."""
 
-
-class NativeLinear(nn.Module):
-    """What `Int8Linear` and `Int4Linear` do, in one call without intermediate tensors."""
-
-    weight: Tensor
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        bits: int,
+        *,
+        bias: Floats | None = None,
+        fine: bool = False,
+        **arrays: NDArray[Any],
+    ) -> None:
+        """`arrays` are the members of `struct Linear`; `fine`: activations in sixteen bits, not eight."""
         native = library.native_library()
-        assert native is not None, "ask `supports` first"
+        assert native is not None, "ask `library.native_library` first"
         self._native = native
-        self._dtype = dtype
-        self.register_buffer("weight", weight.contiguous())
-        self.struct = library.Linear(weight=self.weight.data_ptr())
-        if bias is not None:
-            self._hold(bias=bias.float().contiguous())
+        self.arrays = arrays if bias is None else arrays | {"bias": bias}
+        self.struct = library.Linear(n_out=shape[0], n_in=shape[1], bits=bits, fine=fine)
+        for name, array in self.arrays.items():
+            assert array.flags.c_contiguous
+            setattr(self.struct, name, array.ctypes.data)
 
-    @classmethod
-    def int8(
-        cls, weight: Tensor, scale: Tensor, bias: Tensor | None, dtype: torch.dtype, *, fine: bool = False
-    ) -> NativeLinear:
-        """weight int8 [O, I], scale [O], bias [O]; `fine`: activations in sixteen bits instead of eight."""
-        layer = cls(weight, bias, dtype)
-        n_out, n_in = weight.shape
-        sums = torch.empty(n_out, dtype=torch.int32)
-        layer._native.starcoder_row_sums(
-            layer.weight.data_ptr(), n_out, n_in, sums.data_ptr(), torch.get_num_threads()
-        )
-        layer.struct.fine = fine
-        layer._describe(n_out, n_in, 8, scale=scale.float().contiguous(), sums=sums)
-        return layer
-
-    @classmethod
-    def int4(cls, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> NativeLinear:
-        """weight float [O, I], bias [O]: rounded here to 16 levels in each group of a row."""
-        n_out, n_in = weight.shape
-        parts = [_four_bits(rows.float()) for rows in torch.split(weight, _ROWS_AT_A_TIME)]
-        packed, scales, minima = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        layer = cls(packed, bias, dtype)
-        layer._describe(n_out, n_in, 4, scales=scales, minima=minima)
-        return layer
-
-    def _describe(self, n_out: int, n_in: int, bits: int, **tensors: Tensor) -> None:
-        self.struct.n_out, self.struct.n_in, self.struct.bits = n_out, n_in, bits
-        self._hold(**tensors)
-
-    def _hold(self, **tensors: Tensor) -> None:
-        """Keep tensors for as long as the structure points at them."""
-        for name, tensor in tensors.items():
-            self.register_buffer(name, tensor)
-            setattr(self.struct, name, tensor.data_ptr())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [N, I] -> [N, O]."""
-        x = x.float().contiguous()
-        if x.dim() != 2 or x.shape[1] != self.struct.n_in:
-            raise library.NativeError(f"[tokens, {self.struct.n_in}] was expected, not {tuple(x.shape)}")
-        out = torch.empty(len(x), self.struct.n_out)
+    def __call__(self, x: Floats, *, threads: int = 1) -> Floats:
+        """x fp32 [N, I] -> fp32 [N, O]. Raises `NativeError` for another shape."""
+        if x.ndim != 2 or x.shape[1] != self.struct.n_in:
+            raise library.NativeError(f"[tokens, {self.struct.n_in}] was expected, not {x.shape}")
+        x = np.ascontiguousarray(x, np.float32)
+        out = np.empty((len(x), self.struct.n_out), np.float32)
         code = self._native.starcoder_linear(
-            ctypes.byref(self.struct), x.data_ptr(), len(x), out.data_ptr(), torch.get_num_threads()
+            ctypes.byref(self.struct), x.ctypes.data, len(x), out.ctypes.data, threads
         )
         library.check(code)
-        return out.to(self._dtype)
+        return out
 
 
-def _four_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """weight fp32 [O, I] -> codes uint8 [O, I / 2], scales and minima bf16 [O, G], of the range with
-    the least squared error in each group."""
-    groups = weight.reshape(len(weight), -1, GROUP)  # [O, G, 64]
-    low, high = groups.amin(2, keepdim=True), groups.amax(2, keepdim=True)  # [O, G, 1]
-    least = torch.full_like(low, torch.inf)
-    codes, scales, minima = torch.empty_like(groups), torch.empty_like(low), torch.empty_like(low)
-    for share in _RANGES:
-        minimum = (low * share).bfloat16().float()
-        scale = ((high * share - minimum) / 15).clamp_min(1e-8).bfloat16().float()
-        rounded = (groups - minimum).div_(scale).round_().clamp_(0, 15)  # [O, G, 64]
-        error = torch.addcmul(minimum, rounded, scale).sub_(groups).square_().sum(2, keepdim=True)
-        better = error < least
-        least = torch.where(better, error, least)
-        codes = torch.where(better, rounded, codes)
-        scales, minima = torch.where(better, scale, scales), torch.where(better, minimum, minima)
-    whole = codes.to(torch.uint8)
-    packed = whole[:, :, : GROUP // 2] | whole[:, :, GROUP // 2 :] << 4  # [O, G, 32]
-    return packed.flatten(1), scales[:, :, 0].bfloat16(), minima[:, :, 0].bfloat16()
+class LinearReader:
+    """Makes layers of a model's matrices, with as many threads as it is given."""
+
+    def __init__(self, weights: WeightFiles, *, threads: int) -> None:
+        native = library.native_library()
+        assert native is not None, "ask `library.native_library` first"
+        self._native, self._weights, self._threads = native, weights, threads
+
+    def int8(
+        self, name: str, shape: tuple[int, int], *, bias: Floats | None = None, fine: bool = False
+    ) -> NativeLinear:
+        """The matrix `name` [O, I] in int8 by row."""
+        stored = self._weights.take(name, shape)
+        sums = np.empty(shape[0], np.int32)
+        if stored.dtype == "I8":
+            codes, scale = stored.data, self._scale(name, shape)
+            self._native.starcoder_row_sums(codes.ctypes.data, *shape, sums.ctypes.data, self._threads)
+        else:
+            codes, scale = np.empty(shape, np.int8), np.empty(shape[0], np.float32)
+            self._round("starcoder_to_int8", stored, codes, scale, sums)
+            self._weights.release(name)
+        return NativeLinear(shape, 8, bias=bias, fine=fine, weight=codes, scale=scale, sums=sums)
+
+    def int4(self, name: str, shape: tuple[int, int], *, bias: Floats | None = None) -> NativeLinear:
+        """The matrix `name` [O, I] in 16 levels for each group of a row."""
+        n_out, n_in = shape
+        stored = self._weights.take(name, shape)
+        if stored.dtype == "I8":
+            floats = stored.data.astype(np.float32) * self._scale(name, shape)[:, None]
+            stored = Stored(dtype="F32", data=floats)
+        codes = np.empty((n_out, n_in // 2), np.uint8)
+        scales, minima = np.empty((2, n_out, n_in // GROUP), np.uint16)
+        self._round("starcoder_to_int4", stored, codes, scales, minima)
+        self._weights.release(name)
+        return NativeLinear(shape, 4, bias=bias, weight=codes, scales=scales, minima=minima)
+
+    def _scale(self, name: str, shape: tuple[int, int]) -> Floats:
+        return self._weights.take(name + SCALE_SUFFIX, shape[:1]).floats()
+
+    def _round(self, function: str, stored: Stored, *results: NDArray[Any]) -> None:
+        if stored.dtype == "F16":
+            stored = Stored(dtype="F32", data=stored.floats())
+        code = getattr(self._native, function)(
+            stored.data.ctypes.data,
+            stored.dtype == "BF16",
+            *stored.data.shape,
+            *(result.ctypes.data for result in results),
+            self._threads,
+        )
+        library.check(code)

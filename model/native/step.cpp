@@ -14,6 +14,9 @@
 
 #include <omp.h>
 #include <sched.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -57,6 +60,15 @@ inline Lanes load(const uint16_t *bf16) {
 
 inline void store(float *to, Lanes lanes) { std::memcpy(to, &lanes, sizeof lanes); }
 
+constexpr float kMagic = 12582912.f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+
+// The low bytes of floats that kMagic was added to: their whole part.
+inline void put_bytes(int8_t *to, Lanes rounded) {
+    IntLanes bits;
+    std::memcpy(&bits, &rounded, sizeof bits);
+    for (int i = 0; i < kLanes; i++) to[i] = static_cast<int8_t>(bits[i] & 0xff);
+}
+
 // a · b + c. Compilers may not fuse products and sums by themselves (setup.py): they would do it in
 // one copy of a loop and not in another, and a token's result would depend on its batch.
 inline Lanes fused(Lanes a, Lanes b, Lanes c) {
@@ -99,12 +111,11 @@ inline float sum(Lanes lanes) {
 
 // exp by 2^n · p(f), |relative error| < 2e-7; below -87 it is 0 rather than a denormal.
 inline Lanes exponential(Lanes x) {
-    constexpr float magic = 12582912.f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
     Lanes low = {}, high = {};
     low -= 87.f, high += 88.f;
     IntLanes too_small = x < low;
     x = x < low ? low : x > high ? high : x;
-    Lanes shifted = x * 1.44269504f + magic, n = shifted - magic;
+    Lanes shifted = x * 1.44269504f + kMagic, n = shifted - kMagic;
     Lanes f = fused(n, all(2.12194440e-4f), fused(n, all(-0.693359375f), x));
     Lanes p = fused(f, all(1.9875691500e-4f), all(1.3981999507e-3f));
     for (float next : {8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
@@ -317,6 +328,27 @@ struct Step {
 
 namespace {
 
+// The largest |x| of K, at least 1e-8; a NaN is passed over.
+float largest(const float *x, size_t K) {
+    Lanes found = {};
+    for (size_t k = 0; k < K; k += kLanes) {
+        Lanes value = load(x + k), negative = -value;
+        Lanes size = value > negative ? value : negative;
+        found = size > found ? size : found;
+    }
+    float parts[kLanes], most = 1e-8f;
+    store(parts, found);
+    for (float part : parts) most = part > most ? part : most;
+    return most;
+}
+
+// NaN where one of K numbers is NaN or infinite, else 0: added to a scale, it keeps them so.
+float not_numbers(const float *x, size_t K) {
+    Lanes check = {};
+    for (size_t k = 0; k < K; k += kLanes) check += load(x + k) * 0.f;
+    return sum(check);
+}
+
 enum Error { kOk = 0, kShape = 1, kSlot = 2, kMemory = 3 };
 
 constexpr float kRest = 254.f;
@@ -337,40 +369,19 @@ struct Quantised {
         scores.resize(std::max(scores.size(), kHeads * context));
     }
 
-    // The low bytes of floats that 1.5 · 2^23 was added to: their whole part.
-    static void put_bytes(int8_t *to, Lanes rounded) {
-        IntLanes bits;
-        std::memcpy(&bits, &rounded, sizeof bits);
-        for (int i = 0; i < kLanes; i++) to[i] = static_cast<int8_t>(bits[i] & 0xff);
-    }
-
     void take(const float *x, size_t token, const Linear &linear) {
         const size_t K = linear.n_in;
-        Lanes largest = {};
-        for (size_t k = 0; k < K; k += kLanes) {
-            Lanes value = load(x + k), negative = -value;
-            Lanes size = value > negative ? value : negative;
-            largest = size > largest ? size : largest;
-        }
-        float parts[kLanes], most = 1e-8f;
-        store(parts, largest);
-        for (float part : parts) most = part > most ? part : most;
-        // A NaN input must stay one: it is compared away above, so it is looked for.
-        Lanes check = {};
-        for (size_t k = 0; k < K; k += kLanes) check += load(x + k) * 0.f;
-        float bad = sum(check);
-        float step = most / 127.f + bad;
-        scale[token] = step;
+        const float most = largest(x, K);
+        scale[token] = most / 127.f + not_numbers(x, K);
         int8_t *to = codes.data() + token * K, *rest = rests.data() + token * K;
         float *sums = group_sum.data() + token * (K / kGroup);
         const float inverse = 127.f / most;
-        constexpr float magic = 12582912.f;
         for (size_t g = 0; g < K / kGroup; g++) {
             int32_t group = 0;
             for (size_t k = g * kGroup; k < (g + 1) * kGroup; k += kLanes) {
-                const Lanes wanted = load(x + k) * inverse, rounded = wanted + magic;
+                const Lanes wanted = load(x + k) * inverse, rounded = wanted + kMagic;
                 put_bytes(to + k, rounded);
-                if (linear.fine) put_bytes(rest + k, (wanted - (rounded - magic)) * kRest + magic);
+                if (linear.fine) put_bytes(rest + k, (wanted - (rounded - kMagic)) * kRest + kMagic);
                 if (linear.bits == 4)
                     for (int i = 0; i < kLanes; i++) group += to[k + i];
             }
@@ -716,9 +727,78 @@ Error check(const Model &model, const Step &step) {
     return kOk;
 }
 
+// ---- Weights rounded as they are loaded: the same as model.quantize does. ----
+
+// A row of a matrix [rows, K] in fp32, or widened into `room` [K] from bf16.
+inline const float *row_of(const void *matrix, bool is_bf16, size_t row, size_t K, float *room) {
+    if (!is_bf16) return static_cast<const float *>(matrix) + row * K;
+    const uint16_t *halves = static_cast<const uint16_t *>(matrix) + row * K;
+    for (size_t k = 0; k < K; k += kLanes) store(room + k, load(halves + k));
+    return room;
+}
+
+void row_to_int8(const float *x, size_t K, int8_t *codes, float *scale, int32_t *sum) {
+    const float step = largest(x, K) / 127.f;
+    *scale = step + not_numbers(x, K);
+    *sum = 0;
+    for (size_t k = 0; k < K; k += kLanes) {
+        put_bytes(codes + k, load(x + k) / step + kMagic);
+        for (int i = 0; i < kLanes; i++) *sum += codes[k + i];
+    }
+}
+
+inline float as_bf16(float value, uint16_t *half) {
+    put(half, value);
+    return widened(*half);
+}
+
+// 64 weights in 16 levels: of five ranges, the one with the least squared error. A few clipped outliers
+// cost less than coarse steps for all.
+void group_to_int4(const float *x, uint8_t *codes, uint16_t *scale, uint16_t *minimum) {
+    constexpr int parts = kGroup / kLanes;
+    float low = x[0], high = x[0], least = INFINITY;
+    for (int i = 1; i < kGroup; i++) low = std::min(low, x[i]), high = std::max(high, x[i]);
+    for (float share : {1.f, .95f, .9f, .85f, .8f}) {
+        uint16_t low_half, step_half;
+        const float from = as_bf16(low * share, &low_half);
+        const float step = as_bf16(std::max((high * share - from) / 15.f, 1e-8f), &step_half);
+        Lanes errors = {}, rounded[parts];
+        for (int i = 0; i < parts; i++) {
+            const Lanes zero = {}, wanted = load(x + i * kLanes), level = (wanted - from) / step;
+            const Lanes within = level < zero ? zero : level > all(15.f) ? all(15.f) : level;
+            rounded[i] = within + kMagic;
+            const Lanes error = from + (rounded[i] - kMagic) * step - wanted;
+            errors += error * error;
+        }
+        const float error = sum(errors);
+        if (!(error < least)) continue;
+        least = error, *scale = step_half, *minimum = low_half;
+        int8_t whole[kGroup];
+        for (int i = 0; i < parts; i++) put_bytes(whole + i * kLanes, rounded[i]);
+        for (int i = 0; i < kGroup / 2; i++)
+            codes[i] = static_cast<uint8_t>(whole[i] | whole[i + kGroup / 2] << 4);
+    }
+    if (least == INFINITY) put(scale, NAN), put(minimum, NAN), std::memset(codes, 0, kGroup / 2); // bad numbers stay so
+}
+
 } // namespace
 
 extern "C" {
+
+// Which variants this CPU can run, as bits: 1 AVX2, 2 AVX-VNNI, 4 AVX512-VNNI. 0 off x86.
+int starcoder_cpu() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    unsigned a = 0, b = 0, c = 0, d = 0; // leaf 7, subleaf 1, EAX bit 4: not every compiler knows its name
+    const bool avx_vnni = avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+    return (avx2 ? 1 : 0) | (avx_vnni ? 2 : 0) | (avx512 ? 4 : 0);
+#else
+    return 0;
+#endif
+}
 
 const char *starcoder_variant() {
 #if defined(__AVX512VNNI__)
@@ -742,6 +822,41 @@ void starcoder_row_sums(const int8_t *weight, int64_t n_out, int64_t n_in, int32
         for (int64_t k = 0; k < n_in; k++) row += weight[n * n_in + k];
         sums[n] = row;
     }
+}
+
+// Weights [O, K] in fp32 or bf16 -> int8 codes [O, K], a scale and the sum of the codes for each row.
+int starcoder_to_int8(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, int8_t *codes, float *scale,
+                      int32_t *sums, int64_t threads) {
+    if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1) return kShape;
+    try {
+        std::vector<float> room(threads * n_in);
+#pragma omp parallel for num_threads(static_cast<int>(threads))
+        for (int64_t n = 0; n < n_out; n++) {
+            const float *row = row_of(weight, is_bf16, n, n_in, room.data() + omp_get_thread_num() * n_in);
+            row_to_int8(row, n_in, codes + n * n_in, scale + n, sums + n);
+        }
+    } catch (const std::bad_alloc &) {
+        return kMemory;
+    }
+    return kOk;
+}
+
+// Weights [O, K] in fp32 or bf16 -> packed codes [O, K / 2], bf16 scales and minima [O, K / 64].
+int starcoder_to_int4(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, uint8_t *codes,
+                      uint16_t *scales, uint16_t *minima, int64_t threads) {
+    if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1) return kShape;
+    try {
+        std::vector<float> room(threads * n_in);
+#pragma omp parallel for num_threads(static_cast<int>(threads))
+        for (int64_t n = 0; n < n_out; n++) {
+            const float *row = row_of(weight, is_bf16, n, n_in, room.data() + omp_get_thread_num() * n_in);
+            for (int64_t g = n * (n_in / kGroup), k = 0; k < n_in; g++, k += kGroup)
+                group_to_int4(row + k, codes + g * (kGroup / 2), scales + g, minima + g);
+        }
+    } catch (const std::bad_alloc &) {
+        return kMemory;
+    }
+    return kOk;
 }
 
 // x [M, K] -> y [M, O].

@@ -72,6 +72,32 @@ static void run_shape(int width, int heads, int inner, int bits, bool is_bf16, v
     }
 }
 
+// Rounds rows whose ends touch the ends of their memory.
+static void round_shape(int n_out, int n_in, bool is_bf16) {
+    std::vector<float> floats(static_cast<size_t>(n_out) * n_in);
+    std::vector<uint16_t> halves(floats.size());
+    for (size_t i = 0; i < floats.size(); i++) {
+        floats[i] = static_cast<float>(below(2001) - 1000) / 500.f;
+        put(&halves[i], floats[i]);
+    }
+    const void *weight = is_bf16 ? static_cast<const void *>(halves.data()) : floats.data();
+    std::vector<int8_t> codes(floats.size());
+    std::vector<uint8_t> packed(floats.size() / 2);
+    std::vector<float> scale(n_out);
+    std::vector<int32_t> sums(n_out);
+    std::vector<uint16_t> scales(floats.size() / kGroup), minima(scales.size());
+    if (starcoder_to_int8(weight, is_bf16, n_out, n_in, codes.data(), scale.data(), sums.data(), 3) != kOk) std::abort();
+    if (starcoder_to_int4(weight, is_bf16, n_out, n_in, packed.data(), scales.data(), minima.data(), 3) != kOk)
+        std::abort();
+    for (int n = 0; n < n_out; n++)
+        for (int k = 0; k < n_in; k++) {
+            const float wanted = is_bf16 ? widened(halves[n * n_in + k]) : floats[n * n_in + k];
+            if (std::fabs(codes[n * n_in + k] * scale[n] - wanted) > scale[n] * 0.51f) std::abort();
+        }
+    if (starcoder_to_int8(weight, is_bf16, n_out, n_in + 1, codes.data(), scale.data(), sums.data(), 1) != kShape)
+        std::abort();
+}
+
 int main() {
     void *scratch = starcoder_new_scratch();
     int steps = 0;
@@ -82,5 +108,7 @@ int main() {
                 steps += 6;
             }
     starcoder_free_scratch(scratch);
+    for (bool is_bf16 : {false, true})
+        for (auto [n_out, n_in] : {std::pair{1, 64}, {37, 192}, {16, 1024}}) round_shape(n_out, n_in, is_bf16);
     std::printf("%d steps\n", steps);
 }

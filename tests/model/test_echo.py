@@ -20,10 +20,11 @@ from model.engine import Engine, EngineOptions
 from model.listen import Listen
 from model.merging import merged
 from model.prompting import generation_request, token_text
-from model.quantize import Scheme
+from model.scheme import Scheme
 from model.server import serve
 from model.serving import Served, Serving
 from model.tokenizer import Tokenizer
+from model.torch_runner import TorchRunner
 from tests.model.serving import events_of
 
 FP32 = Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=Scheme.NONE, reason="test")
@@ -36,7 +37,7 @@ def engine(tiny_model_folder):
     """With a prefill in small steps, so that a prompt is scored in several; fp32, to be compared."""
     model = load_checkpoint(tiny_model_folder, FP32)
     tokenizer = Tokenizer.from_folder(tiny_model_folder)
-    return Engine(model, tokenizer, FP32, EngineOptions(prefill_chunk=16))
+    return Engine(TorchRunner(model, FP32), tokenizer, EngineOptions(prefill_chunk=16))
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ async def ask(http: httpx.AsyncClient, **body) -> dict:
 @torch.inference_mode()
 def reference(engine, ids: list[int]) -> list[float]:
     """The log-probabilities of the tokens after the first, by one plain forward pass."""
-    logits = engine.model(torch.tensor([ids]))[0].float()  # [T, V]
+    logits = engine.runner.model(torch.tensor([ids]))[0].float()  # [T, V]
     log_probs = torch.log_softmax(logits, dim=-1)
     return [log_probs[at, token].item() for at, token in enumerate(ids[1:])]
 

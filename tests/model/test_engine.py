@@ -16,10 +16,12 @@ from model.errors import ContextLengthError, RequestError
 from model.fim import build_prompt
 from model.fim_format import FimOrder
 from model.generation import Delta, GenerationRequest
-from model.quantize import Scheme
 from model.sampling import SamplingParams
+from model.scheme import Scheme
 from model.stopping import StopRules
 from model.tokenizer import Tokenizer
+from model.torch_runner import TorchRunner
+from model.transformer import GPTBigCode
 
 FP32 = Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=Scheme.NONE, reason="test")
 SOURCE = Path(__file__).read_text(encoding="utf-8")
@@ -27,7 +29,14 @@ SOURCE = Path(__file__).read_text(encoding="utf-8")
 
 def make_engine(folder: Path, **options: int) -> Engine:
     tokenizer = Tokenizer.from_folder(folder)
-    return Engine(load_checkpoint(folder, FP32), tokenizer, FP32, EngineOptions(threads=1, **options))
+    return Engine(
+        TorchRunner(load_checkpoint(folder, FP32), FP32, threads=1), tokenizer, EngineOptions(**options)
+    )
+
+
+def model_of(engine: Engine) -> GPTBigCode:
+    assert isinstance(engine.runner, TorchRunner)
+    return engine.runner.model
 
 
 @pytest.fixture
@@ -248,7 +257,7 @@ def test_nan_logits_fail_one_request_and_no_other(tiny_model_folder: Path) -> No
     expected = generate(make_engine(tiny_model_folder), "hello")
     engine = make_engine(tiny_model_folder)
     # The tied head would spread a bad embedding to every row; a bad position reaches one place.
-    engine.model.transformer.wpe.weight[700] = float("nan")
+    model_of(engine).transformer.wpe.weight[700] = float("nan")
     bad, good = run(engine, request_of(engine, SOURCE[:701]), request_of(engine, "hello"))
     assert bad[-1].finish_reason == "error"
     assert "NaN" in (bad[-1].error or "")
@@ -274,8 +283,9 @@ def test_logprobs_are_the_models_own(engine: Engine, tiny_model_folder: Path) ->
 
 
 def test_the_token_that_ends_the_text_is_not_part_of_it(engine: Engine) -> None:
-    engine.model.transformer.ln_f.weight.zero_()
-    engine.model.transformer.ln_f.bias.copy_(engine.model.transformer.wte.weight[engine.tokenizer.eos_id])
+    model_of(engine).transformer.ln_f.weight.zero_()
+    body = model_of(engine).transformer
+    body.ln_f.bias.copy_(body.wte.weight[engine.tokenizer.eos_id])
     request = GenerationRequest(prompt_ids=engine.tokenizer.encode("x"))
     (delta,) = run(engine, request)[0]
     assert (delta.text, delta.token_ids, delta.logprobs, delta.finish_reason) == ("", (), (), "stop")

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from model.attention import CachedAttend, Segment
 from model.checkpoint import load_checkpoint
 from model.device import Placement
-from model.engine import Engine
+from model.engine import Engine, load_engine
 from model.generation import GenerationRequest
-from model.kv_cache import allocate
 from model.native import library
 from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
-from model.native.linear import NativeLinear
+from model.native.linear import LinearReader, NativeLinear
+from model.native.model import NativeModel
 from model.native.step import NativeStep
-from model.quantize import Int8Linear, Scheme, dequantize_rows, quantize_rows
+from model.quantize import Int8Linear, dequantize_rows, quantize_rows
+from model.runner import Batch
 from model.sampling import SamplingParams
-from model.tokenizer import Tokenizer
+from model.scheme import Scheme
+from model.torch_runner import allocate
 from model.transformer import GPTBigCode
+from model.weight_files import SINGLE_FILE, WeightFiles
 from tests.model.tiny import write_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -45,102 +51,145 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def cpu(scheme: Scheme, dtype: torch.dtype = torch.float32) -> Placement:
-    return Placement(device=torch.device("cpu"), dtype=dtype, scheme=scheme, reason="test")
+def cpu(scheme: Scheme) -> Placement:
+    return Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=scheme, reason="test")
 
 
-def exact_twin(folder: Path, quantised: GPTBigCode) -> GPTBigCode:
+def int8_of(weight: Tensor, bias: Tensor | None = None, *, fine: bool = False) -> NativeLinear:
+    codes, scale = quantize_rows(weight)
+    return NativeLinear(
+        (weight.shape[0], weight.shape[1]),
+        8,
+        bias=None if bias is None else bias.numpy(),
+        fine=fine,
+        weight=codes.numpy(),
+        scale=scale.numpy(),
+        sums=codes.sum(1, dtype=torch.int32).numpy(),
+    )
+
+
+def apply(layer: NativeLinear, x: Tensor) -> Tensor:
+    return torch.from_numpy(layer(x.numpy()))
+
+
+def reader_of(folder: Path, **tensors: Tensor) -> LinearReader:
+    """A reader of matrices that are stored under `transformer.<name>`."""
+    save_file({f"transformer.{name}": tensor for name, tensor in tensors.items()}, folder / SINGLE_FILE)
+    return LinearReader(WeightFiles(folder), threads=2)
+
+
+def exact_twin(folder: Path, quantised: NativeModel) -> GPTBigCode:
     """The model of `folder` in fp32 whose weights are what the int8 ones of `quantised` stand for."""
     model = load_checkpoint(folder, cpu(Scheme.NONE))
-    for name, module in quantised.named_modules():
-        if isinstance(module, NativeLinear) and name != "head":
-            weight = dequantize_rows(module.weight, module.get_buffer("scale"), torch.float32)
-            model.get_submodule(name).weight = torch.nn.Parameter(weight, requires_grad=False)
-    wte = quantised.transformer.wte
-    model.transformer.wte.weight = torch.nn.Parameter(
-        wte.in_fp32(torch.arange(len(wte.weight))), requires_grad=False
-    )
+    for name, linear in quantised.linears().items():
+        codes, scale = (torch.from_numpy(linear.arrays[part]) for part in ("weight", "scale"))
+        module = model.transformer.wte if name == "lm_head" else model.get_submodule(name)
+        module.weight = torch.nn.Parameter(dequantize_rows(codes, scale, torch.float32), requires_grad=False)
     return model
 
 
 class Ragged:
     """Steps of several sequences whose slots lie scattered in one cache, compiled and in PyTorch."""
 
-    def __init__(self, model: GPTBigCode, twin: GPTBigCode, dtype: torch.dtype) -> None:
-        self.twin, self.compiled = twin, NativeStep.build(model)
-        assert self.compiled is not None
-        dtypes = (dtype, torch.float32)
-        self.caches = [allocate(model.config, N_SLOTS, each, torch.device("cpu")) for each in dtypes]
-        order = torch.randperm(N_SLOTS, generator=torch.Generator().manual_seed(5))
+    def __init__(self, model: NativeModel, twin: GPTBigCode, cache_type: type[np.generic]) -> None:
+        self.twin, self.compiled = twin, NativeStep(model)
+        config = model.config
+        self.ours = np.zeros((config.n_layer, N_SLOTS, 2, config.kv_dim), cache_type)
+        self.theirs = allocate(config, N_SLOTS, torch.float32, torch.device("cpu"))
+        order = np.random.default_rng(5).permutation(N_SLOTS)
         self.slots = [order[:150], order[150:]]
         self.n_done = [0, 0]
 
     def step(self, n_new: Sequence[int], threads: int = 2) -> tuple[Tensor, Tensor]:
-        ids, positions, new_slots, segments = [], [], [], []
+        ids, positions, new_slots, contexts = [], [], [], []
         for number, n in enumerate(n_new):
             start, stop = self.n_done[number], self.n_done[number] + n
             self.n_done[number] = stop
-            ids.append(torch.arange(start, stop) * 7 % 270 + number)
-            positions.append(torch.arange(start, stop))
+            ids.append(np.arange(start, stop) * 7 % 270 + number)
+            positions.append(np.arange(start, stop))
             new_slots.append(self.slots[number][start:stop])
-            segments.append(Segment(n_new=n, context_slots=self.slots[number][:stop]))
-        flat = [torch.cat(parts) for parts in (ids, positions, new_slots)]
-        assert self.compiled is not None
-        compiled = self.compiled.hidden(*flat, segments, self.caches[0], threads=threads)
-        attend = CachedAttend(self.caches[1], flat[2], segments, self.twin.config.n_head)
-        return compiled, self.twin.hidden(flat[0], flat[1], attend)
+            contexts.append(self.slots[number][:stop])
+        batch = Batch(
+            ids=np.concatenate(ids).astype(np.int32),
+            positions=np.concatenate(positions),
+            slots=np.concatenate(new_slots),
+            n_new=n_new,
+            contexts=contexts,
+        )
+        compiled = self.compiled.hidden(batch, self.ours, threads=threads)
+        segments = [
+            Segment(n_new=n, context_slots=torch.from_numpy(context))
+            for n, context in zip(n_new, contexts, strict=True)
+        ]
+        attend = CachedAttend(self.theirs, torch.from_numpy(batch.slots), segments, self.twin.config.n_head)
+        theirs = self.twin.hidden(torch.from_numpy(batch.ids), torch.from_numpy(batch.positions), attend)
+        return torch.from_numpy(compiled), theirs
 
 
 def test_int8_is_what_pytorch_computes(variant: str) -> None:
-    weight, scale = quantize_rows(randn(75, 192))
-    x, bias = randn(13, 192, seed=1), randn(75, seed=2)
-    wanted = Int8Linear(weight, scale, bias, torch.float32)(x)
-    torch.testing.assert_close(
-        NativeLinear.int8(weight, scale, bias, torch.float32)(x), wanted, atol=2e-5, rtol=2e-5
-    )
+    weight, x, bias = randn(75, 192), randn(13, 192, seed=1), randn(75, seed=2)
+    wanted = Int8Linear(*quantize_rows(weight), bias, torch.float32)(x)
+    torch.testing.assert_close(apply(int8_of(weight, bias), x), wanted, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_are_rounded_as_pytorch_rounds_them(tmp_path: Path, variant: str, dtype: torch.dtype) -> None:
+    weight = (randn(70, 192) * torch.linspace(1e-6, 50, 70)[:, None]).to(dtype)
+    weight[3] = 0
+    layer = reader_of(tmp_path, m=weight).int8("transformer.m", (70, 192))
+    codes, scale = quantize_rows(weight)
+    np.testing.assert_array_equal(layer.arrays["weight"], codes.numpy())
+    np.testing.assert_array_equal(layer.arrays["scale"], scale.numpy())
+    np.testing.assert_array_equal(layer.arrays["sums"], codes.sum(1).numpy())
+
+
+def test_stored_int8_stays_where_it_is(tmp_path: Path, variant: str) -> None:
+    codes, scale = quantize_rows(randn(70, 192))
+    layer = reader_of(tmp_path, **{"m": codes, "m.scale": scale}).int8("transformer.m", (70, 192))
+    assert not layer.arrays["weight"].flags.owndata, "the mapped file itself"
+    np.testing.assert_array_equal(layer.arrays["weight"], codes.numpy())
+    np.testing.assert_array_equal(layer.arrays["sums"], codes.sum(1).numpy())
 
 
 def test_fine_activations_leave_only_the_weights_error(variant: str) -> None:
-    weight, scale = quantize_rows(randn(64, 256))
-    x = randn(9, 256, seed=1)
+    weight, x = randn(64, 256), randn(9, 256, seed=1)
     x[:, 3] *= 50  # an outlier channel, which coarsens eight bits for all others
-    wanted = x @ dequantize_rows(weight, scale, torch.float32).T
-    fine = NativeLinear.int8(weight, scale, None, torch.float32, fine=True)(x)
-    coarse = NativeLinear.int8(weight, scale, None, torch.float32)(x)
+    wanted = x @ dequantize_rows(*quantize_rows(weight), torch.float32).T
+    fine, coarse = (apply(int8_of(weight, fine=fine), x) for fine in (True, False))
     assert (fine - wanted).norm() < 3e-4 * wanted.norm()
     assert (coarse - wanted).norm() > 30 * (fine - wanted).norm()
 
 
-def test_int4_is_the_product_of_its_rounded_weights(variant: str) -> None:
+def test_int4_is_the_product_of_its_rounded_weights(tmp_path: Path, variant: str) -> None:
     weight = randn(33, 128)
-    layer = NativeLinear.int4(weight, None, torch.float32)
-    columns = layer(torch.eye(128))  # [I, O]: exact, as an input of one 1 is coded as 127 steps of 1/127
+    layer = reader_of(tmp_path, m=weight).int4("transformer.m", (33, 128))
+    columns = apply(layer, torch.eye(128))  # [I, O]: exact, as an input of one 1 is 127 steps of 1/127
     assert ((columns.T - weight).norm() / weight.norm()) < 0.1
     x = randn(6, 128, seed=3)
     rounded_x = torch.round(x / (step := x.abs().amax(1, keepdim=True) / 127)) * step
-    torch.testing.assert_close(layer(x), rounded_x @ columns, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(apply(layer, x), rounded_x @ columns, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cache_type", [np.float32, np.uint16])
 @pytest.mark.parametrize("shape", [{"n_embd": 64, "n_head": 4}, {"n_embd": 192, "n_head": 3, "n_layer": 3}])
 def test_a_step_is_the_models(
-    tmp_path: Path, variant: str, shape: dict[str, int], dtype: torch.dtype
+    tmp_path: Path, variant: str, shape: dict[str, int], cache_type: type[np.generic]
 ) -> None:
     folder = write_tiny_model(tmp_path, **shape)
-    model = load_checkpoint(folder, cpu(Scheme.INT8))
-    for module in model.modules():
-        if isinstance(module, NativeLinear):
-            module.struct.fine = True  # what is left of the difference is then not quantisation
-    run = Ragged(model, exact_twin(folder, model), dtype)
+    model = NativeModel(folder, Scheme.INT8, threads=1)
+    for layer in model.struct.layers[: model.config.n_layer]:
+        for linear in (layer.qkv, layer.proj, layer.fc, layer.out):
+            linear.fine = True  # what is left of the difference is then not quantisation
+    run = Ragged(model, exact_twin(folder, model), cache_type)
     for n_new in ((40, 1), (1, 33), (1, 1), (5, 2), (17, 64)):
         compiled, wanted = run.step(n_new)
         difference = (compiled - wanted).norm() / wanted.norm()
-        assert difference < (1e-3 if dtype is torch.float32 else 4e-2), n_new
+        assert difference < (1e-3 if cache_type is np.float32 else 4e-2), n_new
 
 
 def test_a_token_does_not_depend_on_its_batch_nor_on_the_threads(tmp_path: Path, variant: str) -> None:
     folder = write_tiny_model(tmp_path, n_embd=128)
-    model = load_checkpoint(folder, cpu(Scheme.INT8))
+    model = NativeModel(folder, Scheme.INT8, threads=1)
     twin = exact_twin(folder, model)
     results = []
     for threads, steps in (
@@ -149,7 +198,7 @@ def test_a_token_does_not_depend_on_its_batch_nor_on_the_threads(tmp_path: Path,
         (2, [(20, 1), (1, 29)]),
         (1, [(7, 13), (14, 17)]),
     ):
-        run = Ragged(model, twin, torch.bfloat16)
+        run = Ragged(model, twin, np.uint16)
         last = [run.step(n_new, threads)[0] for n_new in steps][-1]
         results.append(torch.stack([last[steps[-1][0] - 1], last[-1]]))
     for result in results[1:]:
@@ -163,8 +212,7 @@ def test_the_engine_says_the_same_compiled_or_not(
     choices = []
     for setting in (variant, "off"):
         monkeypatch.setenv(VARIANT_VARIABLE, setting)
-        placement = cpu(Scheme.INT8)
-        engine = Engine(load_checkpoint(folder, placement), Tokenizer.from_folder(folder), placement)
+        engine = load_engine(folder, device="cpu", quantize="int8")
         assert engine.description["step"] == ("pytorch" if setting == "off" else f"compiled, {variant}")
         choices.append([next_token(engine, list(range(first, first + 60))) for first in range(30, 70)])
     same = sum(a == b for a, b in zip(*choices, strict=True))
@@ -181,38 +229,69 @@ def next_token(engine: Engine, prompt_ids: list[int]) -> int:
 
 
 def test_numbers_that_are_none_stay_so(tmp_path: Path, variant: str) -> None:
-    weight, scale = quantize_rows(randn(16, 64))
     x = randn(3, 64)
     x[1, 5] = torch.nan
-    out = NativeLinear.int8(weight, scale, None, torch.float32)(x)
+    out = apply(int8_of(randn(16, 64)), x)
     assert out[1].isnan().all()
     assert out[[0, 2]].isfinite().all()
+    weight = randn(16, 64, seed=1)
+    weight[7, 9] = torch.nan
+    reader = reader_of(tmp_path, m=weight)
+    for layer in (reader.int8("transformer.m", (16, 64)), reader.int4("transformer.m", (16, 64))):
+        assert apply(layer, randn(2, 64)).isnan()[:, 7].all(), "a damaged weight is not hidden by rounding"
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, variant: str) -> None:
-    folder = write_tiny_model(tmp_path)
-    model = load_checkpoint(folder, cpu(Scheme.INT8))
-    step = NativeStep.build(model)
-    assert step is not None
-    cache = allocate(model.config, 8, torch.float32, torch.device("cpu"))
-    ids = torch.tensor([40, 41])
-    positions = torch.tensor([0, 1])
+    model = NativeModel(write_tiny_model(tmp_path), Scheme.INT8, threads=1)
+    step = NativeStep(model)
+    cache = np.zeros((model.config.n_layer, 8, 2, model.config.kv_dim), np.float32)
+
+    def batch(slots: list[int], context: list[int], n_new: int = 2) -> Batch:
+        return Batch(
+            ids=np.array([40, 41], np.int32),
+            positions=np.array([0, 1]),
+            slots=np.array(slots),
+            n_new=[n_new],
+            contexts=[np.array(context)],
+        )
+
     for slots, context in (([0, 8], [0, 1]), ([0, -1], [0, 1]), ([0, 1], [0, 99])):
-        segments = [Segment(n_new=2, context_slots=torch.tensor(context))]
         with pytest.raises(NativeError, match="a slot outside the KV cache"):
-            step.hidden(ids, positions, torch.tensor(slots), segments, cache, threads=1)
-    segments = [Segment(n_new=3, context_slots=torch.tensor([0, 1, 2]))]
+            step.hidden(batch(slots, context), cache, threads=1)
     with pytest.raises(NativeError, match="shapes"):
-        step.hidden(ids, positions, torch.tensor([0, 1]), segments, cache, threads=1)
+        step.hidden(batch([0, 1], [0, 1, 2], n_new=3), cache, threads=1)
     with pytest.raises(NativeError, match="was expected"):
-        model.transformer.h[0].mlp.c_fc(torch.zeros(2, 65))
+        model.head(np.zeros((2, 65), np.float32))
 
 
 def test_shapes_without_compiled_code_run_through_pytorch(tmp_path: Path) -> None:
-    multi_head = load_checkpoint(write_tiny_model(tmp_path / "a", multi_query=False), cpu(Scheme.INT8))
-    narrow = load_checkpoint(write_tiny_model(tmp_path / "b", n_embd=48, n_head=4), cpu(Scheme.INT8))
-    dense = load_checkpoint(tmp_path / "a", cpu(Scheme.NONE))
-    assert [NativeStep.build(model) for model in (multi_head, narrow, dense)] == [None, None, None]
+    write_tiny_model(tmp_path / "multi-head", multi_query=False)
+    write_tiny_model(tmp_path / "narrow", n_embd=48, n_head=4)
+    write_tiny_model(tmp_path / "fits")
+    for name, quantize, wanted in (
+        ("multi-head", "int8", "pytorch"),
+        ("narrow", "int8", "pytorch"),
+        ("fits", "none", "pytorch"),
+        ("fits", "int8", "compiled"),
+        ("fits", "int4", "compiled"),
+    ):
+        engine = load_engine(tmp_path / name, device="cpu", quantize=quantize)
+        assert engine.description["step"].split(",")[0] == wanted, (name, quantize)
+
+
+def test_the_compiled_engine_loads_no_pytorch(tmp_path: Path) -> None:
+    """Its import takes longer than the rest of a start, and five times the memory."""
+    folder = write_tiny_model(tmp_path)
+    program = (
+        "import sys; from pathlib import Path; import model.async_engine, model.server\n"
+        "from model.engine import load_engine; from model.generation import GenerationRequest\n"
+        f"engine = load_engine(Path({str(folder)!r}), device='cpu', quantize='int8')\n"
+        "engine.submit(GenerationRequest(prompt_ids=[40, 41], n=2))\n"
+        "while engine.busy: engine.step()\n"
+        "assert engine.stats().finished == 2\n"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT)
 
 
 def test_an_unknown_variant_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,9 +169,7 @@ async def test_what_cannot_be_served_is_named(http, request_body, field, words):
 
 async def test_nan_logits_end_one_request_and_the_engine_keeps_serving(engine, client):
     expected = await text_of(client, cursor("a = ║"))
-    weight = (
-        engine.model.ln_f.weight if hasattr(engine.model, "ln_f") else engine.model.transformer.ln_f.weight
-    )
+    weight = engine.runner.model.transformer.ln_f.weight
     kept = weight.clone()
     with torch.no_grad():
         weight.fill_(float("nan"))

@@ -13,8 +13,8 @@ from transformers import GPTBigCodeForCausalLM
 from model.attention import CachedAttend, Segment
 from model.checkpoint import load_checkpoint
 from model.device import Placement
-from model.kv_cache import allocate
-from model.quantize import Scheme
+from model.scheme import Scheme
+from model.torch_runner import allocate
 from model.transformer import GPTBigCode
 from tests.model.tiny import write_tiny_model
 

@@ -1,0 +1,94 @@
+"""A quantised model on the CPU, computed by the compiled step: no PyTorch is loaded for it.
+
+Shapes: N tokens of a step, D hidden width, S rows whose next token is chosen, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.native import library
+from model.native.linear import Floats
+from model.native.model import NativeModel
+from model.native.step import NativeStep
+from model.runner import Batch
+from model.sampling import HostLogits
+from model.scheme import Scheme
+from model.threads import ThreadChoice
+
+
+@dataclass(frozen=True)
+class NativeHidden:
+    """Hidden states fp32 [N, D]."""
+
+    values: Floats
+    _model: NativeModel
+    _threads: int
+
+    def logits(self, rows: Sequence[int]) -> HostLogits:
+        """The logits of what follows some of the tokens."""
+        return HostLogits(self._model.head(self.values[list(rows)], threads=self._threads))
+
+
+class NativeRunner:
+    """See `model.runner.Runner`. Keys and values are kept in bf16 unless `cache_dtype` says otherwise."""
+
+    def __init__(
+        self,
+        folder: Path,
+        scheme: Scheme,
+        *,
+        threads: int,
+        reason: str,
+        cache_dtype: Literal["bfloat16", "float32"] = "bfloat16",
+    ) -> None:
+        """Load the model of `folder`. Raises `ModelError`."""
+        self.model = NativeModel(folder, scheme, threads=threads)
+        self.config = self.model.config
+        self._step = NativeStep(self.model)
+        self._scheme, self._reason, self._cache_dtype = scheme, reason, cache_dtype
+        self._threads = ThreadChoice(threads)
+        self._most_threads = threads
+        self._cache: NDArray[Any] = np.zeros(0, np.uint16)
+
+    @property
+    def description(self) -> dict[str, str]:
+        """How it runs, for people."""
+        return {
+            "device": "cpu",
+            "dtype": self._cache_dtype,
+            "quantize": self._scheme.value,
+            "step": f"compiled, {library.native_variant()}",
+            "threads": str(self._most_threads),
+            "why": self._reason,
+        }
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of keys and values of one token over all layers."""
+        return self.config.n_layer * 2 * self.config.kv_dim * self._numpy_type.itemsize
+
+    def reserve(self, n_slots: int) -> None:
+        """Make the cache [layers, slots, 2, C]; pages of memory are only taken as they are written."""
+        shape = (self.config.n_layer, n_slots, 2, self.config.kv_dim)
+        self._cache = np.zeros(shape, self._numpy_type)
+
+    def compute(self, batch: Batch) -> NativeHidden:
+        """Compute the tokens of a step and keep their keys and values."""
+        n_rows = len(batch.ids)
+        threads = self._threads.choose(n_rows)
+        began = time.perf_counter()
+        hidden = self._step.hidden(batch, self._cache, threads=threads)
+        self._threads.measured(n_rows, threads, time.perf_counter() - began)
+        return NativeHidden(hidden, self.model, threads)
+
+    @property
+    def _numpy_type(self) -> np.dtype[Any]:
+        return np.dtype(np.uint16 if self._cache_dtype == "bfloat16" else np.float32)
