@@ -84,8 +84,13 @@ def test_the_starter_table_has_more(path: str, language: str) -> None:
         ("#!/usr/bin/env brainfuck\n", None),
     ],
 )
-def test_a_file_without_extension_is_known_by_its_head(head: str, language: str | None) -> None:
-    assert language_of("bin/tool", head) == language
+@pytest.mark.parametrize("path", ["bin/tool", "bin/tool.in", "web/form.cgi"])
+def test_an_unknown_file_is_known_by_its_head(path: str, head: str, language: str | None) -> None:
+    assert language_of(path, head) == language
+
+
+def test_a_known_extension_counts_more_than_the_head() -> None:
+    assert language_of("a.rb", "#!/usr/bin/env python3\n") == "Ruby"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,28 @@ def test_names_are_found_in_every_window_of_a_long_text(model: Path) -> None:
     clean, replaced = redact_text(text, (ModelFinder(str(model)),))
     assert clean.count("<NAME>") == len(replaced) == 40
     assert "Hopper" not in clean
+
+
+@pytest.mark.parametrize("label", ["PER", "PERSON"])
+def test_names_may_be_called_persons(model: Path, tmp_path: Path, label: str) -> None:
+    text, finder = "# by Ada Lovelace\n", ModelFinder(str(relabelled(model, tmp_path, NAME=label)))
+    assert redact_text(text, (finder,))[0] == "# by <NAME>\n"
+
+
+def test_a_model_that_finds_other_things_is_refused(model: Path, tmp_path: Path) -> None:
+    other = relabelled(model, tmp_path, NAME="GENE", USERNAME="PROTEIN")
+    with pytest.raises(CorpusError, match=r"it finds B-GENE, B-PROTEIN, I-GENE, O; expected .* PERSON"):
+        ModelFinder(str(other))
+
+
+def relabelled(model: Path, folder: Path, **names: str) -> Path:
+    """The same model with other names for what it finds."""
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    config = (folder / "config.json").read_text()
+    for before, after in names.items():
+        config = config.replace(f'-{before}"', f'-{after}"')
+    (folder / "config.json").write_text(config)
+    return folder
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 The table (`languages.tsv`) is StarCoder's inspection of every (language, extension) of The Stack
 (arXiv 2305.06161, §3.2 and its appendix): 86 languages, and JSON and YAML. `starter` is the same
-with a few of our own. Names are github-linguist's. A file without a known extension is recognised
-by its name, its shebang or its modeline; a few extensions that other languages share are taken
+with a few of our own. Names are github-linguist's. A file whose extension the table does not have, or
+that has none, is recognised by its name, its shebang or its modeline; a few extensions that other languages share are taken
 only when the text does not speak against it (linguist's `heuristics.yml`).
 """
 
@@ -158,7 +158,7 @@ class LanguageTable:
         if rule is not None:
             disproof = _DISPROOFS.get(extension)
             return None if disproof is not None and disproof.search(head) else rule
-        return None if extension else self.by_language.get(_language_of_head(head) or "")
+        return self.by_language.get(_language_of_head(head) or "")
 
     def languages(self) -> list[str]:
         """The languages of which something is included, by name."""

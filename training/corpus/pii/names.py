@@ -1,8 +1,8 @@
 """People's names (and whatever else it knows) by a token classification model: optional.
 
 No model comes with this package, and StarPII's terms forbid passing it on: name a folder or a hub
-id of one that you may use. Labels follow StarPII; its rules after the model are kept: names of one
-word stay, and so do user names and what the model calls ambiguous.
+id of one that you may use. Labels follow StarPII, CoNLL (PER) and OntoNotes (PERSON); StarPII's rules
+after the model are kept: names of one word stay, and so do user names and what the model calls ambiguous.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from training.corpus.pii.gibberish import is_gibberish
 _KINDS = {
     "NAME": Kind.NAME,
     "PER": Kind.NAME,
+    "PERSON": Kind.NAME,
     "EMAIL": Kind.EMAIL,
     "KEY": Kind.KEY,
     "PASSWORD": Kind.PASSWORD,
@@ -43,6 +44,12 @@ class ModelFinder:
             )
         except (OSError, ValueError) as error:
             raise CorpusError(f"--ner {name}: not a token classification model: {error}") from error
+        labels = {str(label).upper() for label in classify.model.config.id2label.values()}
+        if not any(label.removeprefix("B-").removeprefix("I-") in _KINDS for label in labels):
+            raise CorpusError(
+                f"--ner {name}: it finds {', '.join(sorted(labels))}; "
+                f"expected a model with a label of {', '.join(_KINDS)}"
+            )
         # Tokenizers do not always know how long the model's window is.
         window = getattr(classify.model.config, "max_position_embeddings", 512)
         classify.tokenizer.model_max_length = min(classify.tokenizer.model_max_length, window)
