@@ -3,8 +3,8 @@
 The table (`languages.tsv`) is StarCoder's inspection of every (language, extension) of The Stack
 (arXiv 2305.06161, §3.2 and its appendix): 86 languages, and JSON and YAML. `starter` is the same
 with a few of our own. Names are github-linguist's. A file whose extension the table does not have, or
-that has none, is recognised by its name, its shebang or its modeline; a few extensions that other languages share are taken
-only when the text does not speak against it (linguist's `heuristics.yml`).
+that has none, is recognised by its name, its shebang or its modeline; a few extensions that other
+languages share are taken only when the text does not speak against it (linguist's `heuristics.yml`).
 """
 
 from __future__ import annotations
