@@ -18,12 +18,12 @@ Unsafe = Annotated[
     typer.Option("--unsafe", help="Run the programs without the sandbox. They can then do whatever you can."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Programs at once; default: one a core.", show_default=False)
+    int | None, typer.Option(min=1, help="Programs at once; default: two a core.", show_default=False)
 ]
 Seconds = Annotated[
     int,
     typer.Option(
-        "--time-limit", min=1, help="Processor seconds of a Python program; 4 times that by the clock."
+        "--time-limit", min=1, help="Processor seconds of a Python program; twice that by the clock."
     ),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

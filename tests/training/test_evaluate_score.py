@@ -85,6 +85,18 @@ def test_a_stopped_run_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
         judge(samples, sandbox, verdicts)
 
 
+def test_the_same_program_is_run_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    problem = problem_of(PROBLEM, "here")
+    samples = [Sample(problem=problem, answer=f"    return {n} * x") for n in (1, 2) * 4]
+    steps: list[tuple[int, int]] = []
+    outcomes = judge(samples, sandbox, tmp_path / "v", lambda done, total: steps.append((done, total)))
+    assert [outcome.passed for outcome in outcomes] == [False, True] * 4
+    assert len({outcome.seconds for outcome in outcomes}) == 2
+    assert steps == [(0, 8), (4, 8), (8, 8)]
+    numbers = [json.loads(line)["number"] for line in (tmp_path / "v").read_text().splitlines()]
+    assert sorted(numbers) == list(range(8))
+
+
 def test_the_command_prints_one_object(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "problems.jsonl").write_text(json.dumps(PROBLEM))
     samples = tmp_path / "samples.jsonl"

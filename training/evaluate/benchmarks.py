@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from training.evaluate.generate import SamplingPlan
 
 
+# A worker waits for the kernel a third of its time, and one with an endless program holds up no others.
+_WORKERS_A_CORE = 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judging:
     """How programs are run and counted."""
@@ -34,7 +38,7 @@ class Judging:
 
     def sandbox(self, at_most: int | None = None) -> Sandbox:
         """A sandbox of these settings, not entered yet, of no more workers than there is work for."""
-        workers = self.workers or available_cpus()
+        workers = self.workers or _WORKERS_A_CORE * available_cpus()
         return Sandbox(limits=self.limits, unsafe=self.unsafe, workers=min(workers, at_most or workers))
 
 

@@ -102,20 +102,29 @@ def judge(
     verdicts: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
-    """The outcome of each sample, in their order; those that `verdicts` holds already are not run again."""
+    """The outcome of each sample, in their order.
+
+    Those that `verdicts` holds already are not run again, and of samples that are the same program one is.
+    """
     keys = [_key(number, sample, sandbox.limits) for number, sample in enumerate(samples)]
     known = _known(verdicts) if verdicts else {}
     outcomes = [known.get(key) for key in keys]
-    todo = [number for number, outcome in enumerate(outcomes) if outcome is None]
-    progress(len(samples) - len(todo), len(samples))
+    todo: dict[Program, list[int]] = defaultdict(list)  # a model often writes the same program again
+    for number, outcome in enumerate(outcomes):
+        if outcome is None:
+            todo[samples[number].program].append(number)
+    done = len(samples) - sum(map(len, todo.values()))
+    progress(done, len(samples))
     with verdicts.open("a", encoding="utf-8") if verdicts and todo else nullcontext() as file:
-        finished = sandbox.run_all(samples[number].program for number in todo)
-        for done, (index, outcome) in enumerate(finished, start=len(samples) - len(todo) + 1):
-            number = todo[index]
-            outcomes[number] = outcome
+        same = list(todo.values())
+        for index, outcome in sandbox.run_all(todo):
+            for number in same[index]:
+                outcomes[number] = outcome
+                if file is not None:
+                    file.write(_line(number, samples[number], outcome, keys[number]))
             if file is not None:
-                file.write(_line(number, samples[number], outcome, keys[number]))
                 file.flush()
+            done += len(same[index])
             progress(done, len(samples))
     return [outcome for outcome in outcomes if outcome is not None]
 

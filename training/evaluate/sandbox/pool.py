@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +45,7 @@ class Limits:
     """
 
     seconds: int = 3
-    patience: int = 4
+    patience: int = 2
     memory_mb: int = 1_024
     processes: int = 64
     output_mb: int = 4
@@ -115,14 +116,17 @@ class Sandbox:
                 "Generated programs are run on Linux only; use a container or a machine with it."
             )
         try:
-            for _ in range(self.workers):
-                zygote = _Zygote(unsafe=self.unsafe)
-                self._all.append(zygote)
-                self._idle.put(zygote)
+            with ThreadPoolExecutor(self.workers) as starts:
+                list(starts.map(self._start, range(self.workers)))
         except BaseException:
             self.close()
             raise
         return self
+
+    def _start(self, _: int) -> None:
+        zygote = _Zygote(unsafe=self.unsafe)
+        self._all.append(zygote)
+        self._idle.put(zygote)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
