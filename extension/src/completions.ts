@@ -4,6 +4,7 @@ import { Acceptances } from "./completion/acceptances";
 import type { Place } from "./completion/display";
 import { isOpen, OPEN, type Gate } from "./completion/gate";
 import { LicenseLabel } from "./completion/label";
+import { NewEditors } from "./completion/newEditors";
 import { GhostTextProvider, TAKEN } from "./completion/provider";
 import type { Rest } from "./completion/suggestion";
 import { reasonOf } from "./errors";
@@ -17,6 +18,7 @@ export class Completions implements vscode.Disposable {
   readonly #label = new LicenseLabel();
   readonly #acceptances: Acceptances;
   readonly #provider: GhostTextProvider;
+  readonly #newEditors = new NewEditors<vscode.TextEditor>();
   readonly #parts: vscode.Disposable;
   #gate: Gate = OPEN;
   #wakeTimer: NodeJS.Timeout | null = null;
@@ -34,6 +36,12 @@ export class Completions implements vscode.Disposable {
     this.#acceptances = new Acceptances(server, failed);
     this.#provider = new GhostTextProvider(server, this.#acceptances, {
       isWanted: () => isOpen(this.#gate, Date.now()),
+      asked: (document) => {
+        const editor = vscode.window.activeTextEditor;
+        if (editor?.document === document) {
+          this.#newEditors.asked(editor);
+        }
+      },
       offered: (rest, place) => {
         this.#offered(rest, place);
       },
@@ -41,6 +49,9 @@ export class Completions implements vscode.Disposable {
         this.#lastLatencyMs = latencyMs;
       },
       failed,
+      noted: (what) => {
+        this.log.debug(what);
+      },
     });
     this.#parts = this.#register();
   }
@@ -100,11 +111,30 @@ export class Completions implements vscode.Disposable {
       }),
       vscode.workspace.onDidChangeTextDocument((event) => {
         this.#provider.edited(event);
+        const isActive = event.document === vscode.window.activeTextEditor?.document;
+        if (isActive && event.contentChanges.length > 0 && event.reason === undefined) {
+          this.#newEditors.edited();
+        }
       }),
-      vscode.window.onDidChangeTextEditorSelection(() => {
+      vscode.window.onDidChangeTextEditorSelection((event) => {
         this.#provider.moved();
+        this.#watchKeys(event);
       }),
     );
+  }
+
+  /** Have VS Code ask for the first key in an editor that it may not watch yet, as it does for every other key. */
+  #watchKeys({ textEditor, kind }: vscode.TextEditorSelectionChangeEvent): void {
+    if (textEditor !== vscode.window.activeTextEditor) {
+      return;
+    }
+    const isMissed = this.#newEditors.missed(textEditor, kind === vscode.TextEditorSelectionChangeKind.Keyboard);
+    const editorSettings = vscode.workspace.getConfiguration("editor", textEditor.document);
+    if (isMissed && isOpen(this.#gate, Date.now()) && editorSettings.get<boolean>("inlineSuggest.enabled", true)) {
+      this.log.debug("the first key in an editor: the editor is made to ask");
+      // An older VS Code takes no argument, and asks as if a key had been pressed for it.
+      void vscode.commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: false });
+    }
   }
 
   #offered(rest: Rest | null, place: Place | null): void {

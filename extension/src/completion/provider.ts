@@ -16,10 +16,14 @@ const ORPHAN_MS = 400;
 
 export interface ProviderEvents {
   readonly isWanted: () => boolean;
+  /** The editor asks about this document. */
+  readonly asked: (document: vscode.TextDocument) => void;
   /** The text now offered, with the place it is for; null: none. */
   readonly offered: (rest: Rest | null, place: Place | null) => void;
   readonly measured: (latencyMs: number) => void;
   readonly failed: (error: unknown) => void;
+  /** For the log: what became of a question. */
+  readonly noted: (what: string) => void;
 }
 
 /** What the editor asks. */
@@ -56,17 +60,27 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     context: vscode.InlineCompletionContext,
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[] | undefined> {
+    this.events.asked(document);
     if (!this.events.isWanted() || this.server.state !== "running") {
       return undefined;
     }
     const step = this.#growth.stepOf(placeOf(document, position), context);
+    if (step !== null && this.#question === null) {
+      return undefined; // turned down while the editor was being made to ask
+    }
     const asked: Asked = { document, position, context, step };
     const question = this.#questionFor(asked);
+    const place = describe(asked);
+    const note = (outcome: string): void => {
+      this.events.noted(`${question.token}: ${outcome} for ${place}`);
+    };
     await this.#textOf(question, asked, token);
     if (token.isCancellationRequested || this.#question !== question) {
+      note(token.isCancellationRequested ? "no longer wanted by the editor" : "another question came");
       return undefined;
     }
     const items = this.#offer(question, asked);
+    note(items === undefined ? "nothing" : `${items.length} offered`);
     return step === "longer" ? items?.slice(0, 1) : items;
   }
 
@@ -78,7 +92,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
 
   /** The user turned the suggestion down: what still comes of it is not shown. */
   async dismiss(): Promise<void> {
-    this.#giveUp();
+    this.#giveUp("turned down");
     await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
   }
 
@@ -116,7 +130,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
   }
 
   dispose(): void {
-    this.#giveUp();
+    this.#giveUp("the extension ends");
     this.#growth.dispose();
   }
 
@@ -131,14 +145,16 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       const selected = selectedOf(context, position);
       const isAt = suggestion.isAt(document.uri.toString(), document.offsetAt(position), selected);
       if (isAt && (suggestion.rests(selected).length > 0 || suggestion.mayContinue)) {
+        this.events.noted(`${known.token} goes on for ${describe(asked)}`);
         return known;
       }
     }
     return this.#askNew(asked, isForced || isExplicit(context));
   }
 
-  #askNew({ document, position, context }: Asked, explicit: boolean): Question {
-    this.#giveUp();
+  #askNew(asked: Asked, explicit: boolean): Question {
+    this.#giveUp("another is asked");
+    const { document, position, context } = asked;
     const origin = originOf(document, position, context, explicit);
     const question = new Question(
       this.server,
@@ -147,6 +163,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
       context.selectedCompletionInfo?.range ?? null,
     );
     this.#question = question;
+    this.events.noted(`${question.token} asked for ${describe(asked)}`);
     this.#growth.follow(question.suggestion);
     question.onGrown(() => {
       if (this.#question === question) {
@@ -164,6 +181,9 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     }
     try {
       await question.finished;
+      if (this.#question === question) {
+        this.events.noted(`${question.token} complete: ${question.suggestion.summary}`);
+      }
     } catch (error) {
       // Cancelled when it is given up: nothing went wrong.
       if (this.#question === question) {
@@ -216,7 +236,7 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     this.#adopt();
     this.#orphanTimer = setTimeout(() => {
       if (this.#question === question && this.#growth.shown === null) {
-        this.#giveUp();
+        this.#giveUp("the editor asked no more");
       }
     }, ORPHAN_MS);
   }
@@ -228,7 +248,10 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
     }
   }
 
-  #giveUp(): void {
+  #giveUp(why: string): void {
+    if (this.#question !== null && !this.#question.suggestion.isOver) {
+      this.events.noted(`${this.#question.token} given up: ${why}`);
+    }
     this.#adopt();
     this.#hidden();
     this.#question?.dispose();
@@ -255,6 +278,13 @@ export class GhostTextProvider implements vscode.InlineCompletionItemProvider, v
 
 function isExplicit(context: vscode.InlineCompletionContext): boolean {
   return context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
+}
+
+/** A place as a log has it: lines and columns from 1. */
+function describe({ document, position, context, step }: Asked): string {
+  const name = document.uri.path.slice(document.uri.path.lastIndexOf("/") + 1);
+  const how = step ?? (isExplicit(context) ? "by key" : "while typing");
+  return `${name}:${position.line + 1}:${position.character + 1} (version ${document.version}, ${how})`;
 }
 
 function itemOf(

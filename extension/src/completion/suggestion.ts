@@ -81,6 +81,12 @@ export class Suggestion {
     return this.#alternatives.some((each) => each.shown !== "");
   }
 
+  /** For a log: how long the alternatives are; no text of the user's. */
+  get summary(): string {
+    const lengths = this.#alternatives.map(({ shown, item }) => `${shown.length} characters${item ? "" : ", no item"}`);
+    return lengths.length === 0 ? "no suggestion" : lengths.join("; ");
+  }
+
   /** The finished item of an alternative, if it has come. */
   itemOf(index: number): InlineItem | null {
     return this.#alternatives[index]?.item ?? null;

@@ -9,7 +9,7 @@ import {
   type FeatureState,
   type StaticFeature,
 } from "vscode-languageclient/node";
-import type { LogOutputChannel } from "vscode";
+import type { LogOutputChannel, TextDocument } from "vscode";
 
 /** Document schemes in which code is written; not settings, output or comparisons. */
 export const SCHEMES = ["file", "untitled", "vscode-remote", "vscode-vfs", "vscode-notebook-cell"];
@@ -67,6 +67,8 @@ export function createClient(launch: Launch, log: LogOutputChannel, events: Clie
         },
       },
       middleware: {
+        didOpen: inTurn,
+        didClose: inTurn,
         // Ours are the marks of attribution, which the extension draws itself and only until the next edit.
         handleDiagnostics: () => undefined,
         workspace: {
@@ -81,6 +83,16 @@ export function createClient(launch: Launch, log: LogOutputChannel, events: Clie
   );
   client.registerFeature(new OwnCapabilities());
   return client;
+}
+
+/**
+ * vscode-languageclient 11.0.0 sends an opening or closing one turn sooner than an edit or a request (`sendNotification`
+ * in its client.ts waits for pending openings before the others only). One that follows an edit at once would overtake
+ * it, and the server be told of an edit to a document that is closed, or that has it already.
+ */
+async function inTurn(document: TextDocument, next: (document: TextDocument) => Promise<void>): Promise<void> {
+  await Promise.resolve();
+  await next(document);
 }
 
 /** Says that the extension knows the server's own messages, and what the left-out features would say. */
