@@ -7,9 +7,11 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,50 @@ class Run:
     code: int | None
     out: str
     err: str
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Nothing outlives its test."""
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+class Conversation:
+    """What a person at the terminal does: reads up to a text, types a line."""
+
+    def __init__(self, process: asyncio.subprocess.Process, keyboard: FileIO) -> None:
+        self.process = process
+        self.all = b""
+        self._unread = b""
+        self._keyboard = keyboard
+        self._came: asyncio.Queue[bytes] = asyncio.Queue()
+        asyncio.get_running_loop().add_reader(keyboard, self._take)
+
+    async def until(self, text: bytes) -> None:
+        """Read to the end of this text. Raises EOFError when the command ends without saying it."""
+        while text not in self._unread:
+            piece = await self._came.get()
+            if not piece:
+                raise EOFError(f"the command ended before it said {text!r}")
+            self._unread += piece
+        self._unread = self._unread[self._unread.index(text) + len(text) :]
+
+    async def type(self, text: bytes, answer: bytes = b"") -> None:
+        """Wait for the prompt, type, and read until the answer."""
+        await self.until(b"> ")
+        self._keyboard.write(text)
+        await self.until(answer)
+
+    def _take(self) -> None:
+        try:
+            piece = os.read(self._keyboard.fileno(), 4096)
+        except OSError:  # EIO: nobody holds the other end any more
+            piece = b""
+        if not piece:
+            asyncio.get_running_loop().remove_reader(self._keyboard)
+        self.all += piece
+        self._came.put_nowait(piece)
 
 
 @dataclass
@@ -55,8 +101,41 @@ class Terminal:
             env=self.environment,
             cwd=self.folder,
         )
-        async with asyncio.timeout(TIMEOUT_S):
-            yield process
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                yield process
+        finally:
+            await ended(process)
+
+    @asynccontextmanager
+    async def conversation(self, *arguments: str) -> AsyncIterator[Conversation]:
+        """The command on a pseudo-terminal. What it says aside goes to a file, and is told when all fails."""
+        ours, theirs = os.openpty()
+        with (
+            os.fdopen(ours, "r+b", buffering=0) as keyboard,
+            os.fdopen(theirs, "r+b", buffering=0) as tty,
+            tempfile.TemporaryFile() as aside,
+        ):
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND,
+                *arguments,
+                stdin=tty,
+                stdout=tty,
+                stderr=aside,
+                env=self.environment,
+                cwd=self.folder,
+            )
+            tty.close()  # so that the end of the command is the end of what can be read
+            talk = Conversation(process, keyboard)
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    yield talk
+            except (EOFError, TimeoutError) as error:
+                aside.seek(0)
+                pytest.fail(f"{error!r} after {talk.all!r}; aside: {aside.read().decode()}")
+            finally:
+                asyncio.get_running_loop().remove_reader(keyboard)
+                await ended(process)
 
     async def run(self, *arguments: str, piped: str | None = None) -> Run:
         stdin = asyncio.subprocess.DEVNULL if piped is None else asyncio.subprocess.PIPE
@@ -158,51 +237,31 @@ def test_lines() -> None:
         parse_lines("3-8")
 
 
-@pytest.mark.skip(reason="now and then the pseudo-terminal gives nothing for a minute: not understood yet")
 async def test_a_conversation_on_a_terminal(terminal: Terminal) -> None:
-    ours, theirs = os.openpty()
-    loop = asyncio.get_running_loop()
-    with os.fdopen(ours, "r+b", buffering=0) as keyboard, os.fdopen(theirs, "r+b", buffering=0) as tty:
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            "--file",
-            "a.py",
-            stdin=tty,
-            stdout=tty,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=terminal.environment,
-            cwd=terminal.folder,
-        )
+    async with terminal.conversation("--file", "a.py") as talk:
+        await talk.type(b"What is it?\n", b"adds.")
+        await talk.type(b"And why?\n", b"adds.")
+        assert [each["role"] for each in terminal.asked] == ["user", "assistant", "user"]
+        assert "def add" in terminal.asked[0]["content"]
+        assert terminal.asked[2]["content"] == "And why?"
+        await talk.type(b"/new\n")
+        await talk.type(b"Again?\n", b"adds.")
+        assert len(terminal.asked) == 1
+        assert "def add" in terminal.asked[0]["content"]
 
-        unread = b""
+        pause = Pause()
+        terminal.engine.answer = lambda body: ["It ad", pause]
+        await talk.type(b"And now?\n", b"It ad")
+        talk.process.send_signal(signal.SIGINT)
+        await terminal.engine.abandoned.get()
+        await talk.type(b"\x04")
+        assert await talk.process.wait() == 0
 
-        async def until(text: bytes) -> None:
-            nonlocal unread
-            while text not in unread:
-                unread += await loop.run_in_executor(None, keyboard.read, 4096)
-            unread = unread[unread.index(text) + len(text) :]
 
-        async def typed(text: bytes, answer: bytes) -> None:
-            # Only at a prompt: readline throws away what was typed before it took the terminal over.
-            await until(b"> ")
-            keyboard.write(text)
-            await until(answer)
-
-        async with asyncio.timeout(TIMEOUT_S):
-            await typed(b"What is it?\n", b"adds.")
-            await typed(b"And why?\n", b"adds.")
-            assert [each["role"] for each in terminal.asked] == ["user", "assistant", "user"]
-            assert "def add" in terminal.asked[0]["content"]
-            assert terminal.asked[2]["content"] == "And why?"
-            await typed(b"/new\n", b"")
-            await typed(b"Again?\n", b"adds.")
-            assert len(terminal.asked) == 1
-            assert "def add" in terminal.asked[0]["content"]
-
-            pause = Pause()
-            terminal.engine.answer = lambda body: ["It ad", pause]
-            await typed(b"And now?\n", b"It ad")
-            process.send_signal(signal.SIGINT)
-            await terminal.engine.abandoned.get()
-            await typed(b"\x04", b"")
-            assert await process.wait() == 0
+async def test_a_command_that_fails_ends_the_conversation(terminal: Terminal) -> None:
+    terminal.engine.url = "http://127.0.0.1:9"
+    async with terminal.conversation() as talk:
+        await talk.type(b"Why?\n")
+        with pytest.raises(EOFError):
+            await talk.until(b"> ")
+        assert await talk.process.wait() == 4
