@@ -9,6 +9,7 @@ V vocabulary.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from model.backend import compiled_scheme
 from model.config import CONFIG_FILE, ModelConfig
+from model.draft import DraftPolicy
 from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.generation import Delta, EngineStats, GenerationRequest
 from model.kv_cache import KVCache
@@ -42,7 +44,7 @@ class EngineOptions:
     kv_cache_bytes: int = _DEFAULT_KV_CACHE_BYTES
     max_batch: int = 32
     prefill_chunk: int = 256
-    max_draft: int = 6
+    max_draft: int = 7
     threads: int | None = None
 
 
@@ -71,8 +73,8 @@ class Engine:
             KVCache(n_slots),
             max_batch=self.options.max_batch,
             prefill_chunk=self.options.prefill_chunk,
-            max_draft=self.options.max_draft,
         )
+        self._drafts = DraftPolicy(self.options.max_draft)
         self._handle_of: dict[Running, Handle] = {}
         self._counters = dict.fromkeys(
             (
@@ -109,7 +111,7 @@ class Engine:
                 request,
                 index,
                 self.tokenizer,
-                max_draft=self.options.max_draft,
+                drafts=self._drafts,
                 n_positions=self.config.n_positions,
             )
             self._scheduler.submit(sequence)
@@ -140,8 +142,11 @@ class Engine:
         work = self._scheduler.schedule()
         if not work:
             return []
-        hidden = self._forward(work)
-        return self._sample(work, hidden)
+        began = time.perf_counter()
+        events = self._sample(work, self._forward(work))
+        if len(work) == 1 and work[0].n_known == 1:
+            self._drafts.measured(len(work[0].drafts), time.perf_counter() - began)
+        return events
 
     def forget(self) -> None:
         """Drop every cached prefix that no running request holds."""
@@ -260,7 +265,7 @@ class Engine:
         """Account for a step of one sequence, and end it where it is done."""
         sequence = turn.sequence
         handle = self._handle_of[sequence]
-        sequence.learn(len(turn.drafts), turn.n_confirmed)
+        sequence.learn(turn.token_ids, n_drafted=len(turn.drafts), n_accepted=turn.n_confirmed)
         if turn.ends_prefill and not turn.failed:
             self._scheduler.share_prompt(sequence)
         sequence.n_computed += turn.n_confirmed

@@ -40,11 +40,11 @@ class Work:
 class Scheduler:
     """Waiting and running sequences over one KV cache."""
 
-    def __init__(self, cache: KVCache, *, max_batch: int, prefill_chunk: int, max_draft: int) -> None:
+    def __init__(self, cache: KVCache, *, max_batch: int, prefill_chunk: int) -> None:
         self.cache = cache
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
-        self._max_batch, self._prefill_chunk, self._max_draft = max_batch, prefill_chunk, max_draft
+        self._max_batch, self._prefill_chunk = max_batch, prefill_chunk
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Raises `RequestError` if it could never run."""
@@ -60,9 +60,9 @@ class Scheduler:
         """The work of the next step, in a fixed order; empty when there is nothing to do."""
         self._admit()
         decoding = [sequence for sequence in self.running if sequence.n_pending == 1]
-        # Drafts are for a machine that would otherwise wait for memory: not for a full batch.
-        n_draft = self._max_draft // max(1, len(self.running))
-        work = [Work(sequence=s, n_known=1, drafts=s.draft(n_draft)) for s in decoding]
+        # Drafts are for a machine that would otherwise wait for memory: not for a batch.
+        alone = len(self.running) == 1
+        work = [Work(sequence=s, n_known=1, drafts=s.draft(look_up=alone)) for s in decoding]
         budget = self._prefill_chunk
         for sequence in self.running:
             if sequence.n_pending == 1 or budget == 0:
@@ -70,9 +70,7 @@ class Scheduler:
             n_known = min(budget, sequence.n_pending)
             budget -= n_known
             ends = n_known == sequence.n_pending
-            drafts = (
-                sequence.draft(self._max_draft) if ends and not sequence.healer.done else sequence.tokens[:0]
-            )
+            drafts = sequence.draft(look_up=False) if ends else sequence.tokens[:0]
             work.append(Work(sequence=sequence, n_known=n_known, drafts=drafts))
         return work
 

@@ -6,12 +6,13 @@ Knows nothing about the batch it runs in.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 
-from model.draft import PromptLookup
+from model.draft import DraftPolicy, PromptLookup
 from model.generation import Delta, FinishReason, GenerationRequest, Timings
 from model.healing import Healer
 from model.kv_cache import Lease, SlotArray, TokenArray
@@ -54,7 +55,7 @@ class Sequence:
         index: int,
         tokenizer: Tokenizer,
         *,
-        max_draft: int,
+        drafts: DraftPolicy,
         n_positions: int,
     ) -> None:
         self.request, self.index = request, index
@@ -74,7 +75,7 @@ class Sequence:
         self.prompt_scores = PromptScores() if request.scores_prompt else None
         self.n_cached = self.n_forwarded = self.n_drafted = self.n_accepted = 0
         self._tokenizer = tokenizer
-        self._lookup = PromptLookup(max_draft)
+        self._lookup, self._longest_draft = PromptLookup(drafts), drafts.most
         self._text = tokenizer.stream(strip=self.healer.strip)
         self._stop = StopState(request.stop)
 
@@ -99,22 +100,22 @@ class Sequence:
         tokens: list[int] = self.tokens[: self.n_tokens].tolist()
         return tokens
 
-    def draft(self, max_tokens: int) -> TokenArray:
-        """Guesses for the tokens after the known ones, at most `max_tokens`."""
+    def draft(self, *, look_up: bool) -> TokenArray:
+        """Guesses for the tokens after the known ones: those that heal the prompt, then, if wanted,
+        what the text so far suggests."""
         # One place stays for the token that the last guess's logits give.
-        room = min(max_tokens, self.capacity - self.n_tokens - 1)
+        room = self.capacity - self.n_tokens - 1
         if room < 1:
             return self.tokens[:0]
         if not self.healer.done:
-            return np.array(self.healer.draft()[:room], np.int32)
-        return self._lookup.propose(self.tokens[: self.n_tokens], room)
+            return np.array(self.healer.draft()[: min(room, self._longest_draft)], np.int32)
+        return self._lookup.propose(self.tokens[: self.n_tokens], room) if look_up else self.tokens[:0]
 
-    def learn(self, n_drafted: int, n_accepted: int) -> None:
-        """Take note of how many guesses were right."""
+    def learn(self, taken: Iterable[int], *, n_drafted: int, n_accepted: int) -> None:
+        """Take note of a step's tokens, and of how many guesses were right."""
         self.n_drafted += n_drafted
         self.n_accepted += n_accepted
-        if self.healer.done:
-            self._lookup.learn(n_drafted, n_accepted)
+        self._lookup.learn(taken)
 
     def append(self, token_id: int) -> str:
         """Take the next token; returns the text it adds. Sets `finish_reason` where it ends."""

@@ -19,7 +19,7 @@ class Turn:
         self.n_confirmed = 0
         self.failed = False
         self._text = ""
-        self._token_ids: list[int] = []
+        self.token_ids: list[int] = []
         self._logprobs: list[float] = []
         self._top: list[dict[int, float]] = []
 
@@ -29,7 +29,7 @@ class Turn:
         self._text += self.sequence.append(token_id)
         if self.sequence.n_tokens == n_before:
             return
-        self._token_ids.append(token_id)
+        self.token_ids.append(token_id)
         self._logprobs.append(logprob)
         self._top.append(top)
 
@@ -49,7 +49,7 @@ class Turn:
         return Delta(
             index=self.sequence.index,
             text=self._text,
-            token_ids=tuple(self._token_ids),
+            token_ids=tuple(self.token_ids),
             logprobs=tuple(self._logprobs),
             top_logprobs=tuple(self._top),
             finish_reason=reason,

@@ -422,6 +422,10 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
                 row_int4<4>(w + n * (K / 2), linear.scales + n * G, x.codes.data() + m * K, K, products);
                 for (int t = 0; t < 4; t++) finish(m + t, products[t]);
             }
+            for (; m + 2 <= M; m += 2) {
+                row_int4<2>(w + n * (K / 2), linear.scales + n * G, x.codes.data() + m * K, K, products);
+                for (int t = 0; t < 2; t++) finish(m + t, products[t]);
+            }
             for (; m < M; m++) {
                 row_int4<1>(w + n * (K / 2), linear.scales + n * G, x.codes.data() + m * K, K, products);
                 finish(m, products[0]);
@@ -444,6 +448,11 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
             for (; m + kTokens <= end; m += kTokens) {
                 products<kRows, kTokens>(linear, w, x, n, m, out);
                 for (int t = 0; t < kTokens; t++)
+                    for (int r = 0; r < kRows; r++) finish(n + r, m + t, out[t * kRows + r]);
+            }
+            for (; m + 2 <= end; m += 2) { // the rest of four, and a draft's step
+                products<kRows, 2>(linear, w, x, n, m, out);
+                for (int t = 0; t < 2; t++)
                     for (int r = 0; r < kRows; r++) finish(n + r, m + t, out[t * kRows + r]);
             }
             for (; m < end; m++) {
@@ -737,14 +746,16 @@ inline const float *row_of(const void *matrix, bool is_bf16, size_t row, size_t 
     return room;
 }
 
-void row_to_int8(const float *x, size_t K, int8_t *codes, float *scale, int32_t *sum) {
+void row_to_int8(const float *x, size_t K, int8_t *codes, float *scale, int32_t *row_sum) {
     const float step = largest(x, K) / 127.f;
     *scale = step + not_numbers(x, K);
-    *sum = 0;
+    Lanes sums = {}; // whole numbers below 2^24: exact
     for (size_t k = 0; k < K; k += kLanes) {
-        put_bytes(codes + k, load(x + k) / step + kMagic);
-        for (int i = 0; i < kLanes; i++) *sum += codes[k + i];
+        const Lanes rounded = load(x + k) / step + kMagic;
+        put_bytes(codes + k, rounded);
+        sums += rounded - kMagic;
     }
+    *row_sum = static_cast<int32_t>(sum(sums));
 }
 
 inline float as_bf16(float value, uint16_t *half) {
