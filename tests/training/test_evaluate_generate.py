@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ from typer.testing import CliRunner
 
 from model.engine import load_engine
 from tests.training.sandboxes import need_sandbox
-from tests.training.test_evaluate_score import PROBLEM
+from tests.training.test_evaluate_score import DATA, PROBLEM, needs_data
 from tests.training.test_infilling import folder
 from training.cli import eval_app
 from training.errors import EvaluationError
 from training.evaluate.benchmarks import BENCHMARKS, thinned
 from training.evaluate.generate import SamplingPlan, generate
-from training.evaluate.problems import problem_of, read_json_lines
+from training.evaluate.problems import Problem, problem_of, read_json_lines, read_tasks
 
 __all__ = ["folder"]  # a fixture
 PROBLEMS = {name: problem_of({**PROBLEM, "task_id": name}, "here") for name in ("Tiny/0", "Tiny/1")}
@@ -56,9 +57,62 @@ def test_answers_end_at_stop_words_and_are_closed(folder: Path, tmp_path: Path) 
     greedy = plan(samples=1, temperature=0.0, max_new_tokens=20)
     generate(engine, {"Tiny/0": problem}, greedy, whole)
     ((_, text),) = answers(whole).items()
-    stopping = type(problem)(**{**vars(problem), "stop": (text[5:8],), "closing": "\n}"})
+    assert "}" not in text
+    stopping = replace(problem, stop=(text[5:8],), closing="\n}", ending="\n")
     generate(engine, {"Tiny/0": stopping}, greedy, cut)
-    assert answers(cut)["Tiny/0", 0] == text[: text.index(text[5:8])] + "\n}"
+    assert answers(cut)["Tiny/0", 0] == text[: text.index(text[5:8])] + "\n}\n"
+
+
+def human_eval_x(language: str, *, prompt: str = "", test: str = "") -> Problem:
+    record = {"task_id": f"{language}/0", "prompt": prompt, "declaration": prompt, "test": test}
+    return problem_of(record, "here")
+
+
+BODY = "        int y = x;\n        if (x > 0) {\n            y = -x;\n        }\n        return y;"
+JAVA = [
+    (f"{BODY}\n    }}\n", f"{BODY}\n    }}\n}}"),  # the class's end was the stop
+    (f"{BODY}\n    }}\n\n", f"{BODY}\n    }}\n}}"),  # another method was
+    (BODY, f"{BODY}\n    }}\n}}"),  # the method's end is at the margin
+    ("    if (x) {\n    }\n    return 1;\n  }\n", "    if (x) {\n    }\n    return 1;\n  }\n}"),
+    ("return 1; } // }", "return 1; }\n}"),
+    (
+        "  var s = \"}{\" + '}'; // }\n  /* } */ return s; } }",
+        "  var s = \"}{\" + '}'; // }\n  /* } */ return s; }\n}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), JAVA)
+def test_a_java_answer_is_one_method_and_the_end_of_its_class(text: str, answer: str) -> None:
+    assert human_eval_x("Java").answer(text) == answer
+
+
+def test_a_java_method_is_not_stopped_within() -> None:
+    """Its own brace stands wherever the model puts it: an inner one may stand where others' methods end."""
+    narrow = "    if (x) {\n        y();\n    }\n    return 1;\n"
+    stops = human_eval_x("Java").stop
+    assert not any(stop in narrow for stop in stops)
+    for behind in ("}\n}\n", "    }\n\n    public static void main(String[] a) {", "    }\n    /** Other */"):
+        assert any(stop in "\n" + behind for stop in stops)
+
+
+def test_javascript_and_cpp_answers_end_with_their_function() -> None:
+    assert human_eval_x("JavaScript").answer("  return `${x}}`") == "  return `${x}}`\n}\n"
+    assert human_eval_x("JavaScript").answer("  return 1\n}\nf()") == "  return 1\n}\n"
+    assert human_eval_x("CPP").answer("  return 1;") == "  return 1;\n}\n"
+    assert human_eval_x("Python").answer("    return 1") == "    return 1"
+    assert human_eval_x("CPP", prompt="#include<vector>\n").test_prompt.count("<vector>") == 1
+
+
+@needs_data
+@pytest.mark.parametrize("language", ["js", "java"])
+def test_published_solutions_are_answers_as_they_stand(language: str) -> None:
+    """What a perfect model writes, up to the first stop, becomes what is published."""
+    problems = read_tasks(str(DATA / "humaneval-x" / f"humaneval_{language}.jsonl.gz"))
+    for problem in problems.values():
+        ends = [problem.canonical.find(stop) for stop in problem.stop if stop in problem.canonical]
+        text = problem.canonical[: min(ends)] if ends else problem.canonical
+        assert problem.answer(text).split() == problem.canonical.split(), problem.task_id
 
 
 def test_a_benchmark_samples_and_scores(folder: Path, tmp_path: Path) -> None:

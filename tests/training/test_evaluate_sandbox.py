@@ -267,6 +267,12 @@ assert libc.mount(b'none', b'/tmp/scratch', b'tmpfs', 0, None) != 0 and libc.umo
             "public class Main { public static void main(String[] a) { throw new AssertionError(); } }",
             "public class Main { public static void main(String[] a) { System.exit(0); } }",
         ),
+        (
+            "cpp",
+            "#include <cassert>\nint main() { assert(true); }",
+            "int main() { return 1; }",
+            "#include <cstdlib>\nint main() { std::exit(0); }",
+        ),
     ],
 )
 def test_other_languages(sandbox: Sandbox, language: str, good: str, wrong: str, early: str) -> None:

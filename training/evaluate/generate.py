@@ -132,7 +132,7 @@ def _request(engine: Engine, group: _Group, plan: SamplingPlan) -> GenerationReq
 def _line(group: _Group, index: int, text: str, plan: SamplingPlan) -> str:
     record = {
         "task_id": group.problem.task_id,
-        "completion": text + group.problem.closing,
+        "completion": group.problem.answer(text),
         "index": index,
         "settings": plan.settings,
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import EvaluationError
+from training.evaluate.functions import function_end
 
 # The stop words of bigcode-evaluation-harness for HumanEval and for MBPP.
 _PYTHON_STOPS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```")
@@ -27,8 +28,20 @@ _LANGUAGE_OF_TASK = {
     "Go": "go",
     "Rust": "rust",
 }
-# Java's and JavaScript's functions end with a brace at their own indentation, which belongs to the answer.
-_CLOSINGS = {"javascript": "\n}", "java": "\n    }"}
+# A function's closing brace, for an answer that stopped before it, and what is behind the function.
+_CLOSINGS = {"javascript": "\n}", "cpp": "\n}", "java": "\n    }"}
+_ENDINGS = {"java": "\n}"}
+# What cannot stand within the function but behind it. The brace that ends a Java method has no place of its
+# own: of a body that is indented by four, an inner block's brace stands where the method's usually does.
+_BRACE_STOPS = {
+    "javascript": ("\n}",),
+    "cpp": ("\n}",),
+    "java": ("\n}", "\n    /**", "\n    public ", "\n    private ", "\n    static ", "\n    @"),
+}
+# HumanEval-X's checker puts these before a C++ program that lacks them.
+_CPP_HEADERS = (
+    *("stdlib.h", "algorithm", "math.h", "stdio.h", "vector", "string", "climits", "cstring", "iostream"),
+)
 # What HumanEval-X's checker puts before a Python program (but for numpy, which not every machine has).
 _HUMAN_EVAL_X_IMPORTS = (
     "import math\nimport re\nimport sys\nimport copy\nimport datetime\nimport itertools\nimport collections\n"
@@ -42,7 +55,7 @@ _ANSWER_FIELDS = ("completion", "generation", "solution")
 class Problem:
     """`prompt` + answer + `after` is the program; `test_prompt` replaces `prompt` where the two differ.
 
-    A model's answer ends before one of `stop`; `closing` is then put behind it.
+    A model's text ends before one of `stop`; `answer` makes it whole by `closing` and `ending`.
     """
 
     task_id: str
@@ -53,6 +66,14 @@ class Problem:
     canonical: str
     stop: tuple[str, ...]
     closing: str = ""
+    ending: str = ""
+
+    def answer(self, text: str) -> str:
+        """What a model wrote up to one of `stop`, as an answer: to the end of the function, where that has
+        an end.
+        """
+        end = function_end(text) if self.closing else None
+        return (text + self.closing if end is None else text[:end]) + self.ending
 
     def program(self, answer: str) -> str:
         """The answer with its tests."""
@@ -179,16 +200,21 @@ def _mbpp(record: Mapping[str, Any]) -> Problem:
 def _human_eval_x(record: Mapping[str, Any]) -> Problem:
     name = record["task_id"].split("/")[0]
     language = _LANGUAGE_OF_TASK.get(name, name.lower())
-    closing = _CLOSINGS.get(language, "")
+    prompt = record["prompt"]
+    before = _HUMAN_EVAL_X_IMPORTS if language == "python" else ""
+    if language == "cpp":
+        includes = [f"#include<{header}>" for header in _CPP_HEADERS]
+        before = "".join(f"{include}\n" for include in includes if include not in prompt)
     return Problem(
         task_id=record["task_id"],
         language=language,
-        prompt=record["prompt"].rstrip() if language == "python" else record["prompt"],
-        test_prompt=(_HUMAN_EVAL_X_IMPORTS if language == "python" else "") + record["prompt"],
+        prompt=prompt.rstrip() if language == "python" else prompt,
+        test_prompt=before + prompt,
         after="\n" + record["test"],
         canonical=record.get("canonical_solution", ""),
-        stop=_PYTHON_STOPS if language == "python" else (closing,),
-        closing=closing + ("\n}" if language == "java" else "\n" if closing else ""),
+        stop=_BRACE_STOPS.get(language, _PYTHON_STOPS),
+        closing=_CLOSINGS.get(language, ""),
+        ending=_ENDINGS.get(language, "\n") if language in _CLOSINGS else "",
     )
 
 

@@ -1,7 +1,7 @@
 """How a program of each language is run so that only finishing its last test makes it pass.
 
-Python runs in a fork of a warm interpreter. JavaScript and Java are started by a small driver that runs
-the program and then hands the token back (see `inmate`): no exit code is believed.
+Python runs in a fork of a warm interpreter. JavaScript, Java and C++ are started by a small driver that
+runs the program and then hands the token back (see `inmate`): no exit code is believed.
 """
 
 from __future__ import annotations
@@ -63,6 +63,30 @@ _JAVA_SCRIPT = (
     f"exec java {_JAVA_FLAGS} -Xmx512m -cp . SandboxDriver\n"
 )
 
+# The linker hands us the program's own `main`; leaving in any other way than by returning from it is early.
+_CPP_DRIVER = f"""#include <cstdio>
+#include <unistd.h>
+
+extern "C" int __real_main(int, char **);
+
+extern "C" int __wrap_main(int count, char **arguments) {{
+  const int code = __real_main(count, arguments);
+  std::fflush(nullptr);
+  char token[64];
+  if (code == 0) {{
+    const ssize_t length = read({TOKEN_FD}, token, sizeof token);
+    if (length <= 0 || write({VERDICT_FD}, token, length) != length) _exit(1);
+  }}
+  _exit(code);
+}}
+"""
+# As HumanEval-X's checker compiles, with OpenSSL for the one problem that asks for it, where that is there.
+_CPP_SCRIPT = (
+    "crypto=; grep -q openssl/ program.cpp && crypto=-lcrypto\n"
+    f"g++ -std=c++11 -w -Wl,--wrap=main program.cpp driver.cpp -o program $crypto || exit {EXIT_SYNTAX}\n"
+    "exec ./program\n"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
@@ -105,6 +129,13 @@ LANGUAGES = {
             tools=("javac", "java"),
             argv=("sh", "-c", _JAVA_SCRIPT),
             files=lambda source: {"Main.java": source, "SandboxDriver.java": _JAVA_DRIVER},
+            cpu_factor=10,
+        ),
+        Language(
+            name="cpp",
+            tools=("g++",),
+            argv=("sh", "-c", _CPP_SCRIPT),
+            files=lambda source: {"program.cpp": source, "driver.cpp": _CPP_DRIVER},
             cpu_factor=10,
         ),
     )
