@@ -196,10 +196,11 @@ def describe(figures: dict[str, float], engine: Engine) -> str:
     lines = [
         f"{figures['keystrokes']:.0f} keystrokes, prompts of {figures['prompt_tokens']:.0f} tokens (median), "
         f"{how['quantize']}, {how['step']}, {how['threads']} threads",
-        f"  ours: p50 {figures['ours_p50_ms']:.2f} ms, p95 {figures['ours_p95_ms']:.2f} ms to the first token; "
-        f"tokens computed: p50 {figures['computed_tokens_p50']:.0f}, p95 {figures['computed_tokens_p95']:.0f}",
+        f"  ours: p50 {figures['ours_p50_ms']:.2f} ms, p95 {figures['ours_p95_ms']:.2f} ms to the first "
+        f"token, for which {figures['computed_tokens_p50']:.0f} (p95 {figures['computed_tokens_p95']:.0f}) "
+        "tokens were computed",
         f"  after a jump to another place ({figures['jumps']:.0f}): p50 {figures['jump_p50_ms']:.1f} ms; "
-        f"{figures['reused']:.1%} of all prompt tokens were reused",
+        f"{figures['reused']:.1%} of all the prompts' tokens were reused",
     ]
     if "compared" in figures:
         lines.append(
