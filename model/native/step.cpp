@@ -38,6 +38,7 @@ namespace {
 constexpr int kHeads = 4, kKeys = 4; // heads of one token, and cached tokens, attended to at a time
 constexpr int kGroup = 64;       // int4 weights that share a scale; K is a multiple of it
 constexpr int kMaxTokens = 4096; // of one call; far above what the engine asks for
+constexpr size_t kMany = 32;     // tokens from which on work is prepared once for all of them
 constexpr int kLanes = 16;
 typedef float Lanes __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntLanes __attribute__((vector_size(kLanes * 4)));
@@ -58,15 +59,22 @@ inline Lanes load(const uint16_t *bf16) {
     return lanes;
 }
 
+inline IntLanes load(const int32_t *from) {
+    IntLanes lanes;
+    std::memcpy(&lanes, from, sizeof lanes);
+    return lanes;
+}
+
 inline void store(float *to, Lanes lanes) { std::memcpy(to, &lanes, sizeof lanes); }
 
 constexpr float kMagic = 12582912.f; // 1.5 · 2^23: adding it rounds to an integer in the low bits
 
-// The low bytes of floats that kMagic was added to: their whole part.
-inline void put_bytes(int8_t *to, Lanes rounded) {
+// The low bytes of floats that kMagic was added to: their whole part, with the bits of `flip` turned over
+// (of -128: 128 is added).
+inline void put_bytes(int8_t *to, Lanes rounded, int8_t flip = 0) {
     IntLanes bits;
     std::memcpy(&bits, &rounded, sizeof bits);
-    for (int i = 0; i < kLanes; i++) to[i] = static_cast<int8_t>(bits[i] & 0xff);
+    for (int i = 0; i < kLanes; i++) to[i] = static_cast<int8_t>((bits[i] & 0xff) ^ flip);
 }
 
 // a · b + c. Compilers may not fuse products and sums by themselves (setup.py): they would do it in
@@ -96,6 +104,19 @@ inline void put(uint16_t *to, float value) { // round to nearest even; NaN stays
     if (std::isnan(value)) *to = 0x7fc0;
     else *to = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+
+inline void put(float *to, Lanes lanes) { store(to, lanes); }
+
+inline void put(uint16_t *to, Lanes lanes) {
+    IntLanes bits, quiet = IntLanes{} + 0x7fc0;
+    std::memcpy(&bits, &lanes, sizeof bits);
+    bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const HalfLanes half = __builtin_convertvector(lanes == lanes ? bits : quiet, HalfLanes);
+    std::memcpy(to, &half, sizeof half);
+}
+
+inline void add(float *to, float value) { *to += value; }
+inline void add(float *to, Lanes lanes) { store(to, load(to) + lanes); }
 
 inline float sum(Lanes lanes) {
 #if defined(__AVX512F__)
@@ -143,23 +164,23 @@ constexpr int kOffset = 128; // the operator wants one side unsigned: x + 128, t
 typedef __m512i Bytes;
 typedef __m512i Sums;
 inline Sums none() { return _mm512_setzero_si512(); }
-inline Bytes weights(const int8_t *w) { return _mm512_loadu_si512(w); }
-inline Bytes inputs(const int8_t *x) { return _mm512_xor_si512(_mm512_loadu_si512(x), _mm512_set1_epi8(-128)); }
-inline Sums dot(Sums sums, Bytes x, Bytes w) { return _mm512_dpbusd_epi32(sums, x, w); }
+inline Bytes bytes(const int8_t *from) { return _mm512_loadu_si512(from); }
+inline Sums dot(Sums sums, Bytes x, Bytes w) { // of the intrinsic, GCC 12 copies the sums twice
+    asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(x), "v"(w));
+    return sums;
+}
 inline int32_t total(Sums sums) { return _mm512_reduce_add_epi32(sums); }
 #elif defined(__AVX2__)
 constexpr int kStep = 32, kRows = 4, kTokens = 2;
 typedef __m256i Bytes;
 typedef __m256i Sums;
 inline Sums none() { return _mm256_setzero_si256(); }
-inline Bytes weights(const int8_t *w) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(w)); }
+inline Bytes bytes(const int8_t *from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)); }
 #if defined(__AVXVNNI__)
 constexpr int kOffset = 128;
-inline Bytes inputs(const int8_t *x) { return _mm256_xor_si256(weights(x), _mm256_set1_epi8(-128)); }
 inline Sums dot(Sums sums, Bytes x, Bytes w) { return _mm256_dpbusd_avx_epi32(sums, x, w); }
 #else
 constexpr int kOffset = 0;
-inline Bytes inputs(const int8_t *x) { return weights(x); }
 inline Sums dot(Sums sums, Bytes x, Bytes w) { // |x| · (w with x's sign): pairs stay within 16 bits
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -175,8 +196,7 @@ constexpr int kStep = 16, kRows = 4, kTokens = 4, kOffset = 0;
 typedef int8x16_t Bytes;
 typedef int32x4_t Sums;
 inline Sums none() { return vdupq_n_s32(0); }
-inline Bytes weights(const int8_t *w) { return vld1q_s8(w); }
-inline Bytes inputs(const int8_t *x) { return vld1q_s8(x); }
+inline Bytes bytes(const int8_t *from) { return vld1q_s8(from); }
 inline Sums dot(Sums sums, Bytes x, Bytes w) { return vdotq_s32(sums, x, w); }
 inline int32_t total(Sums sums) { return vaddvq_s32(sums); }
 #else
@@ -184,8 +204,7 @@ constexpr int kStep = 16, kRows = 2, kTokens = 2, kOffset = 0;
 struct Bytes { int8_t v[kStep]; };
 typedef int32_t Sums;
 inline Sums none() { return 0; }
-inline Bytes weights(const int8_t *w) { Bytes b; std::memcpy(b.v, w, kStep); return b; }
-inline Bytes inputs(const int8_t *x) { return weights(x); }
+inline Bytes bytes(const int8_t *from) { Bytes b; std::memcpy(b.v, from, kStep); return b; }
 inline Sums dot(Sums sums, Bytes x, Bytes w) {
     for (int i = 0; i < kStep; i++) sums += static_cast<int32_t>(x.v[i]) * w.v[i];
     return sums;
@@ -201,9 +220,9 @@ inline void tile(const int8_t *w, const int8_t *x, size_t K, int32_t *out) {
         for (int r = 0; r < R; r++) sums[t][r] = none();
     for (size_t k = 0; k < K; k += kStep) {
         Bytes row[R];
-        for (int r = 0; r < R; r++) row[r] = weights(w + r * K + k);
+        for (int r = 0; r < R; r++) row[r] = bytes(w + r * K + k);
         for (int t = 0; t < T; t++) {
-            Bytes token = inputs(x + t * K + k);
+            Bytes token = bytes(x + t * K + k);
             for (int r = 0; r < R; r++) sums[t][r] = dot(sums[t][r], token, row[r]);
         }
     }
@@ -355,18 +374,16 @@ constexpr float kRest = 254.f;
 
 // Activations of M tokens in int8; where that is too coarse, in twice eight bits.
 struct Quantised {
-    std::vector<int8_t> codes;    // [M, K]
-    std::vector<int8_t> rests;    // [M, K]: what rounding left, in steps of 1 / kRest
+    std::vector<int8_t> codes;    // [M, K]; for int8 weights plus kOffset
+    std::vector<int8_t> rests;    // [M, K], likewise: what rounding left, in steps of 1 / kRest
     std::vector<float> scale;     // [M]
     std::vector<float> group_sum; // [M, G], times the scale
-    std::vector<float> scores;    // attention: [kHeads, L]
 
-    void reserve(size_t tokens, size_t widest, size_t context) {
+    void reserve(size_t tokens, size_t widest) {
         codes.resize(std::max(codes.size(), tokens * widest));
         rests.resize(codes.size());
         scale.resize(std::max(scale.size(), tokens));
         group_sum.resize(std::max(group_sum.size(), tokens * (widest / kGroup)));
-        scores.resize(std::max(scores.size(), kHeads * context));
     }
 
     void take(const float *x, size_t token, const Linear &linear) {
@@ -376,12 +393,13 @@ struct Quantised {
         int8_t *to = codes.data() + token * K, *rest = rests.data() + token * K;
         float *sums = group_sum.data() + token * (K / kGroup);
         const float inverse = 127.f / most;
+        const int8_t offset = linear.bits == 8 ? static_cast<int8_t>(kOffset) : 0;
         for (size_t g = 0; g < K / kGroup; g++) {
             int32_t group = 0;
             for (size_t k = g * kGroup; k < (g + 1) * kGroup; k += kLanes) {
                 const Lanes wanted = load(x + k) * inverse, rounded = wanted + kMagic;
-                put_bytes(to + k, rounded);
-                if (linear.fine) put_bytes(rest + k, (wanted - (rounded - kMagic)) * kRest + kMagic);
+                put_bytes(to + k, rounded, offset);
+                if (linear.fine) put_bytes(rest + k, (wanted - (rounded - kMagic)) * kRest + kMagic, offset);
                 if (linear.bits == 4)
                     for (int i = 0; i < kLanes; i++) group += to[k + i];
             }
@@ -390,24 +408,167 @@ struct Quantised {
     }
 };
 
-// The products of R rows from n on with T tokens from m on, in units of both scales.
-template <int R, int T>
-inline void products(const Linear &linear, const int8_t *w, const Quantised &x, size_t n, size_t m, float *out) {
+// An output of int8 weights from its integer sums: of the codes, and of the rests where there are some.
+inline float finished(const Linear &linear, const Quantised &x, size_t n, size_t m, int32_t whole, const int32_t *rest) {
+    const int32_t offset = kOffset * linear.sums[n];
+    float product = static_cast<float>(whole - offset);
+    if (rest) product += static_cast<float>(*rest - offset) * (1.f / kRest);
+    return product * (linear.scale[n] * x.scale[m]) + (linear.bias ? linear.bias[n] : 0.f);
+}
+
+// The same for as many outputs from n on as there are lanes.
+inline Lanes finished_lanes(const Linear &linear, const Quantised &x, size_t n, size_t m, const int32_t *whole,
+                            const int32_t *rest) {
+    const IntLanes offset = kOffset * load(linear.sums + n);
+    Lanes product = __builtin_convertvector(load(whole) - offset, Lanes);
+    if (rest) product += __builtin_convertvector(load(rest) - offset, Lanes) * (1.f / kRest);
+    return product * (load(linear.scale + n) * x.scale[m]) + (linear.bias ? load(linear.bias + n) : Lanes{});
+}
+
+// The outputs of R rows from n on for T tokens from m on.
+template <int R, int T, typename Give>
+inline void give_tile(const Linear &linear, const Quantised &x, size_t n, size_t m, Give give) {
     const size_t K = linear.n_in;
+    const int8_t *w = static_cast<const int8_t *>(linear.weight) + n * K;
     int32_t whole[T * R], rest[T * R];
-    tile<R, T>(w + n * K, x.codes.data() + m * K, K, whole);
-    if (linear.fine) tile<R, T>(w + n * K, x.rests.data() + m * K, K, rest);
+    tile<R, T>(w, x.codes.data() + m * K, K, whole);
+    if (linear.fine) tile<R, T>(w, x.rests.data() + m * K, K, rest);
     for (int t = 0; t < T; t++)
         for (int r = 0; r < R; r++) {
-            const int i = t * R + r, offset = kOffset * linear.sums[n + r];
-            out[i] = static_cast<float>(whole[i] - offset);
-            if (linear.fine) out[i] += static_cast<float>(rest[i] - offset) * (1.f / kRest);
+            const int i = t * R + r;
+            give(m + t, n + r, finished(linear, x, n + r, m + t, whole[i], linear.fine ? rest + i : nullptr));
         }
 }
 
+// ---- Products of many tokens: rows are laid side by side first, four bytes of each in turn, so that every
+// lane of a register sums up an output of its own and nothing is to be added up in the end. Where registers
+// are shorter that did not pay. ----
+
+#if defined(__AVX512VNNI__)
+constexpr int kAcross = kStep / 4;       // outputs of a register
+constexpr int kPanel = 2 * kAcross;      // outputs of a panel
+constexpr size_t kPanelInputs = 512;     // as many of their inputs as stay in the first-level cache
+constexpr int kPanelTokens = 8;
+
+inline Sums sums_at(const int32_t *from) {
+    Sums sums;
+    std::memcpy(&sums, from, sizeof sums);
+    return sums;
+}
+
+inline void put(int32_t *to, Sums sums) { std::memcpy(to, &sums, sizeof sums); }
+
+// Sixteen rows of sixteen numbers become columns: blocks of 1, 2, 4 and 8 change places across the diagonal.
+inline void transpose(IntLanes *rows) {
+    for (int half = 1; half < kLanes; half *= 2) {
+        IntLanes upper, lower;
+        for (int i = 0; i < kLanes; i++) {
+            upper[i] = i & half ? kLanes + i - half : i;
+            lower[i] = i & half ? kLanes + i : i + half;
+        }
+        for (int i = 0; i < kLanes; i++) {
+            if (i & half) continue;
+            const IntLanes first = rows[i], second = rows[i + half];
+            rows[i] = __builtin_shuffle(first, second, upper);
+            rows[i + half] = __builtin_shuffle(first, second, lower);
+        }
+    }
+}
+
+// kPanel rows [K] from w on -> panel [K / 4, kPanel, 4].
+inline void lay_out(const int8_t *w, size_t K, int8_t *panel) {
+    for (int r = 0; r < kPanel; r += kLanes)
+        for (size_t k = 0; k < K; k += kLanes * 4) {
+            IntLanes rows[kLanes];
+            for (int j = 0; j < kLanes; j++) std::memcpy(rows + j, w + (r + j) * K + k, sizeof *rows);
+            transpose(rows);
+            for (int j = 0; j < kLanes; j++)
+                std::memcpy(panel + ((k / 4 + j) * kPanel + r) * 4, rows + j, sizeof *rows);
+        }
+}
+
+// Add the products of a panel of n inputs with T tokens to sums [T, kPanel].
+template <int T>
+inline void panel_products(const int8_t *panel, const int8_t *x, size_t K, size_t n, int32_t *sums) {
+    Sums low[T], high[T]; // unrolled by order: left to itself, GCC keeps them in memory
+#pragma GCC unroll 16
+    for (int t = 0; t < T; t++) low[t] = sums_at(sums + t * kPanel), high[t] = sums_at(sums + t * kPanel + kAcross);
+    for (size_t i = 0; i < n; i += 4) {
+        const Bytes w_low = bytes(panel + i * kPanel), w_high = bytes(panel + i * kPanel + kStep);
+#pragma GCC unroll 16
+        for (int t = 0; t < T; t++) {
+            int32_t four;
+            std::memcpy(&four, x + t * K + i, 4);
+            const Bytes token = _mm512_set1_epi32(four);
+            low[t] = dot(low[t], token, w_low);
+            high[t] = dot(high[t], token, w_high);
+        }
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < T; t++) put(sums + t * kPanel, low[t]), put(sums + t * kPanel + kAcross, high[t]);
+}
+
+// What laying out panels needs: of each thread its own.
+struct PanelRoom {
+    std::vector<int8_t> panel;        // [K / 4, kPanel, 4]
+    std::vector<int32_t> whole, rest; // [M, kPanel]
+
+    void reserve(size_t tokens, size_t widest) {
+        panel.resize(std::max(panel.size(), kPanel * widest));
+        for (auto *sums : {&whole, &rest}) sums->resize(std::max(sums->size(), tokens * kPanel));
+    }
+};
+
+// `multiply` for many tokens, int8 weights; returns the output that it stopped before.
+template <typename Give>
+inline size_t multiply_panels(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last,
+                              PanelRoom &room, Give give) {
+    const size_t K = linear.n_in;
+    int8_t *panel = room.panel.data();
+    size_t n = first;
+    for (; n + kPanel <= last; n += kPanel) {
+        const int8_t *w = static_cast<const int8_t *>(linear.weight) + n * K;
+        int32_t *whole = room.whole.data(), *rest = linear.fine ? room.rest.data() : nullptr;
+        std::fill_n(whole, M * kPanel, 0);
+        if (rest) std::fill_n(rest, M * kPanel, 0);
+        lay_out(w, K, panel);
+        for (size_t k = 0; k < K; k += kPanelInputs) {
+            const size_t inputs = std::min(kPanelInputs, K - k);
+            const int8_t *part = panel + k * kPanel;
+            auto add = [&](const int8_t *codes, int32_t *sums) {
+                size_t m = 0;
+                for (; m + kPanelTokens <= M; m += kPanelTokens)
+                    panel_products<kPanelTokens>(part, codes + m * K + k, K, inputs, sums + m * kPanel);
+                for (; m + 4 <= M; m += 4) panel_products<4>(part, codes + m * K + k, K, inputs, sums + m * kPanel);
+                for (; m < M; m++) panel_products<1>(part, codes + m * K + k, K, inputs, sums + m * kPanel);
+            };
+            add(x.codes.data(), whole);
+            if (rest) add(x.rests.data(), rest);
+        }
+        for (size_t m = 0; m < M; m++)
+            for (int r = 0; r < kPanel; r += kLanes) {
+                const size_t i = m * kPanel + r;
+                give(m, n + r, finished_lanes(linear, x, n + r, m, whole + i, rest ? rest + i : nullptr));
+            }
+    }
+    return n;
+}
+
+#else
+struct PanelRoom {
+    void reserve(size_t, size_t) {}
+};
+
+template <typename Give>
+size_t multiply_panels(const Linear &, const Quantised &, size_t, size_t first, size_t, PanelRoom &, Give) {
+    return first;
+}
+#endif
+
 // Call give(token, output, value) for the outputs [first, last) of every token.
 template <typename Give>
-inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, Give give) {
+inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, PanelRoom &room,
+                     Give give) {
     const size_t K = linear.n_in, G = K / kGroup;
     if (linear.bits == 4) {
         const uint8_t *w = static_cast<const uint8_t *>(linear.weight);
@@ -433,38 +594,20 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
         }
         return;
     }
-    const int8_t *w = static_cast<const int8_t *>(linear.weight);
-    auto finish = [&](size_t n, size_t m, float product) {
-        give(m, n, product * (linear.scale[n] * x.scale[m]) + (linear.bias ? linear.bias[n] : 0.f));
-    };
+    if (M >= kMany) first = multiply_panels(linear, x, M, first, last, room, give);
     // So many tokens that their codes stay in the second-level cache while all rows pass by.
     const size_t block = std::max<size_t>(kTokens, 393216 / K / kTokens * kTokens);
-    float out[kTokens * kRows];
     for (size_t begin = 0; begin < M; begin += block) {
         const size_t end = std::min(M, begin + block);
         size_t n = first;
         for (; n + kRows <= last; n += kRows) {
             size_t m = begin;
-            for (; m + kTokens <= end; m += kTokens) {
-                products<kRows, kTokens>(linear, w, x, n, m, out);
-                for (int t = 0; t < kTokens; t++)
-                    for (int r = 0; r < kRows; r++) finish(n + r, m + t, out[t * kRows + r]);
-            }
-            for (; m + 2 <= end; m += 2) { // the rest of four, and a draft's step
-                products<kRows, 2>(linear, w, x, n, m, out);
-                for (int t = 0; t < 2; t++)
-                    for (int r = 0; r < kRows; r++) finish(n + r, m + t, out[t * kRows + r]);
-            }
-            for (; m < end; m++) {
-                products<kRows, 1>(linear, w, x, n, m, out);
-                for (int r = 0; r < kRows; r++) finish(n + r, m, out[r]);
-            }
+            for (; m + kTokens <= end; m += kTokens) give_tile<kRows, kTokens>(linear, x, n, m, give);
+            for (; m + 2 <= end; m += 2) give_tile<kRows, 2>(linear, x, n, m, give); // a draft's step
+            for (; m < end; m++) give_tile<kRows, 1>(linear, x, n, m, give);
         }
         for (; n < last; n++)
-            for (size_t m = begin; m < end; m++) {
-                products<1, 1>(linear, w, x, n, m, out);
-                finish(n, m, out[0]);
-            }
+            for (size_t m = begin; m < end; m++) give_tile<1, 1>(linear, x, n, m, give);
     }
 }
 
@@ -525,8 +668,11 @@ void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slo
         }
         float found[kLanes];
         store(found, sums_of(sums) * scale);
-        for (int h = 0; h < kHeads; h++)
-            for (size_t k = 0; k < keys; k++) scores[h * visible + l + k] = found[h * kKeys + k];
+        for (int h = 0; h < kHeads; h++) {
+            float *to = scores + h * visible + l;
+            if (keys == kKeys) std::memcpy(to, found + h * kKeys, sizeof(float) * kKeys);
+            else std::copy_n(found + h * kKeys, keys, to);
+        }
     }
 }
 
@@ -625,11 +771,68 @@ Part share(size_t n, size_t unit, int id, int threads) {
     return {std::min(n, units * id / threads * unit), std::min(n, units * (id + 1) / threads * unit)};
 }
 
+// What a thread has for itself.
+struct Worker {
+    std::vector<float> normed; // [D]
+    std::vector<float> scores; // [kHeads, L]
+    Quantised codes;           // of few tokens: sharing them out would cost more than it saves
+    PanelRoom panels;
+};
+
 struct Scratch {
     std::vector<float> x, query, mixed, inner; // [M, D], [M, D], [M, D], [M, F]
-    std::vector<std::vector<float>> normed;    // per thread [M, D]
-    std::vector<Quantised> quantised;          // per thread
+    std::vector<float> context;                // contexts of sequences with many new tokens, in order [L, 2, C]
+    std::vector<size_t> starts;                // where in it each sequence's is, in tokens
+    std::vector<int64_t> in_order;             // 0, 1, 2…: the slots of a context that lies there
+    Quantised codes;                           // of many tokens: each thread makes its share
+    std::vector<Worker> workers;
+
+    void reserve(const Model &model, const Step &step) {
+        const size_t M = step.n_tokens, D = model.width, F = model.inner, C = model.head_dim;
+        auto grow = [](auto &buffer, size_t size) { buffer.resize(std::max(buffer.size(), size)); };
+        size_t longest = 0, laid = 0;
+        starts.clear();
+        for (int64_t s = 0; s < step.n_sequences; s++) {
+            const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
+            longest = std::max(longest, length);
+            starts.push_back(laid);
+            if (is_many(step.n_new[s])) laid += length;
+        }
+        for (auto *buffer : {&x, &mixed}) grow(*buffer, M * D);
+        // Attention reads whole groups of heads, the last of which may be half empty.
+        grow(query, M * D + kHeads * C);
+        grow(inner, M * F);
+        grow(context, laid * 2 * C);
+        for (size_t l = in_order.size(); laid && l < longest; l++) in_order.push_back(l);
+        if (is_many(M)) codes.reserve(M, std::max(D, F));
+        grow(workers, step.threads);
+        for (Worker &worker : workers) {
+            grow(worker.normed, D);
+            grow(worker.scores, kHeads * longest);
+            if (is_many(M)) worker.panels.reserve(M, std::max(D, F));
+            else worker.codes.reserve(M, std::max(D, F));
+        }
+    }
+
+    static bool is_many(size_t tokens) { return tokens >= kMany; }
 };
+
+// The contexts of sequences with many new tokens, widened once for all of them.
+template <typename Cached>
+void lay_contexts(const Step &step, const Cached *cache, size_t C, Scratch &scratch, int id, int threads,
+                  Meeting &meeting) {
+    bool any = false;
+    for (int64_t s = 0; s < step.n_sequences; s++) {
+        if (!Scratch::is_many(step.n_new[s])) continue;
+        any = true;
+        const int64_t *slots = step.context_slots + step.context_bounds[s];
+        float *to = scratch.context.data() + scratch.starts[s] * 2 * C;
+        const Part part = share(step.context_bounds[s + 1] - step.context_bounds[s], 1, id, threads);
+        for (size_t l = part.first; l < part.last; l++)
+            for (size_t c = 0; c < 2 * C; c += kLanes) store(to + l * 2 * C + c, load(cache + slots[l] * 2 * C + c));
+    }
+    if (any) meeting.wait();
+}
 
 template <typename Cached>
 void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
@@ -643,59 +846,70 @@ void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
 #pragma omp parallel num_threads(threads)
     {
         const int id = omp_get_thread_num();
-        Quantised &codes = scratch.quantised[id];
-        float *normed = scratch.normed[id].data();
+        Worker &worker = scratch.workers[id];
+        const bool many = Scratch::is_many(M);
+        Quantised &codes = many ? scratch.codes : worker.codes;
+        float *normed = worker.normed.data();
+        const Part mine = many ? share(M, 1, id, threads) : Part{0, M};
         auto quantise = [&](const float *rows, const Linear &linear) {
-            for (size_t m = 0; m < M; m++)
-                codes.take(rows + m * linear.n_in, m, linear);
+            for (size_t m = mine.first; m < mine.last; m++) codes.take(rows + m * linear.n_in, m, linear);
+            if (many) meeting.wait();
         };
         auto norm = [&](const float *weight, const float *bias, const Linear &linear) {
-            for (size_t m = 0; m < M; m++) layer_norm(x + m * D, D, weight, bias, epsilon, normed + m * D);
-            quantise(normed, linear);
+            for (size_t m = mine.first; m < mine.last; m++) {
+                layer_norm(x + m * D, D, weight, bias, epsilon, normed);
+                codes.take(normed, m, linear);
+            }
+            if (many) meeting.wait();
         };
         for (int64_t l = 0; l < model.n_layer; l++) {
             const Layer &layer = model.layers[l];
             Cached *cache = static_cast<Cached *>(step.cache) + l * step.n_slots * 2 * C;
             norm(layer.ln_1_weight, layer.ln_1_bias, layer.qkv);
             Part part = share(layer.qkv.n_out, 16, id, threads);
-            multiply(layer.qkv, codes, M, part.first, part.last, [&](size_t m, size_t n, float value) {
-                if (n < D) query[m * D + n] = value;
+            multiply(layer.qkv, codes, M, part.first, part.last, worker.panels, [&](size_t m, size_t n, auto value) {
+                if (n < D) put(query + m * D + n, value);
                 else put(cache + step.new_slots[m] * 2 * C + (n - D), value);
             });
             meeting.wait();
-            const size_t tasks = M * quads;
-            part = share(tasks, 1, id, threads);
+            lay_contexts(step, cache, C, scratch, id, threads, meeting);
+            part = share(M * quads, 1, id, threads);
             size_t row = 0;
             for (int64_t s = 0; s < step.n_sequences; s++) {
-                const int64_t *slots = step.context_slots + step.context_bounds[s];
                 const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
                 for (int64_t i = 0; i < step.n_new[s]; i++, row++)
                     for (size_t quad = 0; quad < quads; quad++) {
                         const size_t task = row * quads + quad;
                         if (task < part.first || task >= part.last) continue;
-                        const size_t head = quad * kHeads, at = row * D + head * C;
-                        attend(query + at, std::min<size_t>(kHeads, H - head), C, cache, slots,
-                               length - step.n_new[s] + i + 1, codes.scores.data(), mixed + at);
+                        const size_t head = quad * kHeads, at = row * D + head * C, heads = std::min<size_t>(kHeads, H - head);
+                        const size_t visible = length - step.n_new[s] + i + 1;
+                        float *scores = worker.scores.data();
+                        if (Scratch::is_many(step.n_new[s]))
+                            attend(query + at, heads, C, scratch.context.data() + scratch.starts[s] * 2 * C,
+                                   scratch.in_order.data(), visible, scores, mixed + at);
+                        else
+                            attend(query + at, heads, C, cache, step.context_slots + step.context_bounds[s], visible,
+                                   scores, mixed + at);
                     }
             }
             meeting.wait();
             quantise(mixed, layer.proj);
             part = share(D, 16, id, threads);
-            multiply(layer.proj, codes, M, part.first, part.last,
-                     [&](size_t m, size_t n, float value) { x[m * D + n] += value; });
+            multiply(layer.proj, codes, M, part.first, part.last, worker.panels,
+                     [&](size_t m, size_t n, auto value) { add(x + m * D + n, value); });
             meeting.wait();
             norm(layer.ln_2_weight, layer.ln_2_bias, layer.fc);
             part = share(F, 16, id, threads);
-            multiply(layer.fc, codes, M, part.first, part.last,
-                     [&](size_t m, size_t n, float value) { inner[m * F + n] = value; });
+            multiply(layer.fc, codes, M, part.first, part.last, worker.panels,
+                     [&](size_t m, size_t n, auto value) { put(inner + m * F + n, value); });
             for (size_t m = 0; m < M; m++)
                 for (size_t n = part.first; n < part.last; n += kLanes)
                     store(inner + m * F + n, gelu(load(inner + m * F + n)));
             meeting.wait();
             quantise(inner, layer.out);
             part = share(D, 16, id, threads);
-            multiply(layer.out, codes, M, part.first, part.last,
-                     [&](size_t m, size_t n, float value) { x[m * D + n] += value; });
+            multiply(layer.out, codes, M, part.first, part.last, worker.panels,
+                     [&](size_t m, size_t n, auto value) { add(x + m * D + n, value); });
             meeting.wait();
         }
         const Part part = share(M, 1, id, threads);
@@ -876,14 +1090,18 @@ int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, flo
     const size_t M = n_tokens, K = linear->n_in, O = linear->n_out;
     try {
         Quantised codes;
-        codes.reserve(M, K, 0);
+        codes.reserve(M, K);
+        std::vector<PanelRoom> rooms(threads);
+        if (Scratch::is_many(M))
+            for (PanelRoom &room : rooms) room.reserve(M, K);
 #pragma omp parallel num_threads(static_cast<int>(threads))
         {
 #pragma omp for
             for (size_t m = 0; m < M; m++) codes.take(x + m * K, m, *linear);
-            const Part part = share(O, 16, omp_get_thread_num(), omp_get_num_threads());
-            multiply(*linear, codes, M, part.first, part.last,
-                     [&](size_t m, size_t n, float value) { y[m * O + n] = value; });
+            const int id = omp_get_thread_num();
+            const Part part = share(O, 16, id, omp_get_num_threads());
+            multiply(*linear, codes, M, part.first, part.last, rooms[id],
+                     [&](size_t m, size_t n, auto value) { put(y + m * O + n, value); });
         }
     } catch (const std::bad_alloc &) {
         return kMemory;
@@ -901,22 +1119,8 @@ int starcoder_step(const Model *model, const Step *step, void *scratch_pointer) 
     if (error != kOk) return error;
     Scratch &scratch = *static_cast<Scratch *>(scratch_pointer);
     const int threads = static_cast<int>(step->threads);
-    const size_t M = step->n_tokens, D = model->width, F = model->inner;
-    size_t context = 0;
-    for (int64_t s = 0; s < step->n_sequences; s++)
-        context = std::max<size_t>(context, step->context_bounds[s + 1] - step->context_bounds[s]);
     try {
-        for (auto *buffer : {&scratch.x, &scratch.mixed}) buffer->resize(std::max(buffer->size(), M * D));
-        // Attention reads whole groups of heads, the last of which may be half empty.
-        const size_t spare = kHeads * model->head_dim;
-        scratch.query.resize(std::max(scratch.query.size(), M * D + spare));
-        scratch.inner.resize(std::max(scratch.inner.size(), M * F));
-        scratch.quantised.resize(std::max<size_t>(scratch.quantised.size(), threads));
-        scratch.normed.resize(std::max<size_t>(scratch.normed.size(), threads));
-        for (int id = 0; id < threads; id++) {
-            scratch.quantised[id].reserve(M, std::max(D, F), context);
-            scratch.normed[id].resize(std::max(scratch.normed[id].size(), M * D));
-        }
+        scratch.reserve(*model, *step);
     } catch (const std::bad_alloc &) {
         return kMemory;
     }
