@@ -5,6 +5,7 @@ Positions that were never trained are cut off, so that the shipped context is on
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from model.checkpoint import dense_state, save_checkpoint
 from model.config import ModelConfig
+from model.fim_format import END_OF_TEXT, SPECIAL_TOKENS
 from model.hub import resolve
 from model.quantize import Scheme
 from model.tokenizer import Tokenizer
@@ -22,9 +24,21 @@ from training.checkpointing import Checkpoint, checkpoints, load_checkpoint
 from training.errors import TrainingError
 from training.lora import merged
 from training.recipe import Recipe, recipe_from_dict
+from training.tokenizer import TOKENIZER_FILE
 
 MAX_SHARD_BYTES = 16 * 10**6  # no file of the repository is larger
+TOKENIZER_CONFIG_FILE, TEMPLATE_FILE = "tokenizer_config.json", "chat_template.jinja"
 _POSITIONS = "transformer.wpe.weight"
+# As StarCoder's own, but of the class that takes tokenizer.json as it is: no other splits digits.
+_TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "add_prefix_space": False,
+    "clean_up_tokenization_spaces": False,
+    "bos_token": END_OF_TEXT,
+    "eos_token": END_OF_TEXT,
+    "unk_token": END_OF_TEXT,
+    "additional_special_tokens": list(SPECIAL_TOKENS),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +66,7 @@ def export_checkpoint(
     *,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Exported:
-    """Write config.json, weights (bf16, or int8 by row) and tokenizer.json into `target`.
+    """Write config.json, weights (bf16, or int8 by row) and the tokenizer's files into `target`.
 
     Adapters are merged into their base, which must still be where the recipe says.
     """
@@ -69,8 +83,21 @@ def export_checkpoint(
         for name, tensor in _weights(checkpoint, recipe)
     }
     save_checkpoint(target, config, state, scheme=scheme, max_shard_bytes=max_shard_bytes)
-    shutil.copyfile(tokenizer / "tokenizer.json", target / "tokenizer.json")
+    write_tokenizer(tokenizer, target, n_positions)
     return Exported(config=config, checkpoint=checkpoint, recipe=recipe)
+
+
+def write_tokenizer(source: Path, target: Path, n_positions: int) -> None:
+    """tokenizer.json, a chat template if there is one, and the tokenizer_config.json by which transformers
+    and what builds on it (lm-evaluation-harness, vLLM) know the end of a text and the model's length.
+    """
+    for name in (TOKENIZER_FILE, TEMPLATE_FILE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    known = source / TOKENIZER_CONFIG_FILE
+    config = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else _TOKENIZER_CONFIG
+    text = json.dumps({**config, "model_max_length": n_positions}, indent=2, ensure_ascii=False)
+    (target / TOKENIZER_CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _weights(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[tuple[str, Tensor]]:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPTBigCodeForCausalLM
+from transformers import AutoTokenizer, GPTBigCodeForCausalLM
 
 from model.checkpoint import load_checkpoint as load_model
 from model.config import ModelConfig
 from model.device import Placement
+from model.fim_format import SPECIAL_TOKENS
+from model.hub import resolve
 from model.quantize import Scheme
+from model.tokenizer import Tokenizer
 from model.transformer import GPTBigCode
 from tests.training.tiny import recipe
 from training.checkpointing import Checkpoint, RunState, checkpoints, save_checkpoint
@@ -53,6 +56,37 @@ def test_transformers_loads_an_export_with_equal_logits(tmp_path: Path, tokenize
         difference = (theirs(ids).logits - ours(tmp_path / "model")(ids)).abs().max()
     assert difference < 1e-4
     assert (tmp_path / "model" / "tokenizer.json").is_file()
+
+
+def same_tokens(folder: Path) -> None:
+    """transformers' own loader and our tokenizer agree, also on special tokens."""
+    theirs, own = AutoTokenizer.from_pretrained(folder), Tokenizer.from_folder(folder)
+    for text in ("for item in items:\n    print(item)\n", "x = 1234\t# naïve 𝔘\r\n", " a , b"):
+        assert theirs.encode(text) == own.encode(text)
+        assert theirs.decode(theirs.encode(text)) == text
+    assert theirs.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == list(range(19))
+    assert theirs.encode("<fim_prefix>") == [1]
+    assert set(SPECIAL_TOKENS) <= set(theirs.all_special_tokens)
+    assert theirs.eos_token_id == theirs.bos_token_id == 0
+    assert theirs.model_max_length == ModelConfig.from_file(folder / "config.json").n_positions
+
+
+def test_transformers_loads_the_tokenizer_of_an_export_and_of_the_starter(
+    tmp_path: Path, tokenizer: Path
+) -> None:
+    export_checkpoint(trained((8, 8)), tmp_path / "model", tokenizer)
+    same_tokens(tmp_path / "model")
+    same_tokens(resolve("starter").folder)
+
+
+def test_a_chat_template_stays_with_its_model(tmp_path: Path, tokenizer: Path) -> None:
+    config = {"eos_token": "<|endoftext|>", "chat_template": "{{ messages }}", "model_max_length": 8_192}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tokenizer / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    export_checkpoint(trained((8, 8)), tmp_path / "model", tokenizer)
+    written = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert written == {**config, "model_max_length": 64}
+    assert (tmp_path / "model" / "chat_template.jinja").is_file()
 
 
 def test_an_int8_export_is_close_and_smaller(tmp_path: Path, tokenizer: Path) -> None:
