@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from training.errors import EvaluationError
 from training.evaluate.benchmarks import BENCHMARKS, thinned
 from training.evaluate.generate import SamplingPlan, generate
 from training.evaluate.problems import Problem, problem_of, read_json_lines, read_tasks
+from training.evaluate.progress import progress_bar
 
 __all__ = ["folder"]  # a fixture
 PROBLEMS = {name: problem_of({**PROBLEM, "task_id": name}, "here") for name in ("Tiny/0", "Tiny/1")}
@@ -125,6 +127,20 @@ def test_a_benchmark_samples_and_scores(folder: Path, tmp_path: Path) -> None:
     score = json.loads(result.stdout)
     assert (score["pass@1"], score["n_samples"], score["samples_per_problem"]) == (0.0, 3, 3)
     assert CliRunner().invoke(eval_app, [*command, *options]).stdout == result.stdout
+
+
+def test_progress_tells_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar("sampling") as progress:
+        progress(1, 4)
+    assert capsys.readouterr().err == ""  # no terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress_bar("sampling") as progress:
+        for done in range(4):
+            progress(done, 4)
+    shown = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().err)
+    assert re.search(r"sampling .*3/4 .*(\d:\d\d|-:--)", shown), shown
 
 
 def test_problems_are_chosen_evenly_and_needs_are_told() -> None:

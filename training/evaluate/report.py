@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluate.paper import PUBLISHED, Published
+from training.evaluate.measure import CONTEXTS
+from training.evaluate.paper import PUBLISHED
 
 _NONE = "–"
 
@@ -35,7 +36,7 @@ def markdown(result: Mapping[str, Any], command: str, picture: str) -> str:
     if "lines" in result:
         sections += ["## Lines of held-out files\n\n" + _lines(result["lines"])]
     if "perplexity" in result:
-        sections += ["## Perplexity against context\n\n" + _perplexity(result["perplexity"])]
+        sections += ["## Perplexity against context\n\n" + _perplexity(result)]
     if result["left_out"]:
         sections += ["## Left out\n\n" + "\n".join(f"- {what}" for what in result["left_out"])]
     return "\n\n".join(sections) + "\n"
@@ -74,18 +75,22 @@ def own_figures(result: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _beside_paper(result: Mapping[str, Any]) -> str:
     own = own_figures(result)
-    rows = [[f"**{result['model']}**", _NONE, *(_percent(own[key]) for key in own)]]
-    rows += [[each.name, each.parameters, *(_published(each, key) for key in own)] for each in PUBLISHED]
-    head = ("model", "parameters", "HumanEval pass@1", "MBPP pass@1", "single-line infilling, Python")
+    parameters = result.get("parameters")
+    size = _NONE if parameters is None else f"{parameters / 1e6:.1f} M"
+    rows = [[f"**{result['model']}**", size, *(_percent(own[key]) for key in own), "this run"]]
+    rows += [
+        [each.name, each.parameters, *(_published(getattr(each, key)) for key in own), each.source]
+        for each in PUBLISHED
+    ]
+    head = ("model", "parameters", "HumanEval pass@1", "MBPP pass@1", "single-line infilling, Python", "from")
     return _table(head, rows) + (
-        "\n\nPercent. Published figures: arXiv 2305.06161 and the models' cards; * recalled, not checked "
-        "against the paper. Single-line infilling is the exact match of the better order."
+        "\n\nPercent. Single-line infilling is the exact match of the better order; this run's prompts let "
+        "the model write the line end before the hole again (token healing), published ones do not."
     )
 
 
-def _published(each: Published, key: str) -> str:
-    value = getattr(each, key)
-    return _NONE if value is None else f"{value:g}{'*' if key in each.recalled else ''}"
+def _published(value: float | None) -> str:
+    return _NONE if value is None else f"{value:g}"
 
 
 def _tested(tested: Mapping[str, Any]) -> str:
@@ -135,12 +140,14 @@ def _lines(lines: Mapping[str, Any]) -> str:
     return _table(("the model sees", "lines", "exact match", "edit similarity"), rows)
 
 
-def _perplexity(found: Sequence[Mapping[str, Any]]) -> str:
+def _perplexity(result: Mapping[str, Any]) -> str:
+    found, positions = result["perplexity"], result["positions"]
     rows = [[f"{each['context_tokens']:,}", f"{each['perplexity']:.2f}"] for each in found]
     table = _table(("tokens of context", "perplexity"), rows)
-    return (
-        f"{table}\n\nThe same {found[0]['n_tokens']:,} tokens of held-out repositories, predicted from each."
-    )
+    told = f"The same {found[0]['n_tokens']:,} tokens of held-out repositories, predicted from each."
+    if positions < CONTEXTS[-1]:
+        told += f" The model has {positions:,} positions, so more context cannot be measured."
+    return f"{table}\n\n{told}"
 
 
 def plot(result: Mapping[str, Any], picture: Path) -> None:
