@@ -42,6 +42,9 @@ class InstantEngine:
             index=0, text="b", token_ids=(0,), logprobs=(0.0,), finish_reason="length", timings=timings
         )
 
+    def foresee(self, request: GenerationRequest) -> None:
+        """Nothing is computed."""
+
     def stats(self) -> EngineStats:
         """Nothing is counted."""
         return EngineStats(**{field.name: 0 for field in dataclasses.fields(EngineStats)})

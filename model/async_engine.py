@@ -12,10 +12,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 from model.engine import Engine, Handle
-from model.errors import EngineUnavailableError
+from model.errors import EngineUnavailableError, RequestError
 from model.generation import Delta, EngineStats, GenerationRequest
+from model.sampling import SamplingParams
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class AsyncEngine:
         self._wake = threading.Condition()
         self._stopping = False
         self._streams: dict[Handle, _Stream] = {}
+        self._ahead: Handle | None = None  # the step thread's, as the streams' handles are
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -81,6 +84,13 @@ class AsyncEngine:
                 stream.closed = True
                 self._post(lambda: self._cancel(stream))
 
+    def foresee(self, request: GenerationRequest) -> None:
+        """Bring a prompt into the cache that is likely to be asked next, if nobody asks anything now.
+
+        The next request of anybody ends it, within one small step.
+        """
+        self._post(lambda: self._foresee(request))
+
     def stats(self) -> EngineStats:
         """The engine's counters; a step may be under way."""
         return self.engine.stats()
@@ -112,7 +122,9 @@ class AsyncEngine:
         for handle, delta in events:
             by_handle.setdefault(handle, []).append(delta)
         for handle, deltas in by_handle.items():
-            stream = self._streams[handle]
+            stream = self._streams.get(handle)
+            if stream is None:  # computed ahead, for nobody
+                continue
             stream.put(deltas)
             if handle.done:
                 del self._streams[handle]
@@ -120,12 +132,31 @@ class AsyncEngine:
     def _submit(self, stream: _Stream) -> None:
         if stream.closed:
             return
+        if self._ahead is not None:
+            self.engine.cancel(self._ahead)
+            self._ahead = None
         try:
             stream.handle = self.engine.submit(stream.request)
         except Exception as error:  # this stream's caller gets it; the thread must live on
             stream.put(error)
             return
         self._streams[stream.handle] = stream
+
+    def _foresee(self, request: GenerationRequest) -> None:
+        if self.engine.busy or self.engine.n_unknown(request.prompt_ids) <= 1:
+            return
+        ahead = replace(
+            request,
+            sampling=SamplingParams(max_new_tokens=1),
+            healed=b"",
+            n=1,
+            ignore_eos=True,
+            is_ahead=True,
+        )
+        try:
+            self._ahead = self.engine.submit(ahead)
+        except RequestError:  # too long, say: then the request itself will be told so
+            self._ahead = None
 
     def _cancel(self, stream: _Stream) -> None:
         if stream.handle is not None and stream.handle in self._streams:

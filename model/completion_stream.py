@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from model.answers import DONE_EVENT, AnswerBuilder, Json, dump, error_object, event, stopping_error
 from model.errors import EngineUnavailableError, ModelError, RequestError
 from model.merging import merged
+from model.protocol import CompletionBody
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from model.chat_protocol import ChatBody
-    from model.protocol import CompletionBody
     from model.serving import Serving
 
 logger = logging.getLogger(__name__)
@@ -78,11 +78,15 @@ class CompletionStream:
         for number, request in enumerate(requests):
             self._answer.begin(range(number * n, (number + 1) * n), request)
         streams = [self._serving.engine.generate(request) for request in requests]
+        text = ""
         async with aclosing(merged(streams)) as deltas:
             async for number, delta in deltas:
                 if delta.timings is not None:
                     self._serving.metrics.observe(delta.timings)
+                text += delta.text
                 yield self._answer.chunk(replace(delta, index=number * n + delta.index))
+        if isinstance(self._body, CompletionBody) and self._body.is_fim and n == len(requests) == 1 and text:
+            self._serving.answered(self._body, text)
 
     async def _send_events(self, send: Send, chunks: AsyncGenerator[Json, None]) -> None:
         """Stream. The head waits for the first chunk, so that a bad request has its own status."""

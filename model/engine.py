@@ -119,6 +119,10 @@ class Engine:
             self._handle_of[sequence] = handle
         return handle
 
+    def n_unknown(self, prompt_ids: Sequence[int]) -> int:
+        """How many tokens of a prompt would have to be computed now."""
+        return len(prompt_ids) - self._scheduler.cache.match(np.array(prompt_ids[:-1], np.int32))
+
     def cancel(self, handle: Handle) -> list[Delta]:
         """End what still runs of a request at once; its KV becomes cache that can be evicted."""
         deltas = []
@@ -285,6 +289,8 @@ class Engine:
     def _retire(self, sequence: Running, outcome: str, *, keep: bool = True) -> None:
         self._scheduler.remove(sequence, keep=keep)
         del self._handle_of[sequence]
+        if sequence.request.is_ahead:
+            return
         counters = self._counters
         counters[outcome] += 1
         counters["prompt"] += sequence.n_prompt

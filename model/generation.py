@@ -37,6 +37,9 @@ class GenerationRequest:
     scores_prompt: bool = False
     """Whether the prompt's own tokens are to be scored too: then none of them comes from the cache."""
 
+    is_ahead: bool = False
+    """Whether it only brings its prompt into the cache, ahead of a request that may come. Not counted."""
+
     def __post_init__(self) -> None:
         if not 1 <= self.n <= MAX_ALTERNATIVES:
             raise RequestError(f"n = {self.n}: it must be between 1 and {MAX_ALTERNATIVES}", field="n")

@@ -21,6 +21,8 @@ from model.sequence import Sequence
 
 # A sequence waits for another's prefill if that will spare it at least this many tokens.
 _WORTH_WAITING_TOKENS = 32
+# What is computed ahead of need is computed in smaller steps: whoever comes then waits for one of them.
+_AHEAD_CHUNK = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,8 @@ class Scheduler:
         # Drafts are for a machine that would otherwise wait for memory: not for a batch.
         alone = len(self.running) == 1
         work = [Work(sequence=s, n_known=1, drafts=s.draft(look_up=alone)) for s in decoding]
-        budget = self._prefill_chunk
+        ahead = any(sequence.request.is_ahead for sequence in self.running)
+        budget = min(_AHEAD_CHUNK, self._prefill_chunk) if ahead else self._prefill_chunk
         for sequence in self.running:
             if sequence.n_pending == 1 or budget == 0:
                 continue

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from model.errors import RequestError
 from model.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Generator(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
         """Stream one request; closing the generator cancels it."""
 
+    def foresee(self, request: GenerationRequest) -> None:
+        """Bring the prompt of a request that is likely to come into the cache, if nothing else is to do."""
+
     def stats(self) -> EngineStats:
         """The engine's counters now."""
 
@@ -80,6 +84,15 @@ class Serving:
         if body.n_chars <= _INLINE_CHARS:
             return self._prepare(body)
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
+
+    def answered(self, body: CompletionBody, answer: str) -> None:
+        """Let an idle engine compute what is asked once the answer is accepted, so that the next is there
+        at once: its last tokens are others than were generated, and its window may begin elsewhere."""
+        assert isinstance(body.prompt, str)
+        if body.n_chars + len(answer) > _INLINE_CHARS:
+            return
+        with contextlib.suppress(RequestError):  # the answer filled the context
+            self.engine.foresee(self._prepare(body.model_copy(update={"prompt": body.prompt + answer})))
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:

@@ -74,9 +74,13 @@ class ScriptedEngine:
 
     def __init__(self) -> None:
         self.counters = Stats()
+        self.foreseen: list[Any] = []
 
     def stats(self) -> Any:
         return self.counters
+
+    def foresee(self, request: Any) -> None:
+        self.foreseen.append(request)
 
     async def generate(self, request: Any) -> AsyncGenerator[Any, None]:
         self.counters.running += request.n

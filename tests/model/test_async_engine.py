@@ -12,7 +12,7 @@ import pytest
 from model.async_engine import AsyncEngine
 from model.engine import Engine, EngineOptions, load_engine
 from model.errors import ContextLengthError, EngineUnavailableError
-from model.generation import GenerationRequest
+from model.generation import GenerationRequest, Timings
 from model.sampling import SamplingParams
 
 
@@ -69,6 +69,40 @@ async def test_cancelling_the_task_cancels_the_request(engine: AsyncEngine) -> N
         await task
     await idle(engine)
     assert engine.stats().cancelled == 1
+
+
+async def timings_of(engine: AsyncEngine, request: GenerationRequest) -> Timings:
+    deltas = [delta async for delta in engine.generate(request)]
+    assert deltas[-1].timings is not None
+    return deltas[-1].timings
+
+
+async def test_what_was_foreseen_is_in_the_cache_and_nobody_counts_it(engine: AsyncEngine) -> None:
+    request = request_of("def area(width, height):\n    return", 3)
+    engine.foresee(request)
+    while engine.engine.n_unknown(request.prompt_ids) > 1:
+        await asyncio.sleep(0)
+    await idle(engine)
+    assert engine.stats().finished == engine.stats().prompt_tokens == 0
+    timings = await timings_of(engine, request)
+    assert timings.cached_tokens == timings.prompt_tokens - 1
+    assert engine.stats().finished == 1
+
+
+async def test_a_request_ends_what_is_being_foreseen(engine: AsyncEngine) -> None:
+    alone = await collect(engine, request_of("x = ", 5))
+    engine.engine.forget()
+    engine.foresee(request_of("y" * 1000, 5))
+    assert await collect(engine, request_of("x = ", 5)) == alone
+    await idle(engine)
+    stats = engine.stats()
+    assert stats.computed_tokens < 1000, "the rest of it was left"
+    assert stats.cancelled == 0
+
+
+async def test_what_cannot_be_computed_is_not_foreseen(engine: AsyncEngine) -> None:
+    engine.foresee(request_of("x" * 2000, 5))
+    assert len(await collect(engine, request_of("x", 5))) == 5
 
 
 async def test_a_bad_request_raises_before_the_first_delta(engine: AsyncEngine) -> None:
