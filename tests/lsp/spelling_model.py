@@ -26,14 +26,18 @@ CYCLE = string.ascii_lowercase + string.ascii_uppercase + "_"
 _WIDTH = 288  # a multiple of the heads, above the vocabulary
 
 
-def write_spelling_model(folder: Path, *, n_positions: int = 4096) -> Path:
-    """Write the model folder and return it."""
+def write_spelling_model(folder: Path, *, n_positions: int = 4096, spells: str = "") -> Path:
+    """Write the model folder and return it. With `spells` it knows that instead, round and round."""
     folder.mkdir(parents=True)
     write_byte_tokenizer(folder)
     ids = HFTokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     following = {ids["Ġ"]: ids["0"], ids["9"]: ids[SPECIAL_TOKENS[0]]}
     following |= {ids[a]: ids[b] for a, b in pairwise(DIGITS)}
     following |= {ids[a]: ids[b] for a, b in pairwise(CYCLE + CYCLE[0])}
+    if spells:
+        round_ = spells.replace("\n", "Ċ")  # how byte-level tokenizers write it
+        assert len(set(round_)) == len(round_), "a character has one successor"
+        following = {ids[a]: ids[b] for a, b in pairwise(round_ + round_[0])}
     config = ModelConfig(
         vocab_size=N_SPECIAL_AND_BYTES,
         n_positions=n_positions,

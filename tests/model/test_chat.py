@@ -150,6 +150,20 @@ class TestAnswers:
         assert answer["usage"]["prompt_tokens"] > 300
         assert answer["choices"][0]["message"]["role"] == "assistant"
 
+    async def test_a_base_model_that_goes_on_with_the_next_question_is_stopped(self, tmp_path):
+        """It would write both sides of the conversation without end."""
+        folder = write_spelling_model(tmp_path / "talker", n_positions=3072, spells=":Yes\nHuman")
+        async with served(folder, tmp_path / "e.sock", None) as http:
+            request = body("hi", max_tokens=500, temperature=0)
+            answer = (await http.post(CHAT, json=request)).json()
+            streamed = await http.post(CHAT, json={**request, "stream": True})
+        (choice,) = answer["choices"]
+        assert (choice["message"]["content"], choice["finish_reason"]) == ("Yes", "stop")
+        assert answer["usage"]["completion_tokens"] < 20
+        *parts, _ = events_of(streamed.text)
+        deltas = [json.loads(part)["choices"][0]["delta"].get("content", "") for part in parts]
+        assert "".join(deltas) == "Yes"
+
     async def test_health_says_how_it_is_asked(self, base):
         assert (await base.get("/health")).json()["chat"] == "dialogue"
 
