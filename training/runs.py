@@ -112,13 +112,16 @@ def evaluate_loss(
     )
     precision = Precision(device=device, bf16=False)
     losses: dict[str, dict[str, float]] = {}
-    for language in languages_to_score(corpus):
-        loss = score_language(loaded, corpus, language, end_id, options, precision)
-        losses[language] = {
-            **asdict(loss),
-            "bits_per_byte": loss.bits_per_byte,
-            "nats_per_token": loss.nats_per_token,
-        }
+    languages = languages_to_score(corpus)
+    with task_bar("held-out loss") as progress:
+        for done, language in enumerate(languages, 1):
+            loss = score_language(loaded, corpus, language, end_id, options, precision)
+            losses[language] = {
+                **asdict(loss),
+                "bits_per_byte": loss.bits_per_byte,
+                "nats_per_token": loss.nats_per_token,
+            }
+            progress(done, len(languages))
     return losses
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.training.tiny import LANGUAGES, document, write_documents
 from training.cli import eval_app, train_app
 from training.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 
+ROOT = Path(__file__).parents[2]
 RECIPE = """
 name = "tiny"
 [model]
@@ -149,6 +152,24 @@ def test_a_bad_option_ends_with_one_line(places: dict[str, str], extra: list[str
     result = CliRunner().invoke(train_app, [*pretrain_arguments(places), *extra])
     assert result.exit_code == 1
     assert message in result.stderr.replace("\n", " ")
+
+
+def test_the_commands_need_no_language_server() -> None:
+    """On a machine with PyTorch and little else, and under torchrun."""
+    server = ["lsp", "pygls", "lsprotocol", "httpx", "uvicorn", "starlette", "platformdirs", "datatrove"]
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys({server!r}))  # importing one is an error
+sys.argv = "x train pretrain --recipe starter --run absent/run --train absent".split()
+import runpy
+import training.pretrain, training.publish
+runpy.run_module("training", run_name="__main__")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1, told.stderr
+    assert "no *.jsonl or *.jsonl.gz in absent" in told.stderr
 
 
 def test_training_a_missing_corpus_names_it(places: dict[str, str], tmp_path: Path) -> None:
