@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.attention import CachedAttend, Segment
-from model.checkpoint import load_checkpoint
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.config import ModelConfig
 from model.device import Placement
 from model.engine import Engine, load_engine
 from model.generation import GenerationRequest
@@ -292,6 +293,31 @@ def test_the_compiled_engine_loads_no_pytorch(tmp_path: Path) -> None:
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(("scheme", "bits"), [("int8", 8), ("int4", 6)])  # int4: a third stays int8
+def test_weights_are_in_memory_once_and_rounded(tmp_path: Path, scheme: str, bits: int) -> None:
+    """Peak memory of loading a bf16 checkpoint: what is kept of it and 15 %, plus its largest matrix."""
+    config = ModelConfig(vocab_size=4096, n_positions=512, n_embd=1024, n_layer=5, n_head=16)
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
+    state = {name: torch.full(shape, 0.01, dtype=torch.bfloat16) for name, shape in shapes.items()}
+    save_checkpoint(tmp_path, config, state)
+    program = (
+        "from pathlib import Path; from model.native.model import NativeModel\n"
+        "from model.scheme import Scheme\n"
+        "def peak(): return next(int(l.split()[1]) for l in open('/proc/self/status') if 'VmHWM' in l)\n"
+        "before = peak()\n"
+        f"kept = NativeModel(Path({str(tmp_path)!r}), Scheme({scheme!r}), threads=2)\n"
+        "print((peak() - before) * 1024)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT, capture_output=True, text=True
+    )
+    kept = config.n_parameters * bits / 8
+    largest = 2 * 4 * config.n_embd**2
+    assert 0.8 * kept < int(run.stdout) < 1.15 * kept + largest
 
 
 def test_an_unknown_variant_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
