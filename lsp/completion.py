@@ -66,6 +66,7 @@ class Completer:
         settings: Settings,
         why_excluded: Callable[[Place], str | None],
         queries: QueryMaker,
+        trace: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.settings = settings
         self.checks: list[Check] = []
@@ -74,6 +75,7 @@ class Completer:
         self._book = book
         self._why_excluded = why_excluded
         self._queries = queries
+        self._trace = trace
         self._runs: dict[str, _Run] = {}
         self._kept = KeptGenerations()
         self._key_times_s: deque[float] = deque(maxlen=KEPT_KEY_TIMES)
@@ -107,7 +109,7 @@ class Completer:
         self._book.requested()
         if self._is_excluded(ask.place):
             return
-        async with self._only(ask.place.uri):
+        async with self._only(ask.place):
             kept = self._kept.find(
                 state_of(ask.place),
                 asked_again=ask.explicit,
@@ -118,8 +120,10 @@ class Completer:
                 clock.delay_ms = self._delay_ms(ask)
                 await asyncio.sleep(clock.delay_ms / 1e3)
                 if not ask.place.is_current:
+                    self._tell(ask.place, "not answered: the document has changed meanwhile")
                     return
                 kept = self._begin(ask)
+            self._tell(ask.place, "the engine is asked" if is_new else "an earlier answer goes on")
             async with aclosing(self._follow(kept, ask)) as updates:
                 async for update in updates:
                     if clock.is_first(update):
@@ -132,12 +136,14 @@ class Completer:
         reason = self._why_excluded(place) if enabled else OFF
         self._board.exclude(reason)
         if reason is not None:
+            self._tell(place, f"not answered: {reason}")
             self._book.not_shown("excluded" if enabled else "disabled")
         return reason is not None
 
     @asynccontextmanager
-    async def _only(self, uri: str) -> AsyncIterator[None]:
+    async def _only(self, place: Place) -> AsyncIterator[None]:
         """Answer one request of a document at a time: the one before ends, quietly."""
+        uri = place.uri
         task = asyncio.current_task()
         assert task is not None
         run = _Run(task)
@@ -149,6 +155,7 @@ class Completer:
             yield
         except asyncio.CancelledError:
             self._book.cancelled()
+            self._tell(place, "another question came" if run.superseded else "cancelled")
             if not run.superseded:
                 raise
             task.uncancel()
@@ -198,7 +205,7 @@ class Completer:
                         if update.item is not None and not self._withholds and update.item.text not in texts:
                             # Who streams need not wait for the checks, which only add to the item.
                             yield replace(update, done=False, item=None)
-                        yield await self._checked(update, texts)
+                        yield await self._checked(ask.place, update, texts)
                     if all(reading.done for reading in readings):
                         return
 
@@ -218,7 +225,7 @@ class Completer:
             for index in range(len(kept.generation.alternatives))
         ]
 
-    async def _checked(self, update: Update, texts: set[str]) -> Update:
+    async def _checked(self, place: Place, update: Update, texts: set[str]) -> Update:
         """Put an item through the checks, and count what is kept back. `texts` are the items so far."""
         item, dropped_by = update.item, update.dropped_by
         if item is not None and item.text in texts:
@@ -231,6 +238,7 @@ class Completer:
             texts.add(item.text)
         elif update.done:
             self._book.not_shown(dropped_by or "")
+            self._tell(place, f"alternative {update.index + 1} is kept back: {dropped_by or 'no text'}")
             text = "" if self._withholds else update.text
             return replace(update, text=text, shown="", item=None, dropped_by=dropped_by)
         elif self._withholds:
@@ -257,3 +265,8 @@ class Completer:
             raise error
         if not isinstance(error, EngineUnavailableError):  # those the link has told already
             self._board.set(State.ERROR, str(error))
+
+    def _tell(self, place: Place, what: str) -> None:
+        """Note a step for those who follow them. Lines and columns from 1, no text of the document."""
+        name = place.uri.rsplit("/", 1)[-1]
+        self._trace(f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}")

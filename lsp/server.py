@@ -77,6 +77,7 @@ class StarcoderServer(LanguageServer):
     def open_window(self, params: types.InitializeParams) -> None:
         """Set up what the client has, in place of pygls's workspace."""
         given = self.workspace
+        self.protocol.trace = params.trace or types.TraceValue.Off  # pygls heeds only `$/setTrace`
         documents = Documents(
             given.root_uri,
             folders=list(given.folders.values()),
@@ -135,6 +136,11 @@ class StarcoderServer(LanguageServer):
     def note(self, message: str) -> None:
         """See `lsp.window.Editor`."""
         self.log(types.MessageType.Info, message)
+
+    def trace(self, message: str) -> None:
+        """See `lsp.window.Editor`."""
+        if self.protocol.trace != types.TraceValue.Off:
+            self.log_trace(types.LogTraceParams(message=message))
 
     def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
         """See `lsp.window.Editor`."""

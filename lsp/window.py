@@ -58,6 +58,9 @@ class Editor(Protocol):
     def note(self, message: str) -> None:
         """Something for the log."""
 
+    def trace(self, message: str) -> None:
+        """Something for the log of a user who follows each step (LSP, `$/setTrace`)."""
+
     def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
         """Show these diagnostics of a document, and no others."""
 
@@ -90,6 +93,7 @@ class Window:
             settings=self.settings,
             why_excluded=self._why_excluded,
             queries=self.queries,
+            trace=editor.trace,
         )
         self.attribution = Attribution(
             self.settings,

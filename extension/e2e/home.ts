@@ -140,10 +140,11 @@ export class Home {
     return { path, text: `${text.join("\n")}\n`, first: start + 1, last: start + text.length };
   }
 
-  /** Logs that tell about a failure: of our engine, of code-server. */
+  /** Logs that tell about a failure: of our extension and its server (one for each window), our engine, code-server. */
   logs(): string[] {
+    const windows = filesBelow(join(this.userData, "logs"), (name) => name.endsWith("StarCoder.log"));
     const engine = filesBelow(join(this.folder, "state"), (name) => name.endsWith(".log"));
-    return [...engine, join(this.folder, "code-server.log")].filter(existsSync);
+    return [...windows, ...engine, join(this.folder, "code-server.log")].filter(existsSync);
   }
 
   /** Our processes that still run: editor, servers, engine. */

@@ -4,7 +4,7 @@
  */
 
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import { chromium as playwright, type Browser, type BrowserContext } from "playwright-core";
 
@@ -82,7 +82,7 @@ export class Stage {
     const { restore } = this.configure(changes);
     try {
       const window = await this.open();
-      await prepare(window);
+      await window.status(READY);
       await steps(window);
       await window.close(); // after a failure it is still wanted, as evidence
     } finally {
@@ -103,10 +103,7 @@ export class Stage {
 
   /** The window that most scenarios share, when the model is ready. */
   async ready(): Promise<EditorWindow> {
-    if (!this.#shared) {
-      this.#shared = await this.open();
-      await prepare(this.#shared);
-    }
+    this.#shared ??= await this.open();
     await this.#shared.status(READY);
     return this.#shared;
   }
@@ -118,14 +115,14 @@ export class Stage {
     await Promise.all(this.#context.pages().map((page) => page.close()));
   }
 
-  /** Keep what can be seen and read of a failure. (Logs of extensions are not among it: they take a compiled module.) */
+  /** Keep what can be seen and read of a failure. */
   async keepEvidence(name: string): Promise<void> {
     mkdirSync(FAILURES, { recursive: true });
     const file = join(FAILURES, name.replaceAll(/\W+/g, "-"));
     for (const [index, page] of this.#context.pages().entries()) {
       await page.screenshot({ path: `${file}-${index}.png` });
     }
-    this.home.logs().forEach((path, index) => copyFileSync(path, `${file}-${index}.log`));
+    this.home.logs().forEach((path, index) => copyFileSync(path, `${file}-${index}-${basename(path)}`));
     const book = await this.#windows.findLast(({ page }) => !page.isClosed())?.latencyBook();
     writeFileSync(`${file}-latency-book.txt`, book ?? "");
     console.error(`pictures and logs: ${file}-*`);
@@ -136,17 +133,6 @@ export class Stage {
     await this.server.stop();
     await this.home.remove();
   }
-}
-
-/** Wait until a new window is ready, and VS Code has begun to ask for suggestions in its editors. */
-async function prepare(window: EditorWindow): Promise<void> {
-  await window.status(READY);
-  window.write("first.py", "class Account:\n    def __init__(self, owner, balance):\n        self.owner = owner\n");
-  await window.openFile("first.py");
-  await window.press("Control+End");
-  await window.typeUntilGhost("        self.ba");
-  await window.press("Escape");
-  await window.command("View: Revert and Close Editor");
 }
 
 /** A user's settings: what would blur a run is off, and ours are where the parts are. */

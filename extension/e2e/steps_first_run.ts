@@ -21,7 +21,8 @@ export function firstRun(): void {
 
     await window.openFile("account.py");
     await window.press("Control+End");
-    await window.typeUntilGhost("self.ba");
+    await window.type("self.ba");
+    await window.ghost();
     await window.press("Escape");
     await window.command("File: Revert File");
     assert.ok(!wasRun(), "in restricted mode");

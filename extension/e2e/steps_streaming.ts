@@ -26,7 +26,8 @@ export function streaming(): void {
       assert.ok(ghost.split("\n").length >= 6, `long enough to be streamed: ${JSON.stringify(ghost)}`);
       assert.ok(steps >= 2, `it grew: ${JSON.stringify(stream)}`);
       assert.deepEqual(vanished(looks), [], "frames in which the text was gone");
-      assert.deepEqual(shrunk(stream), [], "frames with less text than before");
+      const lengths = JSON.stringify(stream.map((look) => [look.frame, look.ghost.length]));
+      assert.deepEqual(shrunk(stream), [], `frames with less text than before; frames and lengths: ${lengths}`);
       for (const look of stream) {
         assert.ok(ghost === look.ghost || ghost.startsWith(`${look.ghost}\n`), `whole lines: ${JSON.stringify(look)}`);
       }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import { recorded, vanished } from "./frames.ts";
 import { scenario } from "./scenario.ts";
-import type { Stage } from "./stage.ts";
+import { READY, type Stage } from "./stage.ts";
 import { until } from "./until.ts";
 import type { EditorWindow } from "./window.ts";
 
@@ -159,8 +159,10 @@ export function typing(): void {
     assert.ok(ghost);
   });
 
-  scenario("suggestions in a file that was never saved", async (stage) => {
-    const window = await stage.ready();
+  scenario("suggestions in a file that was never saved, in an editor whose keys VS Code does not watch yet", async (stage) => {
+    const window = await stage.open(); // for its first editor of this kind
+    await window.status(READY);
+    await window.neverIdle();
     await window.command("File: New Untitled Text File");
     await window.page.locator(".tab.active", { hasText: "Untitled" }).waitFor();
     await window.type("# Licensed under the Apache Licens");
@@ -170,6 +172,7 @@ export function typing(): void {
     const last = `${line}${ghost}`.split("\n").at(-1);
     await until("the suggestion to be in the text", async () => (await window.shown()).line === last);
     await window.command("View: Revert and Close Editor");
+    await window.close();
   });
 
   scenario("suggestions in a notebook", async (stage) => {

@@ -10,10 +10,13 @@ import { LIMIT_MS, until } from "./until.ts";
 
 /** The status bar does not show work that is over sooner (400 ms); what it shows has to be drawn. */
 const BUSY_SHOWS_AFTER_MS = 600;
-/** Longer than a suggestion takes that is on its way. */
-const NOTICED_AFTER_MS = 5000;
 /** How long the quick input may take to open before it is asked for again. */
 const PATIENCE_MS = 10_000;
+
+/** VS Code's number of the level that has everything. */
+const TRACE = 1;
+/** As VS Code names it: publisher and name. */
+const EXTENSION_ID = "starcoder-lsp.starcoder";
 
 /** What a window may be opened with beside a folder. */
 export interface Opening {
@@ -40,9 +43,7 @@ export class EditorWindow {
     for (const [name, callback] of Object.entries(more.functions ?? {})) {
       await page.exposeFunction(name, callback);
     }
-    if (more.payload) {
-      await allowPayload(page);
-    }
+    await developing(page, more.payload !== undefined);
     const query = new URLSearchParams({ folder, ...(more.payload && { payload: JSON.stringify(more.payload) }) });
     await page.goto(`${url}/?${query}`);
     await page.waitForSelector(".monaco-workbench .statusbar");
@@ -98,18 +99,14 @@ export class EditorWindow {
   }
 
   /**
-   * Type a text until it brings ghost text, for an editor that has just been opened: VS Code gives an editor what
-   * watches its keys when it has nothing else to do, so the last letter is typed again until it has.
+   * Keep VS Code from ever having nothing else to do, as on a busy machine: what it gives a new editor "eventually", it
+   * then gives it only when asked to, or in the minute after.
    */
-  async typeUntilGhost(text: string): Promise<string> {
-    await this.type(text);
-    return until("ghost text in a new editor", async () => {
-      const seen = await this.ghost(undefined, NOTICED_AFTER_MS).catch(() => undefined);
-      if (seen === undefined) {
-        await this.press("Backspace");
-        await this.type(text.slice(-1));
-      }
-      return seen;
+  async neverIdle(): Promise<void> {
+    await this.page.evaluate(() => {
+      const idle = window.requestIdleCallback;
+      window.requestIdleCallback = (run, options) =>
+        options?.timeout === undefined ? idle(run, options) : window.setTimeout(() => idle(run), 60_000);
     });
   }
 
@@ -250,15 +247,24 @@ export class EditorWindow {
   }
 }
 
-/** The workbench heeds a payload only if its page says that it is under test. */
-async function allowPayload(page: Page): Promise<void> {
+/**
+ * Have the page say what pages of VS Code's own tests say: that our extension's log is to have everything, and with
+ * `isTested`, that the workbench is to heed a payload (it then shows no notifications).
+ */
+async function developing(page: Page, isTested: boolean): Promise<void> {
   const options = "&quot;developmentOptions&quot;:{";
+  const extensionLogLevel = [[EXTENSION_ID, TRACE]];
+  const ours = JSON.stringify({ extensionLogLevel, ...(isTested && { enableSmokeTestDriver: true }) });
   await page.route(/\/\?folder=/, async (route) => {
     const response = await route.fetch();
     const html = await response.text();
     if (!html.includes(options)) {
       throw new Error("code-server's page has changed: it has no developmentOptions");
     }
-    await route.fulfill({ response, body: html.replace(options, `${options}&quot;enableSmokeTestDriver&quot;:true,`) });
+    await route.fulfill({ response, body: html.replace(options, `${options}${escaped(ours.slice(1, -1))},`) });
   });
+}
+
+function escaped(json: string): string {
+  return json.replaceAll('"', "&quot;");
 }

@@ -35,6 +35,7 @@ class Heard:
     edits: list[types.ApplyWorkspaceEditParams] = field(default_factory=list)
     partials: list[tuple[Any, Any]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
     diagnostics: dict[str, list[types.Diagnostic]] = field(default_factory=dict)
     shown: list[types.ShowDocumentParams] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -195,6 +196,10 @@ def make_client(heard: Heard) -> LanguageClient:
     @client.feature(types.WINDOW_SHOW_MESSAGE)
     def message(ls: LanguageClient, params: types.ShowMessageParams) -> None:
         add(heard.messages, params.message)
+
+    @client.feature(types.LOG_TRACE)
+    def trace(ls: LanguageClient, params: types.LogTraceParams) -> None:
+        add(heard.traces, params.message)
 
     @client.feature(types.WINDOW_LOG_MESSAGE)
     def log(ls: LanguageClient, params: types.LogMessageParams) -> None:

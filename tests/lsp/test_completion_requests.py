@@ -256,3 +256,27 @@ async def test_no_engine_is_a_status_and_an_empty_answer(tmp_path: Path) -> None
         status = next(s for s in ed.heard.statuses if s["state"] == "offline")
         assert "127.0.0.1:9" in status["message"]
         await ed.heard.wait(lambda: any("127.0.0.1:9" in message for message in ed.heard.messages))
+
+
+async def test_a_client_that_traces_is_told_what_becomes_of_a_question(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    pause = Pause()
+    engine.answer = lambda body: ["other", pause]
+    async with editor(engine.options(), home=tmp_path) as ed:
+        at = ed.open("x = ║\n")
+        older = ed.ask(at)
+        await asyncio.wait_for(pause.reached.wait(), TIMEOUT_S)
+        assert not ed.heard.traces
+        ed.notify("$/setTrace", {"value": "messages"})
+        engine.answer = lambda body: [" + 1"]
+        at = ed.type(at, "y")
+        newer = ed.ask(at)
+        await older
+        await newer
+        await ed.texts(ed.type(at, " "), kind=2)
+        assert ed.heard.traces == [
+            "a.py:1:5 (version 1): another question came",
+            "a.py:1:6 (version 2): the engine is asked",
+            "a.py:1:7 (version 3): an earlier answer goes on",
+        ]
