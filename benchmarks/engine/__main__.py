@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch reads it, as the engine sets it
 
 from benchmarks.engine.contender import Cell, Contender
-from benchmarks.engine.contenders import CONTENDERS, make, missing
+from benchmarks.engine.contenders import contenders_for, make, missing
 from benchmarks.engine.models import SHAPES, model_folder
 from benchmarks.engine.report import draw, limits, markdown
 from benchmarks.engine.start import Start, cold_starts
@@ -27,9 +27,8 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--model", default="starter", help=f"a name, a folder, or a shape: {', '.join(SHAPES)}"
     )
-    arguments.add_argument(
-        "--contenders", default=",".join(CONTENDERS), help="which (default: all that are installed)"
-    )
+    arguments.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    arguments.add_argument("--contenders", help="which, with commas (default: all that are installed)")
     arguments.add_argument("--threads", type=int, default=available_cpus(), help="of each")
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--no-start", action="store_true", help="leave out cold start and memory")
@@ -38,12 +37,13 @@ def parser() -> argparse.ArgumentParser:
     return arguments
 
 
-def chosen(names: str) -> list[str]:
+def chosen(names: str | None, device: str) -> list[str]:
     """The contenders that can run; says which cannot."""
     able = []
-    for name in names.split(","):
-        if name not in CONTENDERS:
-            raise SystemExit(f"no contender is called {name!r}: {', '.join(CONTENDERS)}")
+    known = contenders_for(device)
+    for name in names.split(",") if names else known:
+        if name not in known:
+            raise SystemExit(f"no contender on {device} is called {name!r}: {', '.join(known)}")
         if lacking := missing(name):
             print(f"left out: {name}, as {lacking} is not installed", file=sys.stderr)
         else:
@@ -54,18 +54,23 @@ def chosen(names: str) -> list[str]:
 def main() -> int:
     """Run and report."""
     options = parser().parse_args()
-    folder = model_folder(options.model)
+    on_gpu = options.device == "cuda"
+    folder = model_folder(options.model, weights=not on_gpu)
     config = ModelConfig.from_file(folder / "config.json")
-    names = chosen(options.contenders)
-    contenders: list[Contender] = [make(name, folder, threads=options.threads) for name in names]
-    plan = Plan(runs=options.runs).within(config.n_positions)
+    names = chosen(options.contenders, options.device)
+    contenders: list[Contender] = [
+        make(name, folder, threads=options.threads, device=options.device) for name in names
+    ]
+    batches = (8, 64, 256) if on_gpu else Plan().batches
+    plan = Plan(runs=options.runs, batches=batches).within(config.n_positions)
     cells: list[Cell] = run_all(contenders, plan, config.vocab_size)
     del contenders
     starts: list[Start] = []
-    if not options.no_start:
+    if not options.no_start and not on_gpu:
         starts = cold_starts(names, folder, threads=options.threads, runs=options.runs)
-    bounds = limits(config, threads=options.threads)
-    print(markdown(cells, starts, bounds, title=f"{options.model}, {options.threads} threads"))
+    bounds = {} if on_gpu else limits(config, threads=options.threads)
+    title = f"{options.model}, {_device_name() if on_gpu else _threads(options.threads)}"
+    print(markdown(cells, starts, bounds, title=title))
     if options.json:
         figures = {
             "model": options.model,
@@ -76,8 +81,18 @@ def main() -> int:
         }
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.picture:
-        draw(cells, options.picture, title=f"{options.model}, {options.threads} threads")
+        draw(cells, options.picture, title=title)
     return 0
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' if number > 1 else ''}"
+
+
+def _device_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 if __name__ == "__main__":

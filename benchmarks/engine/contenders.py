@@ -13,19 +13,28 @@ from benchmarks.engine.contender import Contender
 Maker = Callable[[Path, int], Contender]
 
 
-def _ours(quantize: str, *, drafts: bool = False) -> Maker:
+def _ours(quantize: str, *, drafts: bool = False, device: str = "cpu") -> Maker:
     def make_ours(folder: Path, threads: int) -> Contender:
         from benchmarks.engine.ours import Ours
 
-        return Ours(folder, quantize=quantize, threads=threads, drafts=drafts)
+        return Ours(folder, quantize=quantize, threads=threads, drafts=drafts, device=device)
 
     return make_ours
 
 
-def _transformers(folder: Path, threads: int) -> Contender:
-    from benchmarks.engine.transformers_peer import Transformers
+def _transformers(device: str) -> Maker:
+    def make_transformers(folder: Path, threads: int) -> Contender:
+        from benchmarks.engine.transformers_peer import Transformers
 
-    return Transformers(folder, dtype=torch.bfloat16, threads=threads)
+        return Transformers(folder, dtype=torch.bfloat16, threads=threads, device=device)
+
+    return make_transformers
+
+
+def _vllm(folder: Path, threads: int) -> Contender:
+    from benchmarks.engine.vllm_peer import VLLM
+
+    return VLLM(folder)
 
 
 def _ctranslate2(folder: Path, threads: int) -> Contender:
@@ -48,13 +57,23 @@ CONTENDERS: dict[str, Maker] = {
     "ours-int4": _ours("int4"),
     "ours-bf16": _ours("none"),
     "ours-drafts": _ours("auto", drafts=True),
-    "transformers": _transformers,
+    "transformers": _transformers("cpu"),
     "ctranslate2": _ctranslate2,
     "llama-q8": _llama_cpp("Q8_0"),
     "llama-q4": _llama_cpp("Q4_0"),
     "llama-q8-spm": _llama_cpp("Q8_0", suffix_first=True),
 }
-_MODULES = {"ctranslate2": "ctranslate2", "llama": "llama_cpp", "transformers": "transformers"}
+GPU_CONTENDERS: dict[str, Maker] = {
+    "ours-bf16": _ours("none", device="cuda"),
+    "transformers": _transformers("cuda"),
+    "vllm": _vllm,
+}
+_MODULES = {
+    "ctranslate2": "ctranslate2",
+    "llama": "llama_cpp",
+    "transformers": "transformers",
+    "vllm": "vllm",
+}
 
 
 def missing(name: str) -> str | None:
@@ -63,6 +82,11 @@ def missing(name: str) -> str | None:
     return module if module and importlib.util.find_spec(module) is None else None
 
 
-def make(name: str, folder: Path, *, threads: int) -> Contender:
+def contenders_for(device: str) -> dict[str, Maker]:
+    """Those that run on `cpu` or on `cuda`."""
+    return GPU_CONTENDERS if device == "cuda" else CONTENDERS
+
+
+def make(name: str, folder: Path, *, threads: int, device: str = "cpu") -> Contender:
     """Load the contender of that name."""
-    return CONTENDERS[name](folder, threads)
+    return contenders_for(device)[name](folder, threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,25 +12,42 @@ import platformdirs
 import torch
 
 from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
+from model.config import CONFIG_FILE, ModelConfig
 from model.hub import resolve
 from model.transformer import GPTBigCode
 
 # starcoderbase-1b's shape. Random weights take as long as trained ones.
 SHAPES = {
     "1b": ModelConfig(vocab_size=49152, n_positions=8192, n_embd=2048, n_layer=24, n_head=16),
+    # starcoderbase's own: a GPU's.
+    "15b": ModelConfig(vocab_size=49152, n_positions=8192, n_embd=6144, n_layer=40, n_head=48),
     "small": ModelConfig(vocab_size=16384, n_positions=4096, n_embd=512, n_layer=8, n_head=8),
 }
 
 
-def model_folder(name: str) -> Path:
-    """Where the model called `name` lies; a shape is written to the user's cache once."""
+def model_folder(name: str, *, weights: bool = True) -> Path:
+    """Where the model called `name` lies; a shape is written to the user's cache once.
+
+    Of a shape `weights=False` writes the configuration and a tokenizer alone: contenders on a GPU fill
+    its memory themselves, 31 GB of random numbers need not pass through a disk.
+    """
     if name not in SHAPES:
         return resolve(name).folder
-    folder = _cache() / name
-    if not (folder / "config.json").exists():
-        _write_random(folder, SHAPES[name])
+    folder = _cache() / (name if weights else f"{name}-shape")
+    if not (folder / CONFIG_FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tokenizer.json").write_bytes((resolve("starter").folder / "tokenizer.json").read_bytes())
+        if weights:
+            _write_random(folder, SHAPES[name])
+        else:
+            text = json.dumps(SHAPES[name].to_dict(), indent=2)
+            (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     return folder
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a model folder is more than a shape."""
+    return any(folder.glob("*.safetensors"))
 
 
 def converted(folder: Path, name: str, write: Callable[[Path], object]) -> Path:
@@ -52,7 +70,6 @@ def _cache() -> Path:
 
 
 def _write_random(folder: Path, config: ModelConfig) -> None:
-    tokenizer = resolve("starter").folder / "tokenizer.json"
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
     generator = torch.Generator().manual_seed(0)
@@ -63,6 +80,4 @@ def _write_random(folder: Path, config: ModelConfig) -> None:
     for name in state:
         if ".ln_" in name and name.endswith("weight"):
             state[name].fill_(1)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     save_checkpoint(folder, config, state)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.engine.contender import Prompt
+from benchmarks.engine.models import has_weights
 from model.engine import Engine, EngineOptions, Handle, load_engine
 from model.generation import GenerationRequest
 from model.sampling import SamplingParams
@@ -16,9 +17,20 @@ class Ours:
 
     suffix_first = True
 
-    def __init__(self, folder: Path, *, quantize: str, threads: int, drafts: bool = False) -> None:
-        options = EngineOptions(threads=threads, max_draft=EngineOptions().max_draft if drafts else 0)
-        self.engine: Engine = load_engine(folder, device="cpu", quantize=quantize, options=options)
+    def __init__(
+        self, folder: Path, *, quantize: str, threads: int, drafts: bool = False, device: str = "cpu"
+    ) -> None:
+        options = EngineOptions(
+            threads=threads,
+            max_draft=EngineOptions().max_draft if drafts else 0,
+            max_batch=256,
+            kv_cache_bytes=(512 if device == "cpu" else 4096) * 2**20,
+        )
+        self.engine: Engine = (
+            load_engine(folder, device=device, quantize=quantize, options=options)
+            if has_weights(folder)
+            else _random_engine(folder, device, options)
+        )
         kind = self.engine.description["quantize"]
         number = self.engine.description["dtype"] if kind == "none" else kind
         self.name = f"ours, {number}{', drafts' if drafts else ''}"
@@ -31,12 +43,13 @@ class Ours:
     def decode(self, prompts: Sequence[Prompt], n_tokens: int) -> Callable[[], None]:
         """See `Contender`."""
         self.engine.forget()
-        handles = [self._submit(prompt, n_tokens + 1) for prompt in prompts]
-        waiting = {id(sequence) for handle in handles for sequence in handle.sequences}
-        while waiting:
-            for handle, delta in self.engine.step():
-                if delta.token_ids:
-                    waiting -= {id(sequence) for sequence in handle.sequences}
+        for prompt in prompts:  # one by one, or the first would end while the last are being computed
+            self._next(prompt)
+        for prompt in prompts:
+            self._submit(prompt, n_tokens + 1)
+        begun = [len(delta.token_ids) for _, delta in self.engine.step()]
+        if begun != [1] * len(prompts):
+            raise RuntimeError(f"{len(prompts)} streams did not begin together: {begun}")
         return self._finish
 
     def keystroke(self, before: Prompt, after: Prompt) -> Callable[[], int]:
@@ -62,3 +75,25 @@ class Ours:
     def _finish(self) -> None:
         while self.engine.busy:
             self.engine.step()
+
+
+def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:
+    """An engine for a shape whose weights are made where they are used."""
+    import torch
+
+    from model.config import CONFIG_FILE, ModelConfig
+    from model.device import choose_placement
+    from model.tokenizer import Tokenizer
+    from model.torch_runner import TorchRunner
+    from model.transformer import GPTBigCode
+
+    config = ModelConfig.from_file(folder / CONFIG_FILE)
+    placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize="none")
+    torch.set_default_dtype(placement.dtype)
+    try:
+        with torch.device(placement.device):
+            model = GPTBigCode(config).requires_grad_(False).eval()
+            model.init_weights()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return Engine(TorchRunner(model, placement), Tokenizer.from_folder(folder), options)

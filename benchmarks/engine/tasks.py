@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -38,7 +38,7 @@ class Plan:
 
     def within(self, n_positions: int) -> Plan:
         """The same for a model with a shorter context."""
-        return Plan(prefills=[n for n in self.prefills if n < n_positions], runs=self.runs)
+        return replace(self, prefills=[n for n in self.prefills if n < n_positions])
 
 
 class Prompts:

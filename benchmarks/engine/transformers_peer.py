@@ -11,6 +11,7 @@ from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.engine.contender import Prompt
+from benchmarks.engine.models import has_weights
 from model.checkpoint import dense_state
 
 
@@ -18,15 +19,19 @@ class Transformers:
     """`GPTBigCodeForCausalLM` in one number type. A keystroke computes everything again: `generate` has
     nothing to keep between two calls."""
 
-    def __init__(self, folder: Path, *, dtype: torch.dtype, threads: int) -> None:
+    def __init__(self, folder: Path, *, dtype: torch.dtype, threads: int, device: str = "cpu") -> None:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         config = GPTBigCodeConfig.from_pretrained(folder)
-        model: Any = GPTBigCodeForCausalLM(config)  # transformers is annotated in part only
-        model = model.to(dtype)
-        model.load_state_dict(dense_state(folder, dtype), strict=False)  # the head is tied to the embedding
-        model.tie_weights()
+        config.dtype = dtype
+        with torch.device(device):
+            make: Any = GPTBigCodeForCausalLM._from_config  # transformers is annotated in part only
+            model = make(config)
+        if has_weights(folder):
+            # The head is tied to the embedding, so it has no entry.
+            model.load_state_dict(dense_state(folder, dtype), strict=False)
+            model.tie_weights()
         self._model = model.eval()
-        self._threads = threads
+        self._threads, self._device = threads, device
         self.name = f"transformers, {str(dtype).removeprefix('torch.')}"
 
     @torch.inference_mode()
@@ -37,19 +42,23 @@ class Transformers:
 
     def prefill(self, prompt: Prompt) -> int:
         """See `Contender`."""
-        token, _ = self._forward(torch.tensor([list(prompt)]), None)
+        token, _ = self._forward(self._ids([prompt]), None)
         return int(token)
 
     def decode(self, prompts: Sequence[Prompt], n_tokens: int) -> Callable[[], None]:
         """See `Contender`."""
-        token, cache = self._forward(torch.tensor([list(prompt) for prompt in prompts]), None)
+        token, cache = self._forward(self._ids(prompts), None)
 
         def generate() -> None:
             following, kept = token, cache
             for _ in range(n_tokens):
                 following, kept = self._forward(following, kept)
+            following.tolist()  # a GPU has finished when its answer is here
 
         return generate
+
+    def _ids(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        return torch.tensor([list(prompt) for prompt in prompts], device=self._device)
 
     def keystroke(self, before: Prompt, after: Prompt) -> Callable[[], int]:
         """See `Contender`."""
