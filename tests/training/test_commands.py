@@ -14,6 +14,7 @@ from model.hub import resolve
 from tests.training.test_infilling import PROBLEMS, write_problems
 from tests.training.tiny import LANGUAGES, document, write_documents
 from training.cli import eval_app, train_app
+from training.run_log import read_log
 from training.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,33 @@ def test_a_worse_model_does_not_take_the_place_of_a_better_one(places: dict[str,
     assert "not shipped, worse than before: held-out loss" in " ".join(worse.stderr.split())
     assert (Path(places["model"]) / "README.md").read_text() == after
     assert not list(Path(places["model"]).parent.glob(".model*"))
+
+
+@pytest.mark.parametrize("recipe", ["starter", "starter-cpu"])
+def test_the_starters_recipes_are_tried_on_a_cpu(places: dict[str, str], tmp_path: Path, recipe: str) -> None:
+    """The command of docs/training.md, with a model and documents that are small too."""
+    for split, first in (("three", 0), ("three_held_out", 200)):
+        records = [
+            document(
+                first + i, ("Python", "JavaScript", "TypeScript", "C")[i % 4], "a = b + 1\n" * 90 * (i + 1)
+            )
+            for i in range(24)
+        ]
+        write_documents(tmp_path / split, records)
+    smaller = {
+        "model.n_embd": 32, "model.n_layer": 2, "model.n_head": 2,
+        "compute.device": "cpu", "compute.compile": False, "compute.processes": 1,
+        "data.workers": 2, "upkeep.held_out_tokens": 1024, "upkeep.log_every_steps": 1,
+        "stages": [{"seq_len": 64, "micro_batch": 2}, {"start": 0.5, "seq_len": 128, "micro_batch": 1}],
+    }  # fmt: skip
+    options = ["--tokenizer", places["tokenizer"], "--run", str(tmp_path / "tried"), "--steps", "4"]
+    options += ["--train", str(tmp_path / "three"), "--held-out", str(tmp_path / "three_held_out")]
+    options += [part for key, value in smaller.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    tried = CliRunner().invoke(train_app, ["pretrain", "--recipe", recipe, *options], catch_exceptions=False)
+    assert tried.exit_code == 0, tried.output
+    records = [record for record in read_log(tmp_path / "tried" / "log.jsonl") if record["kind"] == "step"]
+    assert [record["seq_len"] for record in records] == [64, 64, 128, 128]
+    assert all(record["muon_lr"] > 0 and record["loss"] > 0 for record in records)
 
 
 def test_a_corpus_without_its_papers_is_named_before_anything_is_measured(places: dict[str, str]) -> None:
