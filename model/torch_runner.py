@@ -5,10 +5,12 @@ Shapes: N tokens of a step, D hidden width, S rows whose next token is chosen, V
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +24,9 @@ from model.runner import Batch, Logits
 from model.sampling import Choice, HostLogits, Sampled, sample
 from model.threads import available_cpus
 from model.transformer import GPTBigCode
+
+if TYPE_CHECKING:
+    from model.decode_graphs import DecodeGraphs
 
 # Below this many parameters a decode step is too short to be worth waking other threads for: on
 # a busy machine they cost more than they bring.
@@ -82,6 +87,7 @@ class TorchRunner:
         self.config: ModelConfig = model.config
         self._threads = threads or available_cpus()
         self._cache = torch.empty(0)
+        self._graphs: DecodeGraphs | None = None
 
     @property
     def description(self) -> dict[str, str]:
@@ -102,11 +108,15 @@ class TorchRunner:
 
     def reserve(self, n_slots: int) -> None:
         """Make the cache, for `n_slots` tokens."""
-        self._cache = allocate(self.config, n_slots, self.placement.dtype, self.placement.device)
+        # One slot more, for rows that pad a graph's batch.
+        self._cache = allocate(self.config, n_slots + 1, self.placement.dtype, self.placement.device)
+        self._graphs = self._make_graphs()
 
     @torch.inference_mode()
     def compute(self, batch: Batch) -> TorchHidden:
         """Compute the tokens of a step and keep their keys and values."""
+        if self._graphs is not None and self._graphs.take(batch):
+            return TorchHidden(self._graphs.hidden(batch), self.model)
         device = self.placement.device
         ids, positions, slots = (
             torch.from_numpy(array).to(device) for array in (batch.ids, batch.positions, batch.slots)
@@ -118,6 +128,13 @@ class TorchRunner:
         self._set_threads(len(batch.ids))
         attend = CachedAttend(self._cache, slots, segments, self.config.n_head)
         return TorchHidden(self.model.hidden(ids, positions, attend), self.model)
+
+    def _make_graphs(self) -> DecodeGraphs | None:
+        if self.placement.device.type != "cuda" or importlib.util.find_spec("triton") is None:
+            return None
+        from model.decode_graphs import DecodeGraphs  # needs Triton, which comes with PyTorch for GPUs
+
+        return DecodeGraphs(self.model, self._cache) if DecodeGraphs.serve(self.config) else None
 
     def _set_threads(self, n_rows: int) -> None:
         if self.placement.device.type == "cpu":

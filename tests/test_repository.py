@@ -208,6 +208,7 @@ OPTIONAL_IMPORTS = {
     ("benchmarks", "ctranslate2"),
     ("benchmarks", "llama_cpp"),
     ("benchmarks", "gguf"),
+    ("benchmarks", "vllm"),
 }
 
 

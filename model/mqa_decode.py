@@ -1,0 +1,141 @@
+"""Multi-query attention of one new token a sequence over a cache of single slots, in Triton.
+
+flash-attn's decode wants pages of 256 tokens; the cache shares prefixes token by token (model.kv_cache),
+so a context is a list of slots. All heads of a token read the same keys, so they are the rows of one
+matrix product; a long context is split among programs, whose parts are put together at the end
+(flash-decoding). Nothing depends on the host: it can be captured in a CUDA graph.
+
+Imported only where a GPU is. Shapes: B sequences, L tokens of all their contexts, S splits, H query heads,
+C head width.
+"""
+
+# ruff: noqa: ANN001, ANN201 - Triton's functions have types of its own
+# mypy: disable-error-code="no-untyped-def,no-any-return,untyped-decorator"
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]
+from torch import Tensor
+
+_BLOCK = 64  # keys that a program looks at together
+_LEAST_ROWS = 16  # of a matrix product on tensor cores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contexts:
+    """The slots of every sequence's context, one sequence after another."""
+
+    slots: Tensor  # int32 [L or more]
+    starts: Tensor  # int64 [B]: where in `slots` each begins
+    lengths: Tensor  # int64 [B]; 0: a row that pads the batch
+
+
+def decode_attention(query: Tensor, layer_cache: Tensor, contexts: Contexts, *, n_splits: int) -> Tensor:
+    """query [B, H, C] and layer_cache [slots, 2, 1, C], whose new tokens are in it -> [B, H, C].
+
+    C is a power of two, 16 or more. A row without a context becomes zeros.
+    """
+    n_rows, n_head, width = query.shape
+    parts = query.new_empty(n_rows, n_splits, n_head, width, dtype=torch.float32)
+    maxima, sums = query.new_empty(2, n_rows, n_splits, n_head, dtype=torch.float32)
+    partial_attention[(n_rows, n_splits)](
+        query,
+        layer_cache,
+        contexts.slots,
+        contexts.starts,
+        contexts.lengths,
+        parts,
+        maxima,
+        sums,
+        width**-0.5,
+        query.stride(0),
+        HEADS=n_head,
+        ROWS=max(_LEAST_ROWS, triton.next_power_of_2(n_head)),
+        WIDTH=width,
+        BLOCK=_BLOCK,
+        SPLITS=n_splits,
+        enable_fp_fusion=True,  # said, as Triton's default is about to change
+    )
+    weights = torch.exp(maxima - maxima.amax(1, keepdim=True))  # [B, S, H]
+    total = (sums * weights).sum(1).clamp_min(1e-30)  # [B, H]
+    return ((parts * weights[..., None]).sum(1) / total[..., None]).to(query.dtype)
+
+
+@triton.jit
+def partial_attention(
+    query,
+    cache,
+    slots,
+    starts,
+    lengths,
+    parts,
+    maxima,
+    sums,
+    scale,
+    query_stride,
+    HEADS: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+    SPLITS: tl.constexpr,
+):
+    """One sequence's heads over one split of its context: unnormalised sums, their weights and maxima."""
+    row, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    length = tl.load(lengths + row)
+    own_slots = slots + tl.load(starts + row)
+    share = tl.cdiv(tl.cdiv(length, SPLITS), BLOCK) * BLOCK
+    first = split * share
+    last = tl.minimum(first + share, length)
+    head, column, key = tl.arange(0, ROWS), tl.arange(0, WIDTH), tl.arange(0, BLOCK)
+    is_head = head < HEADS
+    q = tl.load(
+        query + row * query_stride + head[:, None] * WIDTH + column[None, :], mask=is_head[:, None], other=0.0
+    )
+    # Finite, so that a split without keys has a weight of zero and not NaN.
+    most = tl.full((ROWS,), -1e30, tl.float32)
+    weight = tl.zeros((ROWS,), tl.float32)
+    mixed = tl.zeros((ROWS, WIDTH), tl.float32)
+    for begin in range(first, last, BLOCK):
+        seen = begin + key < last
+        slot = tl.load(own_slots + begin + key, mask=seen, other=0).to(tl.int64)
+        at = cache + slot[:, None] * (2 * WIDTH) + column[None, :]
+        k = tl.load(at, mask=seen[:, None], other=0.0)
+        score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+        score = tl.where(seen[None, :], score, -float("inf"))
+        larger = tl.maximum(most, tl.max(score, 1))
+        kept = tl.exp(most - larger)
+        p = tl.exp(score - larger[:, None])
+        v = tl.load(at + WIDTH, mask=seen[:, None], other=0.0)
+        mixed = mixed * kept[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee")
+        weight = weight * kept + tl.sum(p, 1)
+        most = larger
+    place = (row * SPLITS + split) * HEADS + head
+    tl.store(parts + place[:, None] * WIDTH + column[None, :], mixed, mask=is_head[:, None])
+    tl.store(maxima + place, most, mask=is_head)
+    tl.store(sums + place, weight, mask=is_head)
+
+
+def takes(n_head: int, n_kv_head: int, width: int) -> bool:
+    """Whether a model's attention has a shape that this serves."""
+    return n_kv_head == 1 and n_head <= 128 and width >= _LEAST_ROWS and width & (width - 1) == 0
+
+
+def compiled_for(capability: int, *, n_head: int, width: int, n_splits: int) -> Any:
+    """The kernel as compiled for a GPU generation (90: Hopper), bf16, without one being here."""
+    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
+    from triton.compiler import ASTSource  # type: ignore[import-untyped]
+
+    types = {"query": "*bf16", "cache": "*bf16", "slots": "*i32", "starts": "*i64", "lengths": "*i64"}
+    types |= {"parts": "*fp32", "maxima": "*fp32", "sums": "*fp32", "scale": "fp32", "query_stride": "i32"}
+    constants = {"HEADS": n_head, "ROWS": max(_LEAST_ROWS, triton.next_power_of_2(n_head))}
+    constants |= {"WIDTH": width, "BLOCK": _BLOCK, "SPLITS": n_splits}
+    signature = types | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(fn=partial_attention, signature=signature, constexprs=constants)
+    return triton.compile(
+        source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": True}
+    )

@@ -1,0 +1,39 @@
+"""Decoding as it is captured on a GPU: the kernel in Triton's interpreter, the step around it, and the
+kernel compiled for GPUs that are not here. On a GPU itself: test_gpu.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="Triton comes with PyTorch's builds for GPUs")
+
+
+def test_in_the_interpreter() -> None:
+    """In a process of its own: Triton must be told before it is imported."""
+    inside = Path(__file__).with_name("interpreted_decode_graphs.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(inside)]
+    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_kernel_compiles_for_gpus_that_are_not_here(capability: int, tmp_path: Path) -> None:
+    """For StarCoder's shapes: 48 heads of 128 and 16 heads of 128. In a process that does not interpret."""
+    script = (
+        "from model.mqa_decode import compiled_for\n"
+        "for heads in (16, 48):\n"
+        f"    kernel = compiled_for({capability}, n_head=heads, width=128, n_splits=8)\n"
+        "    assert kernel.asm['cubin'] and 'mma' in kernel.asm['ptx'], heads\n"
+        "    print(kernel.metadata.shared)\n"
+    )
+    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(int(size) < 100_000 for size in done.stdout.split()), "shared memory of a multiprocessor"
