@@ -6,7 +6,10 @@ busy: so the engine measures. Knows nothing about models.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from collections.abc import Iterator
 
 _TRY_ANOTHER_EVERY = 32
 _WEIGHT_OF_NEWEST = 0.25
@@ -31,6 +34,14 @@ class ThreadChoice:
         self._options = [*(count for count in powers if count < most), most]
         self._seconds: dict[int, dict[int, float]] = {}  # by class of rows, by number of threads
         self._steps: dict[int, int] = {}
+
+    @contextlib.contextmanager
+    def chosen(self, n_rows: int) -> Iterator[int]:
+        """Threads for the work of the block, on `n_rows` rows; measures it."""
+        threads = self.choose(n_rows)
+        began = time.perf_counter()
+        yield threads
+        self.measured(n_rows, threads, time.perf_counter() - began)
 
     def choose(self, n_rows: int) -> int:
         """Threads for a step of `n_rows` rows."""

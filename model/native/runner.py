@@ -5,7 +5,6 @@ Shapes: N tokens of a step, D hidden width, S rows whose next token is chosen, V
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +29,13 @@ class NativeHidden:
 
     values: Floats
     _model: NativeModel
-    _threads: int
+    _threads: ThreadChoice
 
     def logits(self, rows: Sequence[int]) -> HostLogits:
         """The logits of what follows some of the tokens."""
-        return HostLogits(self._model.head(self.values[list(rows)], threads=self._threads))
+        hidden = self.values[list(rows)]
+        with self._threads.chosen(len(rows)) as threads:
+            return HostLogits(self._model.head(hidden, threads=threads))
 
 
 class NativeRunner:
@@ -54,7 +55,7 @@ class NativeRunner:
         self.config = self.model.config
         self._step = NativeStep(self.model)
         self._scheme, self._reason, self._cache_dtype = scheme, reason, cache_dtype
-        self._threads = ThreadChoice(threads)
+        self._threads, self._head_threads = ThreadChoice(threads), ThreadChoice(threads)
         self._most_threads = threads
         self._cache: NDArray[Any] = np.zeros(0, np.uint16)
 
@@ -82,12 +83,9 @@ class NativeRunner:
 
     def compute(self, batch: Batch) -> NativeHidden:
         """Compute the tokens of a step and keep their keys and values."""
-        n_rows = len(batch.ids)
-        threads = self._threads.choose(n_rows)
-        began = time.perf_counter()
-        hidden = self._step.hidden(batch, self._cache, threads=threads)
-        self._threads.measured(n_rows, threads, time.perf_counter() - began)
-        return NativeHidden(hidden, self.model, threads)
+        with self._threads.chosen(len(batch.ids)) as threads:
+            hidden = self._step.hidden(batch, self._cache, threads=threads)
+        return NativeHidden(hidden, self.model, self._head_threads)
 
     @property
     def _numpy_type(self) -> np.dtype[Any]:
