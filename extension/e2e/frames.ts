@@ -108,3 +108,15 @@ export function vanished(looks: Look[]): Look[] {
 export function shrunk(looks: Look[]): Look[] {
   return looks.filter((look, index) => !look.ghost.startsWith(looks[index - 1]?.ghost ?? ""));
 }
+
+/**
+ * Without the looks in which the ghost text is not drawn as a whole yet: VS Code draws its lines below the cursor's a
+ * frame before the one at the cursor.
+ */
+export function drawn(looks: Look[]): Look[] {
+  return looks.filter(({ ghost, line }, index) => {
+    const next = looks[index + 1];
+    const isTorn = ghost.startsWith("\n") && next?.line === line && next.ghost !== ghost && next.ghost.endsWith(ghost);
+    return !isTorn;
+  });
+}

@@ -35,7 +35,10 @@ export class Home {
 
   get environment(): NodeJS.ProcessEnv {
     const { PATH = "", LANG = "C.UTF-8", STARCODER_E2E_LIMIT_MS: limit } = process.env;
+    // How this machine reaches its package index.
+    const indexes = Object.entries(process.env).filter(([name]) => /^(PIP|UV)_/.test(name));
     return {
+      ...Object.fromEntries(indexes),
       PATH,
       LANG,
       HOME: this.folder,
@@ -103,6 +106,13 @@ export class Home {
     const folder = join(this.folder, "config", "starcoder-lsp");
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "config.toml"), toml);
+  }
+
+  /** The environment that the extension has made for this user, once it is complete. */
+  installed(): string | undefined {
+    const storage = join(this.userData, "User", "globalStorage", "starcoder-lsp.starcoder");
+    const names = existsSync(storage) ? readdirSync(storage) : [];
+    return names.map((name) => join(storage, name)).find((folder) => existsSync(join(folder, "starcoder-complete")));
   }
 
   /** Build the index with the real command from a few packages of the environment that we run in. */

@@ -4,6 +4,7 @@
  *   make e2e                           all scenarios
  *   make e2e E2E_ARGS="--only=stream"  those whose name has this in it
  *   make e2e E2E_ARGS=--pictures       and take the pictures of docs/pictures anew
+ *   make e2e E2E_ARGS=--install        and install the server from the extension's archive
  *   make e2e E2E_ARGS=--measure        measure instead of testing; writes dist/e2e-measurements.json
  */
 
@@ -18,6 +19,7 @@ import { ask } from "./steps_ask.ts";
 import { attribution } from "./steps_attribution.ts";
 import { firstRun } from "./steps_first_run.ts";
 import { host } from "./steps_host.ts";
+import { install } from "./steps_install.ts";
 import { processes } from "./steps_processes.ts";
 import { streaming } from "./steps_streaming.ts";
 import { typing } from "./steps_typing.ts";
@@ -50,7 +52,7 @@ function run(theme: Theme | null): void {
 
   after(() => stage?.stop(), { timeout: 60_000 });
 
-  for (const steps of [firstRun, typing, streaming, attribution, ask, processes, host]) {
+  for (const steps of [firstRun, install, typing, streaming, attribution, ask, processes, host]) {
     steps();
   }
 }

@@ -3,11 +3,17 @@
 import { parseArgs } from "node:util";
 
 const { values } = parseArgs({
-  options: { pictures: { type: "boolean" }, measure: { type: "boolean" }, only: { type: "string" } },
+  options: {
+    pictures: { type: "boolean" },
+    measure: { type: "boolean" },
+    install: { type: "boolean" },
+    only: { type: "string" },
+  },
 });
 
 export const options = {
   pictures: values.pictures ?? false,
   measure: values.measure ?? false,
+  install: values.install ?? false,
   only: values.only ?? "",
 };

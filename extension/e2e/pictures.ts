@@ -9,6 +9,7 @@ import type { EditorWindow } from "./window.ts";
 
 export const THEMES = { light: "Default Light Modern", dark: "Default Dark Modern" };
 export type Theme = keyof typeof THEMES;
+const MIDDLE_OF_STATUS_BAR = { x: 260, y: 704 };
 const MAX_BYTES = 150_000;
 
 export class Pictures {
@@ -26,6 +27,7 @@ export class Pictures {
     }
     mkdirSync(PICTURES, { recursive: true });
     const path = join(PICTURES, `${name}-${this.#theme}.png`);
+    await window.page.mouse.move(MIDDLE_OF_STATUS_BAR.x, MIDDLE_OF_STATUS_BAR.y); // nothing pops up there
     await window.page.screenshot({ path, animations: "disabled" });
     execFileSync(PYTHON, ["-I", "-c", COMPRESS, path]);
     if (statSync(path).size > MAX_BYTES) {

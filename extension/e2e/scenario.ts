@@ -15,11 +15,11 @@ export function useStage(started: Stage): void {
   stage = started;
 }
 
-export function scenario(name: string, steps: (stage: Stage) => Promise<void>): void {
+export function scenario(name: string, steps: (stage: Stage) => Promise<void>, limitMs = LIMIT_MS): void {
   if (!name.includes(options.only)) {
     return;
   }
-  it(name, { timeout: LIMIT_MS }, async () => {
+  it(name, { timeout: limitMs }, async () => {
     if (!stage) {
       throw new Error("the stage did not start");
     }

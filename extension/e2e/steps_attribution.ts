@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 
 import { recorded } from "./frames.ts";
 import { scenario } from "./scenario.ts";
+import { READY } from "./stage.ts";
+import { until } from "./until.ts";
 import type { EditorWindow } from "./window.ts";
 
 const NEW_CODE = `def zigzag_total(wobbles, limit):
@@ -94,8 +96,12 @@ export function attribution(): void {
     await window.settledGhost();
     const label = await window.decorationText(/§ .*Apache-2\.0/);
     assert.match(label, /Apache-2\.0 · .*huggingface_hub/);
+    assert.match(await window.status(/StarCoder: ready · §/), /Apache-2\.0 · .*huggingface_hub/);
     await stage.pictures.take(window, "licence-label");
     await window.press("Escape");
+    await window.noGhost();
+    await window.status(READY);
+    await until("the label to be gone", async () => (await window.decorations()).every((text) => !text.includes("§")));
     await window.command("View: Revert and Close Editor");
   });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { recorded, shrunk, vanished } from "./frames.ts";
+import { drawn, recorded, shrunk, vanished } from "./frames.ts";
 import { scenario } from "./scenario.ts";
 
 /** Every Apache-licensed file begins so: the bundled model goes on for a dozen lines. */
@@ -21,7 +21,7 @@ export function streaming(): void {
       await stage.pictures.take(window, "streamed");
 
       const shownFrom = looks.findIndex((look) => look.ghost !== "");
-      const stream = looks.slice(shownFrom);
+      const stream = drawn(looks.slice(shownFrom));
       const steps = new Set(stream.map((look) => look.ghost)).size;
       assert.ok(ghost.split("\n").length >= 6, `long enough to be streamed: ${JSON.stringify(ghost)}`);
       assert.ok(steps >= 2, `it grew: ${JSON.stringify(stream)}`);

@@ -187,14 +187,18 @@ export class EditorWindow {
 
   /** Text that a decoration draws beside code, once there is some that matches. */
   decorationText(pattern: RegExp): Promise<string> {
-    return until(`a decoration like ${pattern}`, async () => {
-      const texts = await this.page.evaluate(() =>
-        [...document.querySelectorAll(".view-lines [class*='ced-']")].map((part) =>
-          getComputedStyle(part, "::after").content.replace(/^"|"$/g, ""),
-        ),
-      );
-      return texts.map((text) => text.replaceAll("\u00a0", " ")).find((text) => pattern.test(text));
-    });
+    const ask = async () => (await this.decorations()).find((text) => pattern.test(text));
+    return until(`a decoration like ${pattern}`, ask);
+  }
+
+  /** Texts that decorations draw beside code now. */
+  async decorations(): Promise<string[]> {
+    const texts = await this.page.evaluate(() =>
+      [...document.querySelectorAll(".view-lines [class*='ced-']")].map((part) =>
+        getComputedStyle(part, "::after").content.replace(/^"|"$/g, ""),
+      ),
+    );
+    return texts.map((text) => text.replaceAll("\u00a0", " "));
   }
 
   /** The server's figures of this window, as a text; "" when it cannot be asked. */

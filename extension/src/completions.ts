@@ -24,6 +24,7 @@ export class Completions implements vscode.Disposable {
   #wakeTimer: NodeJS.Timeout | null = null;
   #lastLatencyMs: number | null = null;
   #lastReferences: readonly Reference[] = [];
+  #shownLabel: string | null = null;
   #wasShown = false;
 
   constructor(
@@ -67,6 +68,11 @@ export class Completions implements vscode.Disposable {
   /** Where the last suggestion was found, [] if nowhere. */
   get lastReferences(): readonly Reference[] {
     return this.#lastReferences;
+  }
+
+  /** The label of the suggestion that is on screen. */
+  get shownLabel(): string | null {
+    return this.#shownLabel;
   }
 
   async setGate(gate: Gate): Promise<void> {
@@ -146,12 +152,23 @@ export class Completions implements vscode.Disposable {
     }
     if (text === null || editor?.document.uri.toString() !== place?.uri || editor === undefined) {
       this.#label.hide();
+      this.#labelled(null);
     } else {
       this.#label.show(editor, editor.selection.active.line, text);
+      this.#labelled(text);
     }
     if (rest !== null && !this.#wasShown) {
       this.#wasShown = true;
       void vscode.commands.executeCommand("setContext", "starcoder.suggestionShown", true);
+    }
+  }
+
+  #labelled(label: string | null): void {
+    if (label !== this.#shownLabel) {
+      this.#shownLabel = label;
+      this.#changed.fire();
+      // The editor does not tell of a suggestion that is turned down, so the key is ours then: the label goes with it.
+      void vscode.commands.executeCommand("setContext", "starcoder.labelShown", label !== null);
     }
   }
 }

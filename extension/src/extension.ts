@@ -95,6 +95,7 @@ function watchStatus(
       engine: server.engine,
       gate: completions.gate,
       nowMs: Date.now(),
+      label: completions.shownLabel,
     });
     if (server.state !== last) {
       last = server.state;

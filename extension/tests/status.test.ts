@@ -6,7 +6,7 @@ import { modelName, stateOf, statusText, type StatusFacts } from "../src/status/
 const READY: Status = { state: "ready", model: "starter", message: "", latencyMs: 33.6 };
 
 function facts(changes: Partial<StatusFacts> = {}): StatusFacts {
-  return { server: "running", serverMessage: "", engine: READY, gate: OPEN, nowMs: 0, ...changes };
+  return { server: "running", serverMessage: "", engine: READY, gate: OPEN, nowMs: 0, label: null, ...changes };
 }
 
 describe("the status bar", () => {
@@ -14,6 +14,10 @@ describe("the status bar", () => {
     expect(statusText(facts()).text).toBe("$(sparkle) StarCoder: ready · starter · 34 ms");
     const first = statusText(facts({ engine: { ...READY, latencyMs: null } }));
     expect(first.text).toBe("$(sparkle) StarCoder: ready · starter");
+  });
+
+  it("says where the suggestion on screen was found", () => {
+    expect(statusText(facts({ label: "MIT · owner/repo" })).text).toBe("$(sparkle) StarCoder: ready · § MIT · owner/repo");
   });
 
   it("says why nothing is suggested", () => {

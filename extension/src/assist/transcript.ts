@@ -60,8 +60,9 @@ const ENDINGS: Readonly<Record<string, string>> = {
 };
 
 export function answered(transcript: Transcript, id: number, outcome: Outcome): Transcript {
-  const ending = ENDINGS[outcome.finishReason];
-  const note = [outcome.model + (ending === undefined ? "" : `, ${ending}`), outcome.remark];
+  // The server's remark says more than its reason.
+  const ending = outcome.remark === "" ? ENDINGS[outcome.finishReason] : outcome.remark;
+  const note = [outcome.model, ending ?? ""];
   return changed(transcript, id, (turn) => ({
     ...turn,
     answer: outcome.text,

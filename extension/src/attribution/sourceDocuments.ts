@@ -1,7 +1,6 @@
 /** Texts of sources as read-only documents, and a source beside the user's own lines. */
 import * as vscode from "vscode";
 import type { SourceText } from "../server/wire";
-import { lines } from "./describe";
 import { excerpt } from "./spans";
 
 export const SOURCE_SCHEME = "starcoder-source";
@@ -30,9 +29,9 @@ export class SourceDocuments implements vscode.TextDocumentContentProvider {
     const name = vscode.workspace.asRelativePath(mine.uri, false);
     const left = this.#put(id, "theirs", source.name, theirs);
     const right = this.#put(id, "yours", name, own);
-    const there = lines(source.startLine, source.endLine);
     const license = source.license ?? "unknown licence";
-    const title = `${source.name} (${there}, ${license}) ↔ ${name} (${lines(range.start.line + 1, range.end.line + 1)})`;
+    const there = `${lastPart(source.name)}:${source.startLine}–${source.endLine} (${license})`;
+    const title = `${there} ↔ ${lastPart(name)}:${range.start.line + 1}–${range.end.line + 1}`;
     await vscode.commands.executeCommand("vscode.diff", left, right, title, { preview: true });
   }
 
@@ -51,4 +50,9 @@ export class SourceDocuments implements vscode.TextDocumentContentProvider {
     }
     return uri;
   }
+}
+
+/** Titles have little room; hovering over the tab tells the whole path. */
+function lastPart(name: string): string {
+  return name.slice(name.lastIndexOf("/") + 1);
 }

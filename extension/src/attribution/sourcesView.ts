@@ -66,7 +66,9 @@ export class SourcesView implements vscode.TreeDataProvider<Node>, vscode.Dispos
 }
 
 function sourceItem(match: Match): vscode.TreeItem {
-  const item = new vscode.TreeItem(sourceName(match.source), vscode.TreeItemCollapsibleState.Expanded);
+  // The list is narrow: the file's name first, its licence beside it, the rest in the tooltip and below.
+  const name = match.source?.path.split("/").at(-1) ?? sourceName(null);
+  const item = new vscode.TreeItem(name, vscode.TreeItemCollapsibleState.Expanded);
   item.id = match.id;
   item.description = sourceDetail(match);
   item.tooltip = `${sourceName(match.source)}\n${sourceDetail(match)}`;
@@ -88,20 +90,20 @@ function factsOf(match: Match): Fact[] {
   if (source !== null) {
     facts.push(
       { icon: "law", label: `Licence: ${source.license ?? "unknown"}` },
-      { icon: "repo", label: `Repository: ${source.repository}${atRevision(source.revision)}` },
+      { icon: "repo", label: `${source.repository}${atRevision(source.revision)}` },
+      { icon: "file-code", label: source.path },
     );
   }
   if (range !== null) {
     const here = lines(range.start.line + 1, range.end.line + 1);
-    const there = source === null ? "" : `, there ${lines(source.startLine, source.endLine)}`;
     facts.push({
       icon: "diff",
-      label: `Here ${here}${there}`,
+      label: source === null ? here : `${lines(source.startLine, source.endLine)}, here ${here.replace(/^lines? /, "")}`,
       ...(source !== null && { command: "starcoder.compareSource" }),
     });
   }
-  const alike = `${Math.round(match.similarity * 100)} % alike`;
-  facts.push({ icon: "info", label: `${kindInWords(match.kind)}, ${match.tokens} tokens, ${alike}` });
+  const alike = match.kind === "exact" ? "" : `, ${Math.round(match.similarity * 100)} % alike`;
+  facts.push({ icon: "info", label: `${kindInWords(match.kind)}, ${match.tokens} tokens${alike}` });
   if (source !== null && safeLink(source.url) !== null) {
     facts.push({ icon: "link-external", label: source.url ?? "", command: "starcoder.openSourceLink" });
   }

@@ -105,7 +105,6 @@ export interface AttributionReport {
 
 export interface SourceText {
   readonly name: string;
-  readonly language: string | null;
   readonly text: string;
   readonly startLine: number;
   readonly endLine: number;

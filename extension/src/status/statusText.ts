@@ -21,6 +21,8 @@ export interface StatusFacts {
   readonly engine: Status | null;
   readonly gate: Gate;
   readonly nowMs: number;
+  /** Where the suggestion on screen was found; beside a long line it is out of sight. */
+  readonly label: string | null;
 }
 
 export interface StatusText {
@@ -99,6 +101,9 @@ function details(state: ExtensionState, facts: StatusFacts): string[] {
   const { engine } = facts;
   if (engine === null || (state !== "ready" && state !== "busy")) {
     return [];
+  }
+  if (facts.label !== null) {
+    return [`§ ${facts.label}`];
   }
   const latency = engine.latencyMs === null ? [] : [`${Math.round(engine.latencyMs)} ms`];
   return [...(engine.model === "" ? [] : [modelName(engine.model)]), ...latency];

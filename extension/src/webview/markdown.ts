@@ -15,6 +15,9 @@ export function createRenderer(): (markdown: string) => string {
     const token = tokens[index];
     const language = escapeHtml(token?.info.trim().split(/\s+/)[0] ?? "");
     const block = environment.block++;
+    if (token?.content.trim() === "") {
+      return ""; // begun and not filled: nothing to copy
+    }
     const button = (action: string, label: string): string =>
       `<button type="button" class="secondary" data-action="${action}" data-block="${block}">${label}</button>`;
     return (
