@@ -18,13 +18,15 @@ from typing import Any
 from model.hub import resolve
 from training.comparison import Comparison, Standing
 from training.errors import EvaluationError, TrainingError
+from training.evaluate.measure import measure_spans
+from training.evaluate.progress import progress_bar
 from training.export import Exported, export_checkpoint, newest_checkpoint
 from training.model_card import Measured, write_card
 from training.packing import PackedCorpus, PackOptions, pack, tokenizer_sha256
 from training.portrait import write_portrait
 from training.pretrain import PICTURE_FILE
 from training.run_log import LOG_FILE
-from training.runs import evaluate_infilling, evaluate_loss, task_bar
+from training.runs import evaluate_loss
 
 CORPUS_FILES = ("LICENSES.txt", "documents.jsonl.gz", "corpus.json", "DATASHEET.md")
 PICTURES_FOLDER = "datasheet"
@@ -59,7 +61,7 @@ def publish_run(source: Publication, target: Path) -> Comparison | None:
         exported = export_checkpoint(newest_checkpoint(source.run), scratch, source.tokenizer)
         _copy_papers(source, scratch)
         corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
-        with task_bar("portrait") as progress:
+        with progress_bar("portrait") as progress:
             write_portrait(source.documents or Path(exported.recipe.data.train), corpus, scratch, progress)
         measured = _measured(source, exported, scratch, target.name)
         notice = (source.notices / "NOTICE.md").read_text(encoding="utf-8")
@@ -105,7 +107,7 @@ def _measured(source: Publication, exported: Exported, scratch: Path, name: str)
     # A relative `a/b` would be taken for a Hugging Face id.
     model, size = str(scratch.absolute()), source.held_out_bytes
     losses = evaluate_loss(model, source.packed / "held_out", text_bytes=size)
-    infilling = [evaluate_infilling(model, source.problems, "spm")]
+    infilling = [_infilling(model, source, "spm")]
     comparison = None
     if source.previous is not None:
         after = _standing(name, losses, infilling[0])
@@ -115,8 +117,8 @@ def _measured(source: Publication, exported: Exported, scratch: Path, name: str)
             table = "\n".join(comparison.table())
             raise EvaluationError(f"not shipped, worse than before: {'; '.join(objections)}\n{table}")
     infilling += [
-        evaluate_infilling(model, source.problems, "psm"),
-        evaluate_infilling(model, source.problems, "spm", heal=False),
+        _infilling(model, source, "psm"),
+        _infilling(model, source, "spm", heal=False),
     ]
     return Measured(losses=losses, infilling=infilling, comparison=comparison)
 
@@ -131,7 +133,13 @@ def _previous(source: Publication, name: str, exported: Exported) -> Standing:
             # The order and the tags depend on the documents alone, not on the tokenizer.
             pack(documents, packed, folder, PackOptions())
         losses = evaluate_loss(name, packed, text_bytes=source.held_out_bytes)
-    return _standing(f"before ({Path(name).name})", losses, evaluate_infilling(name, source.problems, "spm"))
+    return _standing(f"before ({Path(name).name})", losses, _infilling(name, source, "spm"))
+
+
+def _infilling(model: str, source: Publication, order: str, *, heal: bool = True) -> dict[str, Any]:
+    """What `eval infilling` measures."""
+    found = measure_spans(model, str(source.problems), (order,), None, None, heal=heal)
+    return {**found["orders"][order], "order": order, "healed": heal}
 
 
 def _standing(name: str, losses: dict[str, dict[str, float]], infilling: dict[str, Any]) -> Standing:

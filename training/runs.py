@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
 from model.hub import resolve
 from training.errors import EvaluationError, RecipeError
+from training.evaluate.progress import progress_bar
 from training.packing import PackedCorpus, PackOptions, ShardInfo, is_packed, pack, wait_for_packed
 from training.recipe import load_recipe
 from training.torchrun import is_first_process
@@ -27,7 +24,7 @@ PACKED_FOLDER = "packed"
 
 def pack_with_progress(source: Path, target: Path, tokenizer: Path, processes: int) -> list[ShardInfo]:
     """`pack` with a bar on stderr."""
-    with task_bar(f"packing {source}") as progress:
+    with progress_bar(f"packing {source}") as progress:
         return pack(source, target, tokenizer, PackOptions(processes=processes), progress)
 
 
@@ -67,23 +64,6 @@ def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> 
     export_checkpoint(newest_checkpoint(run), target, tokenizer, schemes[number_format])
 
 
-def evaluate_infilling(
-    model: str, problems: Path, order: str, limit: int | None = None, *, heal: bool = True
-) -> dict[str, Any]:
-    """Exact match of a model by name or folder: `exact_match`, `n_problems`, `order`, `healed`, `model`."""
-    from model.engine import load_engine
-    from model.fim_format import FimOrder
-    from training.evaluate.infilling import read_problems, score_infilling
-
-    if order not in list(FimOrder):
-        raise EvaluationError(f"order = {order!r}: expected spm or psm")
-    wanted = read_problems(problems, limit)
-    engine = load_engine(resolve(model).folder)
-    with task_bar("infilling") as progress:
-        score = score_infilling(engine, wanted, FimOrder(order), progress, heal=heal)
-    return {"model": model, **score.to_dict()}
-
-
 def evaluate_loss(
     model: str, held_out: Path, *, tokens: float = math.inf, text_bytes: float = math.inf
 ) -> dict[str, dict[str, float]]:
@@ -113,7 +93,7 @@ def evaluate_loss(
     precision = Precision(device=device, bf16=False)
     losses: dict[str, dict[str, float]] = {}
     languages = languages_to_score(corpus)
-    with task_bar("held-out loss") as progress:
+    with progress_bar("held-out loss") as progress:
         for done, language in enumerate(languages, 1):
             loss = score_language(loaded, corpus, language, end_id, options, precision)
             losses[language] = {
@@ -123,12 +103,3 @@ def evaluate_loss(
             }
             progress(done, len(languages))
     return losses
-
-
-@contextmanager
-def task_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, where that is a terminal; call what it gives with (done, of how many)."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -16,10 +16,9 @@ from training.errors import EvaluationError
 from training.evaluate.infilling import (
     Problem,
     complete_lines,
-    read_problems,
-    score_infilling,
 )
-from training.runs import evaluate_infilling
+from training.evaluate.measure import measure_spans
+from training.evaluate.spans import SINGLE_LINE, Span, read_spans, score_spans
 from training.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 
 HUMAN_EVAL = Path(__file__).parents[3] / "shared" / "data" / "human-eval-infilling"
@@ -67,10 +66,11 @@ def test_what_the_model_says_is_an_exact_match(engine: Engine, order: FimOrder) 
         Problem(task_id=p.task_id, prefix=p.prefix, suffix=p.suffix, line=f"  {answer}\n")
         for p, answer in zip(PROBLEMS, answers, strict=True)
     ]
-    score = score_infilling(engine, right, order)
-    assert score.exact_match == 1.0
-    assert score.exact_match_indented < 1.0
-    assert score_infilling(engine, PROBLEMS, order).exact_match == 0.0
+    score = score_spans(engine, SINGLE_LINE, [Span(hole=problem) for problem in right], order, None)
+    assert score["exact_match"] == 1.0
+    assert score["exact_match_indented"] < 1.0
+    wrong = score_spans(engine, SINGLE_LINE, [Span(hole=problem) for problem in PROBLEMS], order, None)
+    assert wrong["exact_match"] == 0.0
 
 
 def test_a_batch_answers_as_one_at_a_time(engine: Engine) -> None:
@@ -85,27 +85,27 @@ def test_a_problem_beyond_the_context_is_answered_from_what_is_next_to_the_hole(
     assert answer
 
 
-def test_the_command_gives_exact_match_and_orders(folder: Path, tmp_path: Path) -> None:
+def test_a_model_is_measured_on_some_problems_in_an_order(folder: Path, tmp_path: Path) -> None:
     path = write_problems(tmp_path / "problems.jsonl.gz", PROBLEMS)
-    score = evaluate_infilling(str(folder), path, "psm", limit=3)
-    assert score["exact_match"] == 0.0
-    assert (score["n_problems"], score["order"], score["model"]) == (3, "psm", str(folder))
-    with pytest.raises(EvaluationError, match="expected spm or psm"):
-        evaluate_infilling(str(folder), path, "mps")
+    found = measure_spans(str(folder), str(path), ("psm",), 3, None)
+    assert (found["kind"], found["healed"], found["model"]) == (SINGLE_LINE, True, str(folder))
+    assert found["orders"]["psm"]["exact_match"] == 0.0
+    assert found["orders"]["psm"]["n_problems"] == 3
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n')
     with pytest.raises(EvaluationError, match=r"a\.jsonl"):
-        read_problems(tmp_path / "a.jsonl")
+        read_spans(str(tmp_path / "a.jsonl"))
     with pytest.raises(EvaluationError, match=r"b\.jsonl"):
-        read_problems(tmp_path / "b.jsonl.gz")
+        read_spans(str(tmp_path / "b.jsonl.gz"))
 
 
 @pytest.mark.skipif(not HUMAN_EVAL.is_dir(), reason="HumanEval infilling is not beside this checkout")
 def test_the_published_problems_are_read() -> None:
-    path = HUMAN_EVAL / "HumanEval-SingleLineInfilling.jsonl.gz"
-    assert len(read_problems(path)) == 1_033
-    some = read_problems(path, limit=100)
-    assert len({problem.task_id for problem in some}) == 100
-    assert all(problem.line.strip() for problem in some)
+    path = str(HUMAN_EVAL / "HumanEval-SingleLineInfilling.jsonl.gz")
+    kind, spans = read_spans(path)
+    assert (kind, len(spans)) == (SINGLE_LINE, 1_033)
+    some = [span.hole for span in read_spans(path, limit=100)[1]]
+    assert len({hole.task_id for hole in some}) == 100
+    assert all(hole.line.strip() for hole in some)

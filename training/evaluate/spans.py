@@ -1,10 +1,9 @@
 """Infilling of single lines, several lines and random spans: exact match, and whether the program then
 passes.
 
-HumanEval infilling (arXiv 2207.14255, §5.2; single-line after arXiv 2204.05999). The file of multi-line
-problems
-is every run of lines of HumanEval's solutions, so a HumanEval file stands for it. Greedy. A line's answer
-ends at its line end; a span's where the model ends it.
+HumanEval infilling (arXiv 2207.14255, §5.2; single-line after arXiv 2204.05999, §4.1). The file of
+multi-line problems is every run of lines of HumanEval's solutions, so a HumanEval file stands for it.
+Greedy. A line's answer ends at its line end; a span's where the model ends it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,10 @@ def read_spans(source: str, limit: int | None = None) -> tuple[str, list[Span]]:
     """The kind of a file's problems, and so many of them, evenly spread. Raises EvaluationError."""
     records = read_records(source)
     if records and "suffix" not in records[0]:
-        records = [each for record in records for each in multi_line_records(record)]
+        try:
+            records = [each for record in records for each in multi_line_records(record)]
+        except KeyError as error:
+            raise EvaluationError(f"{source}: a problem lacks {error}: {sorted(records[0])}") from error
     if not records:
         raise EvaluationError(f"{source} holds no infilling problem")
     name = str(records[0].get("task_id", ""))
@@ -90,20 +92,29 @@ def score_spans(
     *,
     heal: bool = True,
 ) -> dict[str, Any]:
-    """`exact_match` (white space around it aside) and, with a sandbox, `pass_rate`: shares from 0 to 1."""
+    """`exact_match`, `exact_match_indented` and, with a sandbox, `pass_rate`: shares from 0 to 1.
+
+    White space around an answer does not count (as in SantaCoder's evaluation, arXiv 2301.03988, §6); for
+    `exact_match_indented` that before it does.
+    """
     holes = [span.hole for span in spans]
     if kind == SINGLE_LINE:
         answers = infilling.complete_lines(engine, holes, order, progress, heal=heal)
     else:
         ends = infilling.Ends(stop=(), max_new_tokens=min(_MAX_SPAN_TOKENS, engine.config.n_positions // 4))
         answers = infilling.complete_lines(engine, holes, order, progress, heal=heal, ends=ends)
-    exact = [answer.strip() == hole.line.strip() for answer, hole in zip(answers, holes, strict=True)]
-    score: dict[str, Any] = {"exact_match": sum(exact) / len(exact), "n_problems": len(exact)}
+    pairs = [(answer, hole.line) for answer, hole in zip(answers, holes, strict=True)]
+    score: dict[str, Any] = {
+        "exact_match": sum(answer.strip() == line.strip() for answer, line in pairs) / len(pairs),
+        "exact_match_indented": sum(answer.rstrip() == line.rstrip() for answer, line in pairs) / len(pairs),
+        "n_problems": len(pairs),
+    }
     if sandbox is not None:
         end = "\n" if kind == SINGLE_LINE else ""
-        pairs = zip(spans, answers, strict=True)
         samples = [
-            Sample(problem=span.problem, answer=answer + end) for span, answer in pairs if span.problem
+            Sample(problem=span.problem, answer=answer + end)
+            for span, answer in zip(spans, answers, strict=True)
+            if span.problem
         ]
         if len(samples) < len(spans):
             raise EvaluationError("these infilling problems have no tests, so no pass rate: leave it out")
