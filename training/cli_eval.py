@@ -23,7 +23,9 @@ Workers = Annotated[
 Seconds = Annotated[
     int,
     typer.Option(
-        "--time-limit", min=1, help="Processor seconds of a Python program; twice that by the clock."
+        "--time-limit",
+        min=1,
+        help="Seconds of a Python program; up to 4 times that where the machine is busy.",
     ),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -18,7 +18,7 @@ from training.errors import EvaluationError
 from training.evaluate.sandbox import pool
 from training.evaluate.sandbox.pool import Limits, Outcome, Program, Sandbox, SandboxRefused, missing_tools
 
-SHORT = Limits(seconds=1, patience=60)  # for programs that never end: by the processor's time
+SHORT = Limits(seconds=1, patience=60)  # for programs that never end
 
 FAMILY = """
 import os
@@ -92,7 +92,7 @@ def test_a_patched_module_does_not_reach_the_next_program(sandbox: Sandbox) -> N
     ],
 )
 def test_limits_end_a_program(reason: str, source: str, sandbox: Sandbox) -> None:
-    with Sandbox(limits=SHORT, workers=1) as short:
+    with Sandbox(limits=SHORT if reason == "timed out" else GENEROUS, workers=1) as short:
         outcome = run(short, source)
         assert outcome.reason in ({reason, "crashed"} if "SIG_IGN" in source else {reason})
         assert run(short, "assert True").passed
@@ -101,6 +101,25 @@ def test_limits_end_a_program(reason: str, source: str, sandbox: Sandbox) -> Non
 def test_by_the_clock_too(sandbox: Sandbox) -> None:
     with Sandbox(limits=Limits(seconds=1, patience=1), workers=1) as short:
         assert run(short, "import time\ntime.sleep(600)").reason == "timed out"
+
+
+def test_what_had_little_of_the_processor_has_more_time(sandbox: Sandbox) -> None:
+    """Told by resting, which leaves the processor to others as a busy machine does."""
+    with Sandbox(limits=Limits(seconds=1, patience=20), workers=1) as short:
+        assert run(short, "import time\ntime.sleep(1.5)").passed
+    # Half work, half rest: ended by the clock, long before its time of the processor is up.
+    halves = """
+import time
+while True:
+    end = time.process_time() + 0.05
+    time.sleep(0.05)
+    while time.process_time() < end: pass
+    print('Error', time.process_time(), flush=True)
+"""
+    with Sandbox(limits=Limits(seconds=3, patience=60), workers=1) as fair:
+        outcome = run(fair, halves)
+    assert outcome.reason == "timed out"
+    assert 0.5 < float(outcome.message.split()[1]) < 2.8, outcome
 
 
 def test_a_fork_bomb_meets_its_limit_and_leaves_nothing(sandbox: Sandbox) -> None:

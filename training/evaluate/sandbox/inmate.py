@@ -20,12 +20,17 @@ _OPEN_FILES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One program: `source` is Python's, or `files` are written to the scratch folder and `argv` is run."""
+    """One program: `source` is Python's, or `files` are written to the scratch folder and `argv` is run.
+
+    After `cpu_s` by the clock it ends if it has had `fair_cpu_s` of the processor, at the latest after
+    `wall_s`.
+    """
 
     source: str
     files: dict[str, str]
     argv: list[str]
     cpu_s: int
+    fair_cpu_s: float
     wall_s: float
     memory_bytes: int
     limits_address_space: bool

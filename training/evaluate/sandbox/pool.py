@@ -30,6 +30,7 @@ _ENTRY = (
 )
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 _MESSAGE_CHARS = 300
+_FAIR_SHARE = 1 / 3
 
 
 class SandboxRefused(EvaluationError):
@@ -40,12 +41,13 @@ class SandboxRefused(EvaluationError):
 class Limits:
     """What one program may use. Raises EvaluationError on a value out of range.
 
-    `seconds` is processor time, so that a busy machine fails no good program; by the clock it may take
-    `patience` times as long. Other languages than Python get a multiple, for their start (see `languages`).
+    `seconds` is by the clock; but a program that has had less than a third of them from the processor, since
+    the machine is busy, goes on for up to `patience` times as long: a busy machine fails no good program.
+    Other languages than Python get a multiple, for their start (see `languages`).
     """
 
     seconds: int = 3
-    patience: int = 2
+    patience: int = 4
     memory_mb: int = 1_024
     processes: int = 64
     output_mb: int = 4
@@ -303,6 +305,7 @@ def _job(program: Program, limits: Limits) -> Job:
         files=language.files(program.source),
         argv=list(language.argv),
         cpu_s=cpu_s,
+        fair_cpu_s=cpu_s * _FAIR_SHARE,
         wall_s=float(cpu_s * limits.patience),
         memory_bytes=limits.memory_mb << 20,
         limits_address_space=language.limits_address_space,

@@ -109,7 +109,7 @@ def _run(job: inmate.Job, cell: namespaces.Cell | None) -> dict[str, Any]:
         _warden(job, cell, folder, (output[1], token[0], verdict[1]))
     for fd in (output[1], token[0], verdict[1]):
         os.close(fd)
-    observed = _watch(pid, job, output[0], verdict[0], started + job.wall_s, sees_processes=cell is not None)
+    observed = _watch(pid, job, output[0], verdict[0], started, sees_processes=cell is not None)
     if cell is None:
         _kill_group(pid)
     _, status = os.waitpid(pid, 0)
@@ -166,10 +166,11 @@ def _become_program(job: inmate.Job, cell: namespaces.Cell | None, fds: tuple[in
 
 
 def _watch(
-    pid: int, job: inmate.Job, output_fd: int, verdict_fd: int, deadline: float, *, sees_processes: bool
+    pid: int, job: inmate.Job, output_fd: int, verdict_fd: int, started: float, *, sees_processes: bool
 ) -> _Observed:
     """Read what the program says until its cell ends; end it at a limit."""
     seen = _Observed()
+    deadline = started + job.wall_s
     pidfd = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(output_fd, select.POLLIN)
@@ -196,7 +197,7 @@ def _watch(
             used_bytes, used_cpu_s = _usage(pid) if sees_processes else (0, 0.0)
             if used_bytes > job.memory_bytes:
                 seen.stopped = "memory"
-            elif used_cpu_s > _FAMILY * job.cpu_s:
+            elif used_cpu_s > (job.fair_cpu_s if now > started + job.cpu_s else _FAMILY * job.cpu_s):
                 seen.stopped = "time"
         if seen.stopped:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
