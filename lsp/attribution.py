@@ -155,7 +155,6 @@ class Attribution:
             return None
         return {
             "name": f"{match.source.repository}/{match.source.path}",
-            "language": None,
             "text": text.decode("utf-8", errors="replace"),
             "startLine": match.source_span.start_line,
             "endLine": match.source_span.end_line,
@@ -209,7 +208,7 @@ class Attribution:
                 return await self._worker.submit(search)
         except TimeoutError:
             lack = f"the attribution index has not answered for {wait_s:.0f} s"
-            return Answer(kind="none", index=self._settings.attribution.index, lack=lack), []
+            return Answer(kind="none", index=store.shown_index(), lack=lack), []
 
     def _question(self, arguments: Mapping[str, Any]) -> Question:
         uri = str(arguments.get("uri") or "")

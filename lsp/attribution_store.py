@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from attribution.errors import AttributionError, IndexMissingError, IndexUnavailableError
+from lsp.setting_rules import without_credentials
 
 if TYPE_CHECKING:
     from attribution.index import Index
@@ -135,11 +135,7 @@ class AttributionStore:
 
     def shown_index(self) -> str:
         """Where the index is or should be, without a password."""
-        url = self._url()
-        if not self.is_remote:
-            return url
-        parts = urlsplit(url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return str(without_credentials(self._url()))
 
     def _url(self) -> str:
         if self.where.index is not None:

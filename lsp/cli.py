@@ -312,7 +312,7 @@ def config(
     effective = _effective((folder or Path.cwd()).absolute(), None, quiet=as_json)
     if as_json:
         document = {
-            "settings": effective.settings.to_mapping(),
+            "settings": effective.settings.shown(),
             "origins": dict(effective.origins),
             "messages": list(effective.messages),
         }

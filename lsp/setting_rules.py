@@ -24,6 +24,11 @@ class Rule:
     values: tuple[str, ...] = ()
 
 
+def without_credentials(value: Any) -> Any:
+    """A value as it may be shown: of a URL, no user and no password; anything else as it is."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", value) if isinstance(value, str) else value
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -26,6 +26,7 @@ from lsp.setting_rules import (
     optional,
     or_auto,
     pattern,
+    without_credentials,
 )
 from model.secret_files import SECRET_GLOBS
 
@@ -154,6 +155,15 @@ class Settings:
             value = _get(self, info.path)
             target[name] = list(value) if isinstance(value, tuple) else value
         return mapping
+
+    def shown(self) -> dict[str, Any]:
+        """The same for people's eyes and logs: what authenticates is left out of URLs."""
+        return {
+            key: {name: without_credentials(value) for name, value in section.items()}
+            if isinstance(section, dict)
+            else without_credentials(section)
+            for key, section in self.to_mapping().items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ def checks_table(checks: Iterable[Check]) -> Table:
 
 def settings_table(effective: Effective) -> Table:
     """One row a setting: name, value, where it comes from. Defaults are dim."""
-    mapping = effective.settings.to_mapping()
+    mapping = effective.settings.shown()
     table = Table("setting", "value", "from", box=None, header_style="bold", padding=(0, 2, 0, 0))
     for info in setting_infos():
         section, _, name = info.key.rpartition(".")

@@ -204,6 +204,7 @@ def test_what_tests_and_benchmarks_import_comes_with_dev() -> None:
 # Used where it is installed, and done without where it is not.
 OPTIONAL_IMPORTS = {
     ("model", "flash_attn"),
+    ("model", "triton"),
     ("training", "ray"),
     ("benchmarks", "ctranslate2"),
     ("benchmarks", "llama_cpp"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lsp.settings import (
+    AttributionSettings,
     CompletionSettings,
     EngineSettings,
     Layer,
@@ -19,6 +22,7 @@ from lsp.settings import (
     setting_infos,
     to_camel,
 )
+from lsp.terminal import settings_table
 
 
 def test_nothing_given_is_the_defaults_without_a_word() -> None:
@@ -222,3 +226,14 @@ def test_a_projects_file_may_make_a_choice_stricter_and_not_looser() -> None:
     assert value == "block"
     assert "may not loosen it" in message
     assert on_match(("block", True), ("show", True)) == ("show", ())
+
+
+def test_what_is_shown_holds_no_password() -> None:
+    url = "https://reader:s3cret@search.example.com:9200/code"
+    settings = Settings(attribution=AttributionSettings(index=url))
+    assert settings.to_mapping()["attribution"]["index"] == url
+    assert settings.shown()["attribution"]["index"] == "https://search.example.com:9200/code"
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(settings_table(resolve([Layer(source="test", values=settings.to_mapping())])))
+    assert "search.example.com" in (text := console.export_text())
+    assert "s3cret" not in text
