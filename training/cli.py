@@ -116,6 +116,7 @@ def publish_command(
     previous: Annotated[
         str, typer.Option(help="The model that this one must not fall behind, or none.")
     ] = "starter",
+    quantize: Annotated[str, typer.Option(help="bf16 or int8.")] = "bf16",
 ) -> None:
     """Export, measure, and write the model card, the corpus's papers and the portrait of the training set.
 
@@ -132,6 +133,7 @@ def publish_command(
         previous=None if previous == "none" else previous,
         documents=documents,
         held_out=held_out,
+        number_format=quantize,
     )
     try:
         comparison = publish_run(source, target)

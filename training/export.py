@@ -48,6 +48,15 @@ class Exported:
     config: ModelConfig
     checkpoint: Checkpoint
     recipe: Recipe
+    scheme: Scheme = Scheme.NONE
+
+
+def scheme_of(number_format: str) -> Scheme:
+    """How weights are written: bf16, or int8 by row. Raises TrainingError."""
+    schemes = {"bf16": Scheme.NONE, "int8": Scheme.INT8}
+    if number_format not in schemes:
+        raise TrainingError(f"quantize = {number_format!r}: expected {' or '.join(schemes)}")
+    return schemes[number_format]
 
 
 def newest_checkpoint(run: Path) -> Checkpoint:
@@ -84,7 +93,7 @@ def export_checkpoint(
     }
     save_checkpoint(target, config, state, scheme=scheme, max_shard_bytes=max_shard_bytes)
     write_tokenizer(tokenizer, target, n_positions)
-    return Exported(config=config, checkpoint=checkpoint, recipe=recipe)
+    return Exported(config=config, checkpoint=checkpoint, recipe=recipe, scheme=scheme)
 
 
 def write_tokenizer(source: Path, target: Path, n_positions: int) -> None:

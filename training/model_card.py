@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.quantize import Scheme
 from training.comparison import Comparison
 from training.export import Exported
 from training.packing import PackedCorpus
@@ -64,7 +65,7 @@ nothing by this repository's `training/` on permissively licensed packages.
 | layers × hidden × heads | {config.n_layer} × {config.n_embd} × {config.n_head}, multi-query attention |
 | context | {config.n_positions:,} learned positions |
 | vocabulary | {config.vocab_size:,}, byte-level BPE, StarCoder's 19 special tokens at ids 0 to 18 |
-| weights | safetensors, read by this repository's engine and by transformers |
+| weights | safetensors, {_readers(exported.scheme)} |
 
 **What to expect.** It is here so that completions work out of the box on any machine, without a
 download: it finishes words, names that are in sight, idiomatic lines and brackets. It does not
@@ -72,6 +73,12 @@ reason about code, often guesses wrong where more than the nearby lines matter, 
 that is wrong or unsafe: read what you accept. Larger models of the same family are used by naming
 them. It was trained on English comments and mostly on Python; other languages than Python,
 JavaScript and TypeScript it has barely seen. Use `starcoder-lsp` with the model `{name}`."""
+
+
+def _readers(scheme: Scheme) -> str:
+    if scheme is Scheme.INT8:
+        return "int8 with a scale for each row, read by this repository's engine"
+    return "bfloat16, read by this repository's engine and by transformers"
 
 
 def _quality(measured: Measured) -> str:

@@ -20,7 +20,7 @@ from training.comparison import Comparison, Standing
 from training.errors import EvaluationError, TrainingError
 from training.evaluate.measure import measure_spans
 from training.evaluate.progress import progress_bar
-from training.export import Exported, export_checkpoint, newest_checkpoint
+from training.export import Exported, export_checkpoint, newest_checkpoint, scheme_of
 from training.model_card import Measured, write_card
 from training.packing import PackedCorpus, PackOptions, pack, tokenizer_sha256
 from training.portrait import write_portrait
@@ -38,6 +38,7 @@ class Publication:
 
     `previous` is the model that the new one must not fall behind; None ships whatever it is. `documents` and
     `held_out` are the folders that the shards were packed from; None: those that the run names.
+    `number_format` of the weights is bf16 or int8; what is measured is what is written.
     """
 
     run: Path
@@ -48,6 +49,7 @@ class Publication:
     previous: str | None
     documents: Path | None = None
     held_out: Path | None = None
+    number_format: str = "bf16"
     held_out_bytes: int = 400_000
 
 
@@ -56,9 +58,10 @@ def publish_run(source: Publication, target: Path) -> Comparison | None:
 
     The previous model may be the one at `target`: it is replaced at the very end.
     """
+    scheme = scheme_of(source.number_format)
     _check_papers(source)
     with _replacing(target) as scratch:
-        exported = export_checkpoint(newest_checkpoint(source.run), scratch, source.tokenizer)
+        exported = export_checkpoint(newest_checkpoint(source.run), scratch, source.tokenizer, scheme)
         _copy_papers(source, scratch)
         corpus = PackedCorpus(source.packed / "train", tokenizer=source.tokenizer)
         with progress_bar("portrait") as progress:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model.hub import resolve
-from training.errors import EvaluationError, RecipeError
+from training.errors import RecipeError
 from training.evaluate.progress import progress_bar
 from training.packing import PackedCorpus, PackOptions, ShardInfo, is_packed, pack, wait_for_packed
 from training.recipe import load_recipe
@@ -55,13 +55,9 @@ def start_pretraining(recipe_name: str, run: Path, changes: Mapping[str, Any]) -
 
 def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> None:
     """Write the newest checkpoint of `run` as a model folder; `number_format` is bf16 or int8."""
-    from model.quantize import Scheme
-    from training.export import export_checkpoint, newest_checkpoint
+    from training.export import export_checkpoint, newest_checkpoint, scheme_of
 
-    schemes = {"bf16": Scheme.NONE, "int8": Scheme.INT8}
-    if number_format not in schemes:
-        raise EvaluationError(f"quantize = {number_format!r}: expected bf16 or int8")
-    export_checkpoint(newest_checkpoint(run), target, tokenizer, schemes[number_format])
+    export_checkpoint(newest_checkpoint(run), target, tokenizer, scheme_of(number_format))
 
 
 def evaluate_loss(

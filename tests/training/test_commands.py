@@ -80,6 +80,8 @@ def test_documents_become_a_model_with_a_card_and_a_score(places: dict[str, str]
     assert trained.exit_code == 0, trained.output
     packed = str(Path(places["run"]) / "packed")
     publish = [*publish_arguments(places, "run", "model"), "--previous", "none"]
+    wrong = runner.invoke(train_app, [*publish, "--quantize", "int3"])
+    assert (wrong.exit_code, "expected bf16 or int8" in wrong.stderr) == (1, True)
     published = runner.invoke(train_app, publish, catch_exceptions=False)
     assert published.exit_code == 0, published.output
     card = (Path(places["model"]) / "README.md").read_text()
@@ -118,9 +120,13 @@ def test_a_worse_model_does_not_take_the_place_of_a_better_one(places: dict[str,
     texts = ["x = 1\n" * 30, "def f(a):\n    return a\n" * 9]
     save_tokenizer(train_tokenizer(texts, TokenizerOptions(vocab_size=280)), Path(places["model"]))
     better = publish_arguments(places, "better-run", "model")
-    shipped = runner.invoke(train_app, [*better, "--previous", places["model"]], catch_exceptions=False)
+    shipped = runner.invoke(
+        train_app, [*better, "--previous", places["model"], "--quantize", "int8"], catch_exceptions=False
+    )
     assert shipped.exit_code == 0, shipped.output
     after = (Path(places["model"]) / "README.md").read_text()
+    assert "int8 with a scale for each row" in after
+    assert b'"dtype":"I8"' in (Path(places["model"]) / "model.safetensors").read_bytes()
     row = re.search(r"\| Python, bits a byte \| (\S+) \| (\S+) \| -\d", after)
     assert row is not None, after
     assert float(row[2]) < float(row[1])
