@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import os
 import platform
 from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
 from model.errors import ModelError
+
+logger = logging.getLogger(__name__)
 
 # Set to "off" to run through PyTorch, or to a variant's name to run that one.
 VARIANT_VARIABLE = "STARCODER_NATIVE"
@@ -125,7 +128,18 @@ def _load(wanted: str) -> ctypes.CDLL | None:
         known = ", ".join(variants) or "none was built"
         raise NativeError(f"{VARIANT_VARIABLE}={wanted}: not among the variants for this CPU ({known})")
     path = variants.get(wanted) or next(iter(variants.values()), None)
-    return None if path is None else _declared(ctypes.CDLL(str(path)))
+    library = None if path is None else open_library(path)
+    return None if library is None else _declared(library)
+
+
+def open_library(path: Path) -> ctypes.CDLL | None:
+    """Load what was built; None, and a line in the log, where this system cannot (OpenMP's library is
+    missing, say): then PyTorch does the work."""
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        logger.warning("%s cannot be loaded, models run slower through PyTorch: %s", path, error)
+        return None
 
 
 def _runnable() -> list[str]:
@@ -143,7 +157,8 @@ def _runnable() -> list[str]:
 def _cpu_bits() -> int:
     """What `starcoder_cpu` says; 0 where the variant that every CPU can run was not built."""
     plain = Path(__file__).parent / "_plain.so"
-    return int(ctypes.CDLL(str(plain)).starcoder_cpu()) if plain.exists() else 0
+    library = open_library(plain) if plain.exists() else None
+    return 0 if library is None else int(library.starcoder_cpu())
 
 
 def _has_dot_product() -> bool:

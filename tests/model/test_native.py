@@ -326,6 +326,15 @@ def test_an_unknown_variant_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         native_library()
 
 
+def test_a_library_that_cannot_be_loaded_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "_plain.so"
+    path.write_bytes(b"built for another machine")
+    assert library.open_library(path) is None
+    assert f"{path} cannot be loaded" in caplog.text
+
+
 def test_every_field_is_where_the_c_structures_have_it() -> None:
     source = (ROOT / "model" / "native" / "step.cpp").read_text(encoding="utf-8")
     for structure in (library.Linear, library.Layer, library.Model, library.Step):
