@@ -8,7 +8,7 @@ import { NewEditors } from "./completion/newEditors";
 import { GhostTextProvider, TAKEN } from "./completion/provider";
 import type { Rest } from "./completion/suggestion";
 import { reasonOf } from "./errors";
-import { SCHEMES } from "./server/client";
+import { SCHEMES } from "./schemes";
 import type { Server } from "./server/server";
 import type { Reference } from "./server/wire";
 

@@ -1,6 +1,6 @@
 /** Where code comes from: checks the selection or the code around the cursor, and shows what was found. */
 import * as vscode from "vscode";
-import { SCHEMES } from "../server/client";
+import { SCHEMES } from "../schemes";
 import type { Server } from "../server/server";
 import {
   ATTRIBUTION_SOURCE,

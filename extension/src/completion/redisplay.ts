@@ -1,6 +1,6 @@
 /** Makes the editor show a suggestion anew: it knows no update (docs/adr/0005-ghost-text-that-grows.md). */
 import * as vscode from "vscode";
-import { SCHEMES } from "../server/client";
+import { SCHEMES } from "../schemes";
 
 /**
  * How the editor is made to ask for a text that has grown.

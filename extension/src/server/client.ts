@@ -10,9 +10,7 @@ import {
   type StaticFeature,
 } from "vscode-languageclient/node";
 import type { LogOutputChannel, TextDocument } from "vscode";
-
-/** Document schemes in which code is written; not settings, output or comparisons. */
-export const SCHEMES = ["file", "untitled", "vscode-remote", "vscode-vfs", "vscode-notebook-cell"];
+import { SCHEMES } from "../schemes";
 
 /** The extension answers these itself: streaming ghost text, and commands under its own names. */
 const OWN_METHODS: ReadonlySet<string> = new Set(["textDocument/inlineCompletion", "workspace/executeCommand"]);
