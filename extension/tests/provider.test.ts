@@ -35,7 +35,7 @@ const editor = vi.hoisted(() => {
   }
   return {
     ...{ EventEmitter, CancellationTokenSource },
-    commands: [] as string[],
+    commands: new Array<string>(),
     window: {} as { activeTextEditor?: object },
   };
 });
@@ -120,7 +120,7 @@ function provider(server: ToldServer): GhostTextProvider {
 type Items = Promise<vscode.InlineCompletionItem[] | undefined>;
 
 function ask(from: GhostTextProvider, document: vscode.TextDocument, kind: "key" | "typing", token = live()): Items {
-  const context = { triggerKind: kind === "key" ? 0 : 1, selectedCompletionInfo: undefined } as unknown as vscode.InlineCompletionContext;
+  const context = { triggerKind: kind === "key" ? 0 : 1 } as unknown as vscode.InlineCompletionContext;
   return from.provideInlineCompletionItems(document, POSITION, context, token.token);
 }
 
