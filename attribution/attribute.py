@@ -152,7 +152,7 @@ def _match(text: bytes, tokens: Tokens, group: Sequence[_Found]) -> Match:
         key=content.key,
         also_in=sum(one.content.documents for one in group) - 1,
     )
-    if match.kind is Kind.EXACT and text[_bytes(query)] != content.text[_bytes(source)]:
+    if match.kind is Kind.EXACT and _lines(text, query) != _lines(content.text, source):
         return replace(match, kind=Kind.REFORMATTED)
     return match
 
@@ -161,5 +161,6 @@ def _span(text: bytes, tokens: Tokens, start: int, end: int) -> Span:
     return span_in(text, int(tokens.starts[start]), int(tokens.ends[end - 1]))
 
 
-def _bytes(span: Span) -> slice:
-    return slice(span.start_byte, span.end_byte)
+def _lines(text: bytes, span: Span) -> bytes:
+    """A span's bytes with one kind of line end: an editor has its own, whatever the file had."""
+    return text[span.start_byte : span.end_byte].replace(b"\r\n", b"\n")

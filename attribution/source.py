@@ -109,7 +109,7 @@ def _line_ends(text: bytes, start: int, end: int) -> int:
 class Kind(StrEnum):
     """How much of a match is the same."""
 
-    EXACT = "exact"  # byte for byte
+    EXACT = "exact"  # byte for byte, but for the kind of line ends
     REFORMATTED = "reformatted"  # the same tokens with other white space
     NEAR = "near"  # some tokens differ
     RENAMED = "renamed"  # the same tokens but for consistently renamed identifiers and other numbers

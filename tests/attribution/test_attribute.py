@@ -210,3 +210,13 @@ def test_tokens_are_kept_for_the_next_question(index: Index, monkeypatch: pytest
     for _ in range(3):
         attribute(DOCUMENTS[2].text, index, AUTOMATIC, kept)
     assert lexed == [1]
+
+
+@pytest.mark.parametrize(("number", "has", "types"), [(8, b"\r\n", b"\n"), (0, b"\n", b"\r\n")])
+def test_an_editors_line_ends_leave_a_copy_exact(index: Index, number: int, has: bytes, types: bytes) -> None:
+    text = DOCUMENTS[number].text
+    assert has in text
+    best = attribute(text.replace(has, types), index)[0]
+    assert (best.source, best.kind) == (DOCUMENTS[number].source, Kind.EXACT)
+    ours, theirs = bytes_of(best, text.replace(has, types))
+    assert ours.splitlines() == theirs.splitlines()
