@@ -6,8 +6,6 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from benchmarks.engine.contender import Contender
 
 Maker = Callable[[Path, int], Contender]
@@ -24,6 +22,8 @@ def _ours(quantize: str, *, drafts: bool = False, device: str = "cpu") -> Maker:
 
 def _transformers(device: str) -> Maker:
     def make_transformers(folder: Path, threads: int) -> Contender:
+        import torch
+
         from benchmarks.engine.transformers_peer import Transformers
 
         return Transformers(folder, dtype=torch.bfloat16, threads=threads, device=device)

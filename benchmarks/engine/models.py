@@ -9,12 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
-import torch
 
-from model.checkpoint import save_checkpoint
 from model.config import CONFIG_FILE, ModelConfig
 from model.hub import resolve
-from model.transformer import GPTBigCode
 
 # starcoderbase-1b's shape. Random weights take as long as trained ones.
 SHAPES = {
@@ -70,6 +67,11 @@ def _cache() -> Path:
 
 
 def _write_random(folder: Path, config: ModelConfig) -> None:
+    import torch  # not above: engines that start without PyTorch are timed with this module loaded
+
+    from model.checkpoint import save_checkpoint
+    from model.transformer import GPTBigCode
+
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
     generator = torch.Generator().manual_seed(0)
