@@ -81,6 +81,8 @@ def _answer(message: dict[str, Any]) -> None:
 def _serve(cell: namespaces.Cell | None) -> NoReturn:
     for name in _COMMON_MODULES:
         importlib.import_module(name)
+    for name in [name for name in sys.modules if name.startswith("training")]:
+        del sys.modules[name]  # programs have no business with them; here, so that no child touches them all
     gc.freeze()  # or a collection in a child would copy every page
     _answer({"ready": True})
     waiting = b""
@@ -157,8 +159,6 @@ def _become_program(job: inmate.Job, cell: namespaces.Cell | None, fds: tuple[in
         inmate.limit(job)
         if cell:
             namespaces.drop_privileges(cell)
-        for name in [name for name in sys.modules if name.startswith("training")]:
-            del sys.modules[name]
         inmate.run(job)
     except BaseException as error:
         os.write(2, f"the program could not be started: {error!r}".encode(errors="replace"))
