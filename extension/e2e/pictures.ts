@@ -5,6 +5,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { PICTURES, PYTHON } from "./places.ts";
+import { until } from "./until.ts";
 import type { EditorWindow } from "./window.ts";
 
 export const THEMES = { light: "Default Light Modern", dark: "Default Dark Modern" };
@@ -28,6 +29,8 @@ export class Pictures {
     mkdirSync(PICTURES, { recursive: true });
     const path = join(PICTURES, `${name}-${this.#theme}.png`);
     await window.page.mouse.move(MIDDLE_OF_STATUS_BAR.x, MIDDLE_OF_STATUS_BAR.y); // nothing pops up there
+    const hovers = window.page.locator(".monaco-hover:visible");
+    await until("hovers to be gone", async () => (await hovers.count()) === 0);
     await window.page.screenshot({ path, animations: "disabled" });
     execFileSync(PYTHON, ["-I", "-c", COMPRESS, path]);
     if (statSync(path).size > MAX_BYTES) {

@@ -33,11 +33,9 @@ const editor = vi.hoisted(() => {
       this.#cancelled.dispose();
     }
   }
-  return {
-    ...{ EventEmitter, CancellationTokenSource },
-    commands: new Array<string>(),
-    window: {} as { activeTextEditor?: object },
-  };
+  const commands: string[] = [];
+  const window: { activeTextEditor?: object } = {};
+  return { EventEmitter, CancellationTokenSource, commands, window };
 });
 
 vi.mock("vscode", () => ({
