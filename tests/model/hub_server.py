@@ -23,6 +23,8 @@ class HubServer:
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         parts = path.split("?")[0].strip("/").split("/")
+        if parts[0] == "datasets":  # files of data sets; the API has `datasets` where models have `models`
+            parts = parts[1:]
         is_api = parts[0] == "api"
         repository = "/".join(parts[2:4] if is_api else parts[:2])
         if repository in self.gated:

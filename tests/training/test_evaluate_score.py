@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.model.hub_server import HubServer
 from tests.training.sandboxes import GENEROUS, need_sandbox
 from training.cli import eval_app
 from training.errors import EvaluationError
@@ -110,6 +115,22 @@ def test_the_command_prints_one_object(sandbox: Sandbox, tmp_path: Path) -> None
     assert "pass@1     100.0 %" in told.stdout
     unsafe = CliRunner().invoke(eval_app, [*command, "--json", "--unsafe", "--verdicts", str(tmp_path / "v")])
     assert json.loads(unsafe.stdout)["sandbox"] == "none"
+
+
+def test_problems_come_by_their_hugging_face_id(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = {"test.jsonl": json.dumps(PROBLEM).encode(), "README.md": b"---\nlicense: mit\n---\n"}
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text(json.dumps({"task_id": "Tiny/0", "completion": PROBLEM["canonical_solution"]}))
+    command = [sys.executable, "-m", "lsp", "eval", "score", str(samples), "--time-limit", "20", "--json"]
+    with HubServer({"some/problems": files}).running() as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
+        run = partial(subprocess.run, env=environment, capture_output=True, text=True, check=False)
+        done = run([*command, "--problems", "some/problems"])
+        other = run([*command, "--problems", "some/others"])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pass@1"] == 1.0
+    assert other.returncode == 1
+    assert "some/others: no such file" in other.stderr.replace("\n", "")
 
 
 @pytest.mark.parametrize(
