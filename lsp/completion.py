@@ -115,20 +115,28 @@ class Completer:
                 asked_again=ask.explicit,
                 random=self.settings.completion.temperature > 0,
             )
-            is_new = kept is None
-            if kept is None:
-                clock.delay_ms = self._delay_ms(ask)
-                await asyncio.sleep(clock.delay_ms / 1e3)
-                if not ask.place.is_current:
-                    self._tell(ask.place, "not answered: the document has changed meanwhile")
-                    return
-                kept = self._begin(ask)
-            self._tell(ask.place, "the engine is asked" if is_new else "an earlier answer goes on")
-            async with aclosing(self._follow(kept, ask)) as updates:
-                async for update in updates:
-                    if clock.is_first(update):
-                        self._board.measured(clock.now_ms())
-                    yield clock.stamped(update, kept.generation.timings)
+            while True:
+                is_new = kept is None
+                if kept is None:
+                    clock.delay_ms = self._delay_ms(ask)
+                    await asyncio.sleep(clock.delay_ms / 1e3)
+                    if not ask.place.is_current:
+                        self._tell(ask.place, "not answered: the document has changed meanwhile")
+                        return
+                    kept = self._begin(ask)
+                self._tell(ask.place, "the engine is asked" if is_new else "an earlier answer goes on")
+                readings = self._readings(kept, ask)
+                async with aclosing(self._follow(kept, readings, ask.place)) as updates:
+                    async for update in updates:
+                        if clock.is_first(update):
+                            self._board.measured(clock.now_ms())
+                        yield clock.stamped(update, kept.generation.timings)
+                is_answered = is_new or not all(reading.is_misfit for reading in readings)
+                if is_answered or kept.generation.error is not None:
+                    break
+                # It had not come as far as the user when it was taken up.
+                self._tell(ask.place, "the earlier answer went another way")
+                kept = None
             self._account(kept.generation, clock, is_new=is_new)
 
     def _is_excluded(self, place: Place) -> bool:
@@ -188,10 +196,11 @@ class Completer:
         self._kept.add(kept)
         return kept
 
-    async def _follow(self, kept: Kept, ask: Ask) -> AsyncGenerator[Update, None]:
-        """Read a generation from the place of `ask` until nothing more of it matters."""
+    async def _follow(
+        self, kept: Kept, readings: list[Reading], place: Place
+    ) -> AsyncGenerator[Update, None]:
+        """Read a generation from a place until nothing more of it matters. Of a misfit nothing is told."""
         generation = kept.generation
-        readings = self._readings(kept, ask)
         texts: set[str] = set()
         with generation.reader(), self._board.busy():
             async with aclosing(generation.progress()) as progress:
@@ -202,10 +211,12 @@ class Completer:
                             continue
                         if update.done:
                             generation.conclude(reading.index, "length" if update.item else "cancelled")
+                        if reading.is_misfit:
+                            continue
                         if update.item is not None and not self._withholds and update.item.text not in texts:
                             # Who streams need not wait for the checks, which only add to the item.
                             yield replace(update, done=False, item=None)
-                        yield await self._checked(ask.place, update, texts)
+                        yield await self._checked(place, update, texts)
                     if all(reading.done for reading in readings):
                         return
 

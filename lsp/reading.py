@@ -67,6 +67,8 @@ class Reading:
     ) -> None:
         self.index = index
         self.done = False
+        # Done, and it tells nothing of this place: it went another way than the user, or no further.
+        self.is_misfit = False
         self._origin = origin
         self._place = place
         self._threshold = threshold
@@ -81,6 +83,7 @@ class Reading:
         fit = self._align(alternative, ended=ended)
         finished = alternative.is_finished
         if fit is None:
+            self.is_misfit = True
             return self._drop("typed differently")
         # What the engine could not finish is not shown.
         if alternative.is_given_up or (ended and not finished):
@@ -124,6 +127,7 @@ class Reading:
         runaway = alternative.finish_reason in (None, "length")
         outcome = self._stream.finish(Ended.LENGTH if runaway else Ended.STOP)
         if outcome.suggestion is None:
+            self.is_misfit = bool(self._n_typed) and not self._stream.text.strip()
             return self._drop(outcome.dropped_by or "filters")
         suggestion = fit_closed_quote(outcome.suggestion, self._context)
         if suggestion is None:

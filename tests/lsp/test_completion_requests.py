@@ -133,6 +133,42 @@ async def test_typing_what_is_being_suggested_keeps_the_stream_running(
         assert len(engine.requests) == 1
 
 
+async def test_an_earlier_answer_that_goes_another_way_is_replaced_by_a_new_one(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    pause = Pause()
+    engine.answer = lambda body: [pause, "other"]
+    async with editor(engine.options(), home=tmp_path) as ed:
+        at = ed.open("x = ║\n")
+        older = ed.ask(at, kind=2)
+        await asyncio.wait_for(pause.reached.wait(), TIMEOUT_S)
+        # Nothing has been generated, so what is typed may still turn out to be it.
+        newer = ed.ask(ed.type(at, "y"), kind=2, partialResultToken="p")
+        assert await older == {"items": []}
+        engine.answer = lambda body: [" + 1"]
+        pause.resume()
+        assert await newer == {"items": []}
+        assert [item["insertText"] for _, (item,) in ed.heard.partials] == [" + 1"]
+        assert len(engine.requests) == 2
+
+
+async def test_an_earlier_answer_that_ends_where_the_user_is_is_replaced_by_a_new_one(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    pause = Pause()
+    engine.answer = lambda body: ["value", pause]
+    async with editor(engine.options(), home=tmp_path) as ed:
+        at = ed.open("x = ║\n")
+        older = ed.ask(at, kind=2)
+        await asyncio.wait_for(pause.reached.wait(), TIMEOUT_S)
+        newer = ed.ask(ed.type(at, "value"), kind=2, partialResultToken="p")
+        assert await older == {"items": []}
+        engine.answer = lambda body: [" + 1"]
+        pause.resume()
+        await newer
+        assert [item["insertText"] for _, (item,) in ed.heard.partials] == [" + 1"]
+
+
 async def test_typing_something_else_asks_anew(engine: FakeEngine, tmp_path: Path) -> None:
     engine.answer = lambda body: ["print(value)"]
     async with editor(engine.options(), home=tmp_path) as ed:
