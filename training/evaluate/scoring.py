@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,6 +22,8 @@ from training.evaluate.sandbox.languages import LANGUAGES
 from training.evaluate.sandbox.pool import Limits, Outcome, Program, Sandbox, missing_tools
 
 Progress = Callable[[int, int], None]
+
+_WHILE = re.compile(r"\bwhile\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +119,10 @@ def judge(
     done = len(samples) - sum(map(len, todo.values()))
     progress(done, len(samples))
     with verdicts.open("a", encoding="utf-8") if verdicts and todo else nullcontext() as file:
-        same = list(todo.values())
-        for index, outcome in sandbox.run_all(todo):
+        # What may never end begins first, or it alone would be waited for in the end.
+        order = sorted(todo, key=lambda program: _WHILE.search(samples[todo[program][0]].answer) is None)
+        same = [todo[program] for program in order]
+        for index, outcome in sandbox.run_all(order):
             for number in same[index]:
                 outcomes[number] = outcome
                 if file is not None:
