@@ -289,7 +289,7 @@ assert libc.mount(b'none', b'/tmp/scratch', b'tmpfs', 0, None) != 0 and libc.umo
         (
             "cpp",
             "#include <cassert>\nint main() { assert(true); }",
-            "int main() { return 1; }",
+            "#include <cassert>\nint main() { assert(false); }",
             "#include <cstdlib>\nint main() { std::exit(0); }",
         ),
     ],

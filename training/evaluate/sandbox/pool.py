@@ -324,7 +324,13 @@ def _told(output: str) -> str:
 
 _STOPPED = {"time": "timed out", "memory": "out of memory", "output": "too much output"}
 _SIGNAL = 128
-_EXITS = {0: "left early", EXIT_MEMORY: "out of memory", EXIT_SYNTAX: "invalid", _SIGNAL + 24: "timed out"}
+_EXITS = {
+    0: "left early",
+    EXIT_MEMORY: "out of memory",
+    EXIT_SYNTAX: "invalid",
+    _SIGNAL + 6: "failed",  # abort(), as by C's assert
+    _SIGNAL + 24: "timed out",
+}
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:
