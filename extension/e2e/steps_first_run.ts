@@ -17,6 +17,8 @@ export function firstRun(): void {
     await stage.pictures.take(window, "first-run");
     await window.page.locator(".notification-list-item a.monaco-button", { hasText: "Getting Started" }).click();
     await window.page.locator(".gettingStartedContainer", { hasText: "Get started with StarCoder" }).waitFor();
+    const server = window.page.locator(".getting-started-step", { hasText: "The language server" });
+    await server.locator(".codicon-getting-started-step-checked").first().waitFor();
     await stage.pictures.take(window, "walkthrough");
 
     await window.openFile("account.py");

@@ -63,7 +63,7 @@ export function activate(context: vscode.ExtensionContext): StarcoderApi {
     registerCommands({
       ...{ server, completions, attribution, assistant, configuration, statusBar, log },
       install: () => install(true),
-      openWalkthrough: () => openWalkthrough(context.extension),
+      openWalkthrough: () => openWalkthrough(context.extension, server.state === "running"),
     }),
     watchStatus(context, server, completions, statusBar, () => install(false)),
     watchServerPath(server),

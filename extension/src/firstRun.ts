@@ -5,8 +5,10 @@ import type { Installer } from "./server/installer";
 const WELCOMED = "welcomed";
 const ASKED_TO_INSTALL = "askedToInstall";
 
-export async function openWalkthrough(extension: vscode.Extension<unknown>): Promise<void> {
+export async function openWalkthrough(extension: vscode.Extension<unknown>, serverRuns: boolean): Promise<void> {
   await vscode.commands.executeCommand("workbench.action.openWalkthrough", `${extension.id}#start`, false);
+  // VS Code ticks a step when a context becomes true, not for one that was true when it read the walkthrough.
+  await vscode.commands.executeCommand("setContext", "starcoder.serverSeen", serverRuns);
 }
 
 /** The first time that the model is ready: what it is, where it runs, what leaves the machine. */
@@ -25,7 +27,7 @@ export async function welcome(
       : `StarCoder is ready: the model “${model}” is asked at ${remoteUrl}, which your settings name. Code around the cursor is sent there and nowhere else.`;
   const choice = await vscode.window.showInformationMessage(where, "Getting Started");
   if (choice !== undefined) {
-    await openWalkthrough(context.extension);
+    await openWalkthrough(context.extension, true);
   }
 }
 
