@@ -36,24 +36,29 @@ export function ask(): void {
     await window.press("Control+a");
     await window.command("StarCoder: Explain");
     const frame = await panel(window);
-    const seen = new Set<string>();
-    await until(
-      "the whole answer",
-      async () => {
-        const text = await frame.locator("#turns").innerText();
-        seen.add(text);
-        const isRunning = await frame.locator("#stop").isVisible();
-        return !isRunning && seen.size >= 3;
-      },
-      { seen: () => [...seen].at(-1) },
-    );
-    const answer = [...seen].at(-1) ?? "";
+    await until("the whole answer", async () => {
+      const text = await frame.locator("#turns").innerText();
+      return /\nstarter\b/.test(text) && !(await frame.locator("#stop").isVisible());
+    });
+    const answer = await frame.locator("#turns").innerText();
     assert.match(answer, /mean\.py/);
     await stage.pictures.take(window, "ask");
 
+    await frame.evaluate(() => {
+      const turns = document.getElementById("turns");
+      const seen = new Set<string>();
+      Object.assign(window, { starcoderSeen: seen });
+      const note = () => seen.add(turns?.innerText ?? "");
+      new MutationObserver(note).observe(turns ?? document, { childList: true, subtree: true, characterData: true });
+    });
     await frame.locator("#question").fill("What is it good for?");
     await frame.locator("#send").click();
     await frame.locator("#turns", { hasText: "What is it good for?" }).waitFor();
-    await until("the second answer", async () => !(await frame.locator("#stop").isVisible()));
+    await until("the second answer", async () => {
+      const text = await frame.locator("#turns").innerText();
+      return (text.match(/\nstarter\b/g) ?? []).length === 2 && !(await frame.locator("#stop").isVisible());
+    });
+    const seen = await frame.evaluate(() => [...(window as unknown as { starcoderSeen: Set<string> }).starcoderSeen]);
+    assert.ok(seen.length >= 3, `it grew: ${JSON.stringify(seen)}`);
   });
 }
