@@ -42,6 +42,7 @@ export function ask(): void {
     });
     const answer = await frame.locator("#turns").innerText();
     assert.match(answer, /mean\.py/);
+    await window.clearNotifications();
     await stage.pictures.take(window, "ask");
 
     await frame.evaluate(() => {
