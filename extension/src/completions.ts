@@ -134,7 +134,9 @@ export class Completions implements vscode.Disposable {
     if (textEditor !== vscode.window.activeTextEditor) {
       return;
     }
-    const isMissed = this.#newEditors.missed(textEditor, kind === vscode.TextEditorSelectionChangeKind.Keyboard);
+    // VS Code forgets the kind where the text scrolls at the same time (`updateProperties` in mainThreadEditor.ts).
+    const isByKey = kind === undefined || kind === vscode.TextEditorSelectionChangeKind.Keyboard;
+    const isMissed = this.#newEditors.missed(textEditor, isByKey);
     const editorSettings = vscode.workspace.getConfiguration("editor", textEditor.document);
     if (isMissed && isOpen(this.#gate, Date.now()) && editorSettings.get<boolean>("inlineSuggest.enabled", true)) {
       this.log.debug("the first key in an editor: the editor is made to ask");
