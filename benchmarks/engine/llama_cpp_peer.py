@@ -14,6 +14,7 @@ from model.checkpoint import dense_state
 from model.config import ModelConfig
 
 _MAX_SEQUENCES = 32
+_CONTEXT = 2304  # tokens of one sequence: the longest prompt and what follows it
 
 
 class LlamaCpp:
@@ -42,11 +43,11 @@ class LlamaCpp:
 
     def _context_params(self, threads: int) -> Any:  # a structure of an optional library
         params = self._lib.llama_context_default_params()
-        params.n_ctx = _MAX_SEQUENCES * 640
+        params.n_ctx = _MAX_SEQUENCES * _CONTEXT
         params.n_batch = params.n_ubatch = 512
         params.n_threads = params.n_threads_batch = threads
         params.n_seq_max = _MAX_SEQUENCES
-        params.kv_unified = True
+        params.kv_unified = False  # or every sequence would look through the tokens of all
         params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # on small shapes it doubles a step
         return params
 
