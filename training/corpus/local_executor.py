@@ -65,9 +65,10 @@ class LocalExecutor(PipelineExecutor):  # type: ignore[misc] # it has no types
                 ) from error
             finally:
                 if not all(job.done() for job in jobs):
-                    pool.shutdown(wait=False, cancel_futures=True)
                     for process in set(active_children()) - others:
                         process.terminate()
+                    # Waited for: the interpreter's end and the pool's own thread both write to its pipe.
+                    pool.shutdown(wait=True, cancel_futures=True)
 
     def run_task(self, rank: int) -> None:
         """Run one task in this process, and mark it as done."""
