@@ -15,15 +15,14 @@ C head width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
-_BLOCK = 64  # keys that a program looks at together
-_LEAST_ROWS = 16  # of a matrix product on tensor cores
+BLOCK_KEYS = 64  # keys that a program looks at together
+LEAST_ROWS = 16  # of a matrix product on tensor cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +54,9 @@ def decode_attention(query: Tensor, layer_cache: Tensor, contexts: Contexts, *, 
         width**-0.5,
         query.stride(0),
         HEADS=n_head,
-        ROWS=max(_LEAST_ROWS, triton.next_power_of_2(n_head)),
+        ROWS=max(LEAST_ROWS, triton.next_power_of_2(n_head)),
         WIDTH=width,
-        BLOCK=_BLOCK,
+        BLOCK=BLOCK_KEYS,
         SPLITS=n_splits,
         enable_fp_fusion=True,  # said, as Triton's default is about to change
     )
@@ -122,20 +121,4 @@ def partial_attention(
 
 def takes(n_head: int, n_kv_head: int, width: int) -> bool:
     """Whether a model's attention has a shape that this serves."""
-    return n_kv_head == 1 and n_head <= 128 and width >= _LEAST_ROWS and width & (width - 1) == 0
-
-
-def compiled_for(capability: int, *, n_head: int, width: int, n_splits: int) -> Any:
-    """The kernel as compiled for a GPU generation (90: Hopper), bf16, without one being here."""
-    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
-    from triton.compiler import ASTSource  # type: ignore[import-untyped]
-
-    types = {"query": "*bf16", "cache": "*bf16", "slots": "*i32", "starts": "*i64", "lengths": "*i64"}
-    types |= {"parts": "*fp32", "maxima": "*fp32", "sums": "*fp32", "scale": "fp32", "query_stride": "i32"}
-    constants = {"HEADS": n_head, "ROWS": max(_LEAST_ROWS, triton.next_power_of_2(n_head))}
-    constants |= {"WIDTH": width, "BLOCK": _BLOCK, "SPLITS": n_splits}
-    signature = types | dict.fromkeys(constants, "constexpr")
-    source = ASTSource(fn=partial_attention, signature=signature, constexprs=constants)
-    return triton.compile(
-        source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": True}
-    )
+    return n_kv_head == 1 and n_head <= 128 and width >= LEAST_ROWS and width & (width - 1) == 0

@@ -5,8 +5,8 @@ Shapes: N tokens of a step, D hidden width, S rows whose next token is chosen, V
 
 from __future__ import annotations
 
-import importlib.util
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from model.transformer import GPTBigCode
 if TYPE_CHECKING:
     from model.decode_graphs import DecodeGraphs
 
+# Set to "on" to decode on a GPU by CUDA graphs: not by default before their tests have run on one.
+GRAPHS_VARIABLE = "STARCODER_GRAPHS"
 # Below this many parameters a decode step is too short to be worth waking other threads for: on
 # a busy machine they cost more than they bring.
 _ONE_THREAD_PARAMETERS = 64_000_000
@@ -130,7 +132,7 @@ class TorchRunner:
         return TorchHidden(self.model.hidden(ids, positions, attend), self.model)
 
     def _make_graphs(self) -> DecodeGraphs | None:
-        if self.placement.device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        if self.placement.device.type != "cuda" or os.environ.get(GRAPHS_VARIABLE) != "on":
             return None
         from model.decode_graphs import DecodeGraphs  # needs Triton, which comes with PyTorch for GPUs
 

@@ -133,40 +133,30 @@ async def test_typing_what_is_being_suggested_keeps_the_stream_running(
         assert len(engine.requests) == 1
 
 
-async def test_an_earlier_answer_that_goes_another_way_is_replaced_by_a_new_one(
-    engine: FakeEngine, tmp_path: Path
+@pytest.mark.parametrize(
+    ("before_pause", "after_pause", "typed"),
+    [
+        # Nothing has been generated, so what is typed may still turn out to be it.
+        pytest.param("", "other", "y", id="goes another way"),
+        pytest.param("value", "", "value", id="ends where the user is"),
+    ],
+)
+async def test_an_earlier_answer_without_text_for_the_user_is_replaced_by_a_new_one(
+    engine: FakeEngine, tmp_path: Path, before_pause: str, after_pause: str, typed: str
 ) -> None:
     pause = Pause()
-    engine.answer = lambda body: [pause, "other"]
+    engine.answer = lambda body: [part for part in (before_pause, pause, after_pause) if part]
     async with editor(engine.options(), home=tmp_path) as ed:
         at = ed.open("x = ║\n")
         older = ed.ask(at, kind=2)
         await asyncio.wait_for(pause.reached.wait(), TIMEOUT_S)
-        # Nothing has been generated, so what is typed may still turn out to be it.
-        newer = ed.ask(ed.type(at, "y"), kind=2, partialResultToken="p")
+        newer = ed.ask(ed.type(at, typed), kind=2, partialResultToken="p")
         assert await older == {"items": []}
         engine.answer = lambda body: [" + 1"]
         pause.resume()
         assert await newer == {"items": []}
         assert [item["insertText"] for _, (item,) in ed.heard.partials] == [" + 1"]
         assert len(engine.requests) == 2
-
-
-async def test_an_earlier_answer_that_ends_where_the_user_is_is_replaced_by_a_new_one(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
-    pause = Pause()
-    engine.answer = lambda body: ["value", pause]
-    async with editor(engine.options(), home=tmp_path) as ed:
-        at = ed.open("x = ║\n")
-        older = ed.ask(at, kind=2)
-        await asyncio.wait_for(pause.reached.wait(), TIMEOUT_S)
-        newer = ed.ask(ed.type(at, "value"), kind=2, partialResultToken="p")
-        assert await older == {"items": []}
-        engine.answer = lambda body: [" + 1"]
-        pause.resume()
-        await newer
-        assert [item["insertText"] for _, (item,) in ed.heard.partials] == [" + 1"]
 
 
 async def test_typing_something_else_asks_anew(engine: FakeEngine, tmp_path: Path) -> None:

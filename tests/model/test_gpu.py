@@ -14,7 +14,7 @@ from model.engine import EngineOptions, load_engine
 from model.generation import GenerationRequest
 from model.runner import Batch
 from model.sampling import SamplingParams
-from model.torch_runner import load_torch_runner
+from model.torch_runner import GRAPHS_VARIABLE, load_torch_runner
 from tests.model.tiny import write_tiny_model
 
 pytestmark = [
@@ -72,9 +72,12 @@ def test_the_engine_writes_what_it_writes_on_the_cpu(tmp_path: Path) -> None:
     assert sum(agreement) >= 0.8 * len(agreement), "bf16 may flip a near-tie, not the text"
 
 
-def test_a_captured_step_computes_what_an_ordinary_one_does(tmp_path: Path) -> None:
+def test_a_captured_step_computes_what_an_ordinary_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three sequences in a graph for four, contexts of 1 to 700 tokens in slots without order."""
     pytest.importorskip("triton")
+    monkeypatch.setenv(GRAPHS_VARIABLE, "on")
     folder = write_tiny_model(tmp_path, n_embd=256, n_head=4, n_layer=2, n_positions=1024)
     config = ModelConfig.from_file(folder / "config.json")
     runner = load_torch_runner(folder, config, device="cuda", quantize="none", threads=1)
