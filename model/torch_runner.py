@@ -98,7 +98,7 @@ class TorchRunner:
             "device": str(self.placement.device),
             "dtype": str(self.placement.dtype).removeprefix("torch."),
             "quantize": self.placement.scheme.value,
-            "step": "pytorch",
+            "step": "pytorch" if self._graphs is None else "pytorch, cuda graphs",
             "threads": str(self._threads),
             "why": self.placement.reason,
         }

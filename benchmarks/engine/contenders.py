@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from benchmarks.engine.contender import Contender
 Maker = Callable[[Path, int], Contender]
 
 
-def _ours(quantize: str, *, drafts: bool = False, device: str = "cpu") -> Maker:
+def _ours(quantize: str, *, drafts: bool = False, device: str = "cpu", graphs: bool = False) -> Maker:
     def make_ours(folder: Path, threads: int) -> Contender:
         from benchmarks.engine.ours import Ours
 
+        os.environ["STARCODER_GRAPHS"] = "on" if graphs else "off"
         return Ours(folder, quantize=quantize, threads=threads, drafts=drafts, device=device)
 
     return make_ours
@@ -65,6 +67,7 @@ CONTENDERS: dict[str, Maker] = {
 }
 GPU_CONTENDERS: dict[str, Maker] = {
     "ours-bf16": _ours("none", device="cuda"),
+    "ours-graphs": _ours("none", device="cuda", graphs=True),
     "transformers": _transformers("cuda"),
     "vllm": _vllm,
 }

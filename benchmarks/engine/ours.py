@@ -33,7 +33,8 @@ class Ours:
         )
         kind = self.engine.description["quantize"]
         number = self.engine.description["dtype"] if kind == "none" else kind
-        self.name = f"ours, {number}{', drafts' if drafts else ''}"
+        graphs = ", graphs" if "graphs" in self.engine.description["step"] else ""
+        self.name = f"ours, {number}{', drafts' if drafts else ''}{graphs}"
 
     def prefill(self, prompt: Prompt) -> int:
         """See `Contender`."""

@@ -4,30 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from pathlib import Path
 
 import httpx
 
+from model.async_engine import AsyncEngine
+from model.engine import Engine
 from model.listen import Listen
+from model.prompting import generation_request, token_text
 from model.server import serve
+from model.serving import Served, Serving
 from tests.model.scripted_engine import scripted_serving
 
 
 @contextlib.asynccontextmanager
 async def serving_at(listen: Listen, **options):
-    """A server in this event loop; yields (client, serving) once it is ready, and stops it at the end."""
+    """A server of a scripted engine in this event loop; yields (client, serving)."""
     serving = scripted_serving(license="apache-2.0")
+    async with running(serving, listen, **options) as client:
+        yield client, serving
+
+
+@contextlib.asynccontextmanager
+async def engine_at(listen: Listen, engine: Engine, name: str):
+    """A server of a real engine in this event loop; yields a client."""
+    async_engine = AsyncEngine(engine)
+    serving = Serving(
+        async_engine,
+        Served(name=name),
+        prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
+        token_text=partial(token_text, engine.tokenizer),
+    )
+    async_engine.start()
+    async with running(serving, listen) as client:
+        yield client
+    await async_engine.stop()
+
+
+@contextlib.asynccontextmanager
+async def running(serving: Serving, listen: Listen, **options):
+    """Yields a client once the server is ready, and stops it at the end."""
     ready = asyncio.Event()
     with listen.open() as listener:
         task = asyncio.create_task(serve(serving, listener, on_ready=ready.set, **options))
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 20)
         address = listener.address
         transport = httpx.AsyncHTTPTransport(uds=address.unix_path and str(address.unix_path))
         base_url = "http://engine" if address.unix_path else str(address)
-        async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=20) as client:
-            yield client, serving
+        async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=60) as client:
+            yield client
         serving.stopping.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 20)
 
 
 async def until(condition) -> None:

@@ -7,25 +7,20 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from functools import partial
 
 import httpx
 import pytest
 import torch
 
-from model.async_engine import AsyncEngine
 from model.checkpoint import load_checkpoint
 from model.device import Placement
 from model.engine import Engine, EngineOptions
 from model.listen import Listen
 from model.merging import merged
-from model.prompting import generation_request, token_text
 from model.scheme import Scheme
-from model.server import serve
-from model.serving import Served, Serving
 from model.tokenizer import Tokenizer
 from model.torch_runner import TorchRunner
-from tests.model.serving import events_of
+from tests.model.serving import engine_at, events_of
 
 FP32 = Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=Scheme.NONE, reason="test")
 COMPLETIONS = "/v1/completions"
@@ -42,24 +37,8 @@ def engine(tiny_model_folder):
 
 @pytest.fixture
 async def http(engine, tmp_path) -> AsyncIterator[httpx.AsyncClient]:
-    async_engine = AsyncEngine(engine)
-    serving = Serving(
-        async_engine,
-        Served(name="tiny"),
-        prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
-        token_text=partial(token_text, engine.tokenizer),
-    )
-    ready = asyncio.Event()
-    async_engine.start()
-    with Listen.parse(f"unix:{tmp_path}/e.sock").open() as listener:
-        task = asyncio.create_task(serve(serving, listener, on_ready=ready.set))
-        await asyncio.wait_for(ready.wait(), 20)
-        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "e.sock"))
-        async with httpx.AsyncClient(base_url="http://engine", transport=transport, timeout=60) as client:
-            yield client
-        serving.stopping.set()
-        await asyncio.wait_for(task, 20)
-    await async_engine.stop()
+    async with engine_at(Listen.parse(f"unix:{tmp_path}/e.sock"), engine, "tiny") as client:
+        yield client
 
 
 async def ask(http: httpx.AsyncClient, **body) -> dict:

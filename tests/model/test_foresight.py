@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
-from model.async_engine import AsyncEngine
 from model.engine import Engine, EngineOptions, load_engine
 from model.generation import GenerationRequest
 from model.hub import resolve
 from model.listen import Listen
-from model.prompting import generation_request, token_text
+from model.prompting import generation_request
 from model.protocol import CompletionBody, parse_body
-from model.server import serve
-from model.serving import Served, Serving
-from tests.model.serving import until
+from tests.model.serving import engine_at, until
 
 TEXT = (Path(__file__).parents[2] / "model" / "process.py").read_text(encoding="utf-8")
 
@@ -46,24 +41,8 @@ def other() -> Engine:
 
 @pytest.fixture
 async def http(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async_engine = AsyncEngine(engine)
-    serving = Serving(
-        async_engine,
-        Served(name="starter"),
-        prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
-        token_text=partial(token_text, engine.tokenizer),
-    )
-    ready = asyncio.Event()
-    async_engine.start()
-    with Listen.parse(f"unix:{tmp_path}/e.sock").open() as listener:
-        task = asyncio.create_task(serve(serving, listener, on_ready=ready.set))
-        await asyncio.wait_for(ready.wait(), 20)
-        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "e.sock"))
-        async with httpx.AsyncClient(base_url="http://engine", transport=transport, timeout=60) as client:
-            yield client
-        serving.stopping.set()
-        await asyncio.wait_for(task, 20)
-    await async_engine.stop()
+    async with engine_at(Listen.parse(f"unix:{tmp_path}/e.sock"), engine, "starter") as client:
+        yield client
 
 
 def request_of(engine: Engine, body: dict[str, object]) -> GenerationRequest:
