@@ -205,6 +205,7 @@ def test_what_tests_and_benchmarks_import_comes_with_dev() -> None:
 OPTIONAL_IMPORTS = {
     ("model", "flash_attn"),
     ("model", "triton"),
+    ("tests", "triton"),
     ("training", "ray"),
     ("benchmarks", "ctranslate2"),
     ("benchmarks", "llama_cpp"),
