@@ -27,8 +27,8 @@ from model.listen import Listen
 from model.process import EngineProcess
 from model.restart_backoff import RestartBackoff
 from model.version import release
+from tests.model.queries import text_of
 from tests.model.serving import alive
-from tests.model.test_client import text_of
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "1.5.0"

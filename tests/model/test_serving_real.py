@@ -26,8 +26,8 @@ from model.prompting import generation_request, token_text
 from model.protocol import CompletionBody
 from model.server import serve
 from model.serving import Served, Serving
+from tests.model.queries import text_of
 from tests.model.serving import events_of, metric, metric_is, until
-from tests.model.test_client import text_of
 
 SOURCE = "def area(width, height):\n    return width * height\n\n\nfor i in ra║nge(10):\n    print(i)\n"
 
