@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from model.config import ModelConfig
-from model.decode_graphs import DecodeGraphs
+from model.decode_graphs import DecodeGraphs, compiled
 from model.mqa_decode import Contexts, decode_attention
 from model.runner import Batch
-from model.torch_runner import load_torch_runner
+from model.torch_runner import TorchRunner, load_torch_runner
 from tests.model.tiny import write_tiny_model
 
 
 @pytest.mark.parametrize("n_splits", [1, 3])
 @pytest.mark.parametrize(("n_head", "width"), [(4, 16), (16, 64), (48, 128)])
 def test_every_head_sees_its_whole_context(n_head: int, width: int, n_splits: int) -> None:
-
     generator = torch.Generator().manual_seed(0)
     cache = torch.randn(400, 2, 1, width, generator=generator)
     lengths = [1, 63, 0, 64, 65, 200]
     contexts = [torch.randperm(400, generator=generator)[:length] for length in lengths]
     wide = torch.randn(len(lengths), (n_head + 2) * width, generator=generator)
-    query = wide[:, : n_head * width].unflatten(1, (n_head, width))  # rows are not next to each other
+    query = wide[:, : n_head * width].view(-1, n_head, width)  # rows are not next to each other
     starts = [0, *accumulate(lengths[:-1])]
     out = decode_attention(
         query,
@@ -40,29 +42,66 @@ def test_every_head_sees_its_whole_context(n_head: int, width: int, n_splits: in
         torch.testing.assert_close(out[row], weights @ value, atol=1e-5, rtol=1e-5)
 
 
-def test_a_captured_step_computes_what_an_ordinary_one_does(tmp_path: Path) -> None:
+def recorded(step: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[[], object]]:
+    """As a GPU records it: what is computed again is written to the same place."""
+    hidden = step()
+    return hidden, lambda: hidden.copy_(step())
 
-    folder = write_tiny_model(tmp_path, n_embd=64, n_head=4, n_layer=2)
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> TorchRunner:
+    folder = write_tiny_model(tmp_path_factory.mktemp("model"), n_embd=64, n_head=4, n_layer=3)
     config = ModelConfig.from_file(folder / "config.json")
     runner = load_torch_runner(folder, config, device="cpu", quantize="none", threads=1)
-    model = runner.model.float()
-    assert DecodeGraphs.serve(config)
-    n_slots, width = 90, config.head_dim
-    random = np.random.default_rng(0)
-    cache = torch.randn(config.n_layer, n_slots + 1, 2, 1, width, generator=torch.Generator().manual_seed(0))
-    order = random.permutation(n_slots)
-    contexts = [order[:20], order[20:21], np.concatenate([order[:10], order[30:70]])]  # a shared prefix
-    batch = Batch(
-        ids=np.array([5, 6, 7], np.int32),
+    runner.model.float()
+    return runner
+
+
+def batch_of(contexts: list[np.ndarray]) -> Batch:
+    return Batch(
+        ids=np.arange(5, 5 + len(contexts), dtype=np.int32),
         positions=np.array([len(each) - 1 for each in contexts]),
         slots=np.array([each[-1] for each in contexts]),
-        n_new=[1, 1, 1],
+        n_new=[1] * len(contexts),
         contexts=contexts,
     )
-    graphs = DecodeGraphs(model, cache.clone())
-    assert graphs.take(batch)
+
+
+def check_steps(runner: TorchRunner, *, compile_it: bool) -> None:
+    """Steps of three sequences, of one and of five compute what ordinary steps do."""
+    config, n_slots = runner.config, 90
+    assert DecodeGraphs.serve(config)
+    generator = torch.Generator().manual_seed(0)
+    cache = torch.randn(config.n_layer, n_slots + 1, 2, 1, config.head_dim, generator=generator)
+    forward = compiled(runner.model) if compile_it else runner.model.hidden
+    graphs = DecodeGraphs(forward, cache.clone(), recorded, n_positions=config.n_positions)
     runner._cache = cache
-    expected = runner.compute(batch).values
-    torch.testing.assert_close(graphs.hidden(batch), expected, atol=2e-5, rtol=2e-5)
-    # Padding wrote where nobody reads: the two caches differ in the spare slot alone.
-    torch.testing.assert_close(graphs._cache[:, :n_slots], cache[:, :n_slots], atol=1e-5, rtol=1e-5)
+    order = np.random.default_rng(0).permutation(n_slots)
+    shared = np.concatenate([order[:10], order[30:70]])
+    for contexts in (
+        [order[:20], order[20:21], shared],
+        [shared],
+        [order[:20], order[20:21], shared, order[72:80], order[80:90]],
+    ):
+        batch = batch_of(contexts)
+        assert graphs.take(batch)
+        expected = runner.compute(batch).values
+        torch.testing.assert_close(graphs.hidden(batch), expected, atol=2e-5, rtol=2e-5)
+        # Padding wrote where nobody reads: the two caches differ in the spare slot alone.
+        torch.testing.assert_close(graphs._cache[:, :n_slots], cache[:, :n_slots], atol=1e-5, rtol=1e-5)
+
+
+def test_a_recorded_step_computes_what_an_ordinary_one_does(runner: TorchRunner) -> None:
+    check_steps(runner, compile_it=False)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+def test_a_compiled_step_computes_what_an_ordinary_one_does(
+    runner: TorchRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    counters.clear()
+    check_steps(runner, compile_it=True)
+    # Two for a single row and for several, whatever the number of layers and rows; the first and last
+    # pieces of the model are among them.
+    assert 0 < counters["stats"]["unique_graphs"] <= 12
