@@ -34,7 +34,7 @@ class VLLM:
 
     def _generate(self, prompts: Sequence[Prompt], n_tokens: int) -> list[list[int]]:
         params = self._vllm.SamplingParams(
-            max_tokens=n_tokens, min_tokens=n_tokens, temperature=0, ignore_eos=True, detokenize=False
+            max_tokens=n_tokens, temperature=0, ignore_eos=True, detokenize=False
         )
         inputs = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         answers = self._model.generate(inputs, params, use_tqdm=False)
