@@ -30,7 +30,7 @@ class TestTemplates:
             ("meta-llama/Llama-3-8B", None),
         ],
     )
-    def test_are_found_by_the_models_name(self, model, name):
+    def test_are_found_by_the_models_name(self, model: str, name: str | None) -> None:
         assert template_name(model) == name
 
     @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ class TestTemplates:
             ("granite", "<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>"),
         ],
     )
-    def test_layout(self, name, prompt):
+    def test_layout(self, name: str, prompt: str) -> None:
         assert TEMPLATES[name].render("P", "S", [], None) == prompt
 
-    def test_files_of_context_stand_in_the_familys_form(self):
+    def test_files_of_context_stand_in_the_familys_form(self) -> None:
         files = [("a.py", "A"), ("b.py", "B")]
         assert TEMPLATES["starcoder"].render("P", "S", files, "c.py") == (
             "<filename>a.py\nA<|endoftext|><filename>b.py\nB<|endoftext|><filename>c.py\n"
@@ -68,7 +68,7 @@ class TestTemplates:
             st.sampled_from(["{prefix}", "{text}", "x", " ", *TEMPLATES["starcoder"].specials]), max_size=6
         )
     )
-    def test_the_users_text_is_never_a_special_token(self, name, parts):
+    def test_the_users_text_is_never_a_special_token(self, name: str, parts: list[str]) -> None:
         template = TEMPLATES[name]
         text = "".join([*parts, *template.specials])
         rendered = template.render(text, text, [("p", text)], text)
@@ -76,6 +76,6 @@ class TestTemplates:
         for special in template.specials:
             assert rendered.count(special) == empty.count(special)
 
-    def test_code_is_not_a_stop(self):
+    def test_code_is_not_a_stop(self) -> None:
         for template in TEMPLATES.values():
             assert not set(template.stops) & {"</s>", "<PRE>", "[PREFIX]", "[SUFFIX]", "//"}

@@ -15,28 +15,28 @@ class TestStopStrings:
     def stopped(self, generated: str, *stop: str) -> str:
         return check(StopRules(stop=stop), generated)
 
-    def test_the_stop_string_is_not_emitted(self):
+    def test_the_stop_string_is_not_emitted(self) -> None:
         assert self.stopped("one\n\ntwo", "\n\n") == "one"
 
-    def test_without_one_everything_is_emitted(self):
+    def test_without_one_everything_is_emitted(self) -> None:
         assert self.stopped("one two", "\n\n") == "one two"
 
-    def test_the_beginning_of_a_stop_string_at_the_end_is_emitted(self):
+    def test_the_beginning_of_a_stop_string_at_the_end_is_emitted(self) -> None:
         assert self.stopped("one\n", "\n\n") == "one\n"
 
-    def test_the_one_that_is_complete_first_counts(self):
+    def test_the_one_that_is_complete_first_counts(self) -> None:
         assert self.stopped("xabcdy", "abcd", "bc") == "xa"
 
-    def test_a_false_start_within_the_stop_string(self):
+    def test_a_false_start_within_the_stop_string(self) -> None:
         assert self.stopped("aaaab!", "aab") == "aa"
 
-    def test_text_that_may_become_one_is_held_back_and_no_more(self):
+    def test_text_that_may_become_one_is_held_back_and_no_more(self) -> None:
         state = StopState(StopRules(stop=("</s>",)))
         assert state.push("a<").emit == "a"
         assert state.push("/").emit == ""
         assert state.push("p>").emit == "</p>"
 
-    def test_an_empty_stop_string_is_refused(self):
+    def test_an_empty_stop_string_is_refused(self) -> None:
         with pytest.raises(RequestError, match="must not be empty") as caught:
             StopRules(stop=("a", ""))
         assert caught.value.field == "stop"
@@ -45,7 +45,7 @@ class TestStopStrings:
         pieces=st.lists(st.text("ab\n", max_size=4), max_size=12),
         stop=st.lists(st.text("ab\n", min_size=1, max_size=3), max_size=3),
     )
-    def test_pieces_do_not_matter(self, pieces, stop):
+    def test_pieces_do_not_matter(self, pieces: list[str], stop: list[str]) -> None:
         rules = StopRules(stop=tuple(stop))
         assert run(rules, pieces) == run(rules, list("".join(pieces)))
         emitted, finished = run(rules, pieces)
@@ -54,45 +54,45 @@ class TestStopStrings:
 
 
 class TestLine:
-    def test_ends_with_the_line(self):
+    def test_ends_with_the_line(self) -> None:
         assert line("for i in ra║\n", "nge(3):\n    pass") == "nge(3):"
 
-    def test_nothing_is_held_back(self):
+    def test_nothing_is_held_back(self) -> None:
         state = StopState(rules_at("x = ║\n", StopAt.LINE, None))
         assert [state.push(piece).emit for piece in ["1 ", "+", " foo", "(2"]] == ["1 ", "+", " foo", "(2"]
 
-    def test_finished_at_the_line_end_itself(self):
+    def test_finished_at_the_line_end_itself(self) -> None:
         assert StopState(rules_at("x = ║", StopAt.LINE, None)).push("1\n").finished
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
-    def test_a_line_end_at_the_cursor_leads_to_the_next_line(self, end):
+    def test_a_line_end_at_the_cursor_leads_to_the_next_line(self, end: str) -> None:
         assert line(f"def f():║{end}", f"{end}    return 1{end}{end}x") == f"{end}    return 1"
 
-    def test_line_ends_of_windows_in_two_pieces(self):
+    def test_line_ends_of_windows_in_two_pieces(self) -> None:
         state = StopState(rules_at("x = ║", StopAt.LINE, None))
         assert state.push("1\r").emit == "1"
         assert state.push("\n2").emit == ""
 
-    def test_empty_lines_before_the_text(self):
+    def test_empty_lines_before_the_text(self) -> None:
         assert line("import os║\n", "\n\n\ndef f():\n    pass") == "\n\n\ndef f():"
 
-    def test_nothing_but_empty_lines(self):
+    def test_nothing_but_empty_lines(self) -> None:
         emitted, finished = run(rules_at("x║", StopAt.LINE, None), ["\n"] * 20)
         assert (emitted, finished) == ("", True)
 
-    def test_text_that_ends_without_a_line_end(self):
+    def test_text_that_ends_without_a_line_end(self) -> None:
         assert line("x = ║", "1  ") == "1  "
 
-    def test_white_space_alone_is_kept_if_the_model_ends_there(self):
+    def test_white_space_alone_is_kept_if_the_model_ends_there(self) -> None:
         assert line("if x:║", "\n    ") == "\n    "
 
-    def test_after_a_stop_string(self):
+    def test_after_a_stop_string(self) -> None:
         assert check(rules_at("x = ║", StopAt.LINE, None, ";"), "1; y\nz") == "1"
 
-    def test_a_stop_string_longer_than_the_line(self):
+    def test_a_stop_string_longer_than_the_line(self) -> None:
         assert check(rules_at("x = ║", StopAt.LINE, None, "\n\n"), "1\n\nz") == "1"
 
-    def test_an_emoji_and_wide_text(self):
+    def test_an_emoji_and_wide_text(self) -> None:
         assert line("print('║')", "日本語 🦙 ok')\nx") == "日本語 🦙 ok"
 
 
@@ -128,26 +128,26 @@ REST_OF_LINE = [
 @pytest.mark.parametrize(("document", "generated", "expected"), REST_OF_LINE)
 @pytest.mark.parametrize("stop_at", [StopAt.LINE, StopAt.BLOCK])
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_rest_of_the_line(document, generated, expected, stop_at, ending):
+def test_rest_of_the_line(document: str, generated: str, expected: str, stop_at: StopAt, ending: str) -> None:
     rules = rules_at(f"first = 1\n{document}\nlast = 2\n", stop_at, None)
     assert check(rules, generated + ending).rstrip("\r\n") == expected
 
 
 class TestLineAndSuffix:
-    def test_the_line_that_follows(self):
+    def test_the_line_that_follows(self) -> None:
         document = "def f(x):\n    ║\n    return x\n"
         assert line(document, "return x\n") == ""
         assert line(document, "return x") == ""
         assert line(document, "return x + 1\n") == "return x + 1"
         assert line(document, "return y\n") == "return y"
 
-    def test_the_line_that_follows_after_a_line_end(self):
+    def test_the_line_that_follows_after_a_line_end(self) -> None:
         assert line("x = f(x)║\n\nreturn x\n", "\nreturn x\n") == ""
 
-    def test_the_same_words_at_another_depth(self):
+    def test_the_same_words_at_another_depth(self) -> None:
         assert line("if a:\n    if b:\n        ║\n    return x\n", "return x\n") == "return x"
 
-    def test_a_line_that_closes_what_the_next_line_closes(self):
+    def test_a_line_that_closes_what_the_next_line_closes(self) -> None:
         assert line("foo(\n    a,\n    ║\n)\n", "b)\n") == "b"
 
 
@@ -166,7 +166,7 @@ BEFORE_A_LINE = [
 
 
 @pytest.mark.parametrize(("document", "generated", "as_line", "as_block"), BEFORE_A_LINE)
-def test_before_text_of_the_line(document, generated, as_line, as_block):
+def test_before_text_of_the_line(document: str, generated: str, as_line: str, as_block: str) -> None:
     assert line(document, generated, "a.py") == as_line
     assert block(document, generated, "a.py") == as_block
 
@@ -181,7 +181,9 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("document", "generated", "expected"), MISSING)
-def test_brackets_that_the_completion_opens_for_the_suffix(document, generated, expected):
+def test_brackets_that_the_completion_opens_for_the_suffix(
+    document: str, generated: str, expected: str
+) -> None:
     assert block(document, generated, "a.py") == expected
 
 
@@ -210,7 +212,16 @@ def code(max_size: int) -> st.SearchStrategy[str]:
     stop=st.lists(st.sampled_from([")", "\n\n", "b c", "\nreturn x"]), max_size=2),
     path=st.sampled_from([None, "a.py", "a.js", "a.html", "a.rs"]),
 )
-def test_any_text_in_any_pieces(before, after, generated, copied, cuts, stop_at, stop, path):
+def test_any_text_in_any_pieces(
+    before: str,
+    after: str,
+    generated: str,
+    copied: int,
+    cuts: list[int],
+    stop_at: StopAt,
+    stop: list[str],
+    path: str | None,
+) -> None:
     rules = StopRules(prefix_tail=before, suffix=after, stop_at=stop_at, stop=tuple(stop), path=path)
     generated += after[:copied]
     pieces, at = [], 0
@@ -224,11 +235,11 @@ def test_any_text_in_any_pieces(before, after, generated, copied, cuts, stop_at,
 
 
 class TestForCursor:
-    def test_short_texts_are_kept(self):
+    def test_short_texts_are_kept(self) -> None:
         rules = StopRules.for_cursor("a\nb", "c\nd")
         assert (rules.prefix_tail, rules.suffix) == ("a\nb", "c\nd")
 
-    def test_long_texts_are_cut_at_lines(self):
+    def test_long_texts_are_cut_at_lines(self) -> None:
         prefix = "class A:\n" + "    def f(self):\n        pass\n\n" * 300 + "x = 1\n" + "    y(\n" * 400
         rules = StopRules.for_cursor(prefix + "    z", "\n" + "abc def\n" * 1000)
         assert rules.prefix_tail.endswith("    z")
@@ -237,7 +248,7 @@ class TestForCursor:
         assert len(rules.suffix) <= MAX_SUFFIX_CHARS
         assert rules.suffix.endswith("def\n")
 
-    def test_one_very_long_line(self):
+    def test_one_very_long_line(self) -> None:
         rules = StopRules.for_cursor("x" * 100_000, "y" * 100_000)
         assert len(rules.prefix_tail) == MAX_PREFIX_CHARS
         assert len(rules.suffix) == MAX_SUFFIX_CHARS

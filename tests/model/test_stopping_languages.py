@@ -241,5 +241,5 @@ CASES = [
     ("path", "document", "generated", "expected"),
     [pytest.param(path, *rest, id=f"{path}: {name}") for path, name, *rest in CASES],
 )
-def test_block(path, document, generated, expected):
+def test_block(path: str, document: str, generated: str, expected: str) -> None:
     assert block(document, generated, path) == expected

@@ -221,7 +221,7 @@ PYTHON_SUFFIX = [
     ("document", "generated", "expected"),
     [pytest.param(*rest, id=name) for name, *rest in PYTHON + PYTHON_SUFFIX],
 )
-def test_block(document, generated, expected):
+def test_block(document: str, generated: str, expected: str) -> None:
     assert block(document, generated, "a.py") == expected
 
 
@@ -255,13 +255,13 @@ class TestRealCode:
         rules = StopRules.for_cursor(task["prompt"], task["suffix"], stop_at=stop_at, path="a.py")
         return run(rules, [generated])[0]
 
-    def test_single_lines_come_out_whole(self, stop_at, goes_on):
+    def test_single_lines_come_out_whole(self, stop_at: StopAt, goes_on: bool) -> None:
         for task in infilling_tasks("SingleLineInfilling"):
             text = self.emitted(task, stop_at, goes_on)
             assert text.rstrip() == task["canonical_solution"].rstrip(), task["task_id"]
             assert is_python(task["prompt"] + text + task["suffix"]), task["task_id"]
 
-    def test_spans_are_shortened_at_most(self, stop_at, goes_on):
+    def test_spans_are_shortened_at_most(self, stop_at: StopAt, goes_on: bool) -> None:
         exact = 0
         for task in infilling_tasks("RandomSpanInfillingLight"):
             text = self.emitted(task, stop_at, goes_on)
