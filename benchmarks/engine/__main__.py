@@ -68,7 +68,7 @@ def main() -> int:
     starts: list[Start] = []
     if not options.no_start and not on_gpu:
         starts = cold_starts(names, folder, threads=options.threads, runs=options.runs)
-    bounds = {} if on_gpu else limits(config, threads=options.threads)
+    bounds = limits(config, threads=options.threads, device=options.device)
     title = f"{options.model}, {_device_name() if on_gpu else _threads(options.threads)}"
     print(markdown(cells, starts, bounds, title=title))
     if options.json:

@@ -13,7 +13,11 @@ _SHARE_OF_MEMORY = 0.45  # of the GPU: the other contenders' models are there, t
 
 
 class VLLM:
-    """Its offline interface. Blocks that it has computed it keeps, like ours."""
+    """Its offline interface. Blocks that it has computed it keeps, like ours.
+
+    Written against vLLM 0.33, which serves this architecture through its adapter for transformers' models.
+    Its share of the GPU's memory must be free when it starts: beside others that is so for small models.
+    """
 
     name = "vLLM"
     computes_prompts_again = True  # with every call: it is timed without new tokens, too
