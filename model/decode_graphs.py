@@ -1,17 +1,16 @@
-"""Steps in which every sequence brings one token, as CUDA graphs.
+"""Steps in which every sequence brings one token or a few (drafts, a key typed), as CUDA graphs.
 
 Launching the kernels of a decode step one by one takes longer than they run; a graph launches all of
-them at once. One is recorded for each size of batch of a ladder, smaller batches are padded. Only
+them at once. One is recorded for each number of tokens of a ladder, smaller steps are padded. Only
 single-head keys and values (multi-query) are served, by `model.mqa_decode`.
 
-Shapes: N sequences of a step, B rows of a graph, L tokens of all contexts, D hidden width.
+Shapes: N tokens of a step, B rows of a graph, L tokens of all contexts, D hidden width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -29,6 +28,8 @@ Forward = Callable[[Tensor, Tensor, Attend], Tensor]
 Record = Callable[[Callable[[], Tensor]], tuple[Tensor, Callable[[], object]]]
 
 _SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+# Every token of a sequence reads its context for itself: more of them belong together.
+_MOST_NEW = 16
 _PROGRAMS = 528  # enough for every multiprocessor of the largest GPUs to have four
 
 
@@ -57,8 +58,8 @@ def compiled(model: GPTBigCode) -> Forward:
     """`model.hidden` with all that lies between two attentions compiled by torch.compile.
 
     Compiled with attention in it, a step would get the cache as a value and copy all of it for every layer
-    that writes to it. So it is left out, and the layers share what is compiled: twice, for a
-    single row and for any number of rows.
+    that writes to it. So it is left out, and the layers share what is compiled: twice, for a single row
+    and for any number of rows.
     """
     forward = torch.compile(model.hidden)
 
@@ -97,12 +98,12 @@ class DecodeGraphs:
     @staticmethod
     def take(batch: Batch) -> bool:
         """Whether a step is one that a graph computes."""
-        return len(batch.ids) == len(batch.n_new) <= _SIZES[-1]
+        return len(batch.ids) <= _SIZES[-1] and max(batch.n_new) <= _MOST_NEW
 
     @torch.inference_mode()
-    def prepare(self, n_sequences: int) -> _Graph:
-        """Record the graph that serves so many sequences, where that has not been done."""
-        size = next(size for size in _SIZES if size >= n_sequences)
+    def prepare(self, n_rows: int) -> _Graph:
+        """Record the graph that serves so many tokens, where that has not been done."""
+        size = next(size for size in _SIZES if size >= n_rows)
         if size not in self._graphs:
             self._graphs[size] = self._make(size)
         return self._graphs[size]
@@ -112,15 +113,15 @@ class DecodeGraphs:
         """Compute a step; its hidden states [N, D], valid until the next step."""
         n_rows = len(batch.ids)
         graph = self.prepare(n_rows)
-        lengths = [len(context) for context in batch.contexts]
-        slots = self._sendable(sum(lengths), dtype=torch.int32)
+        ends = np.cumsum([len(context) for context in batch.contexts])
+        slots = self._sendable(int(ends[-1]), dtype=torch.int32)
         np.concatenate(batch.contexts, out=slots.numpy(), casting="same_kind")
+        starts = np.repeat(np.concatenate([[0], ends[:-1]]), batch.n_new)
+        # Of its sequence's context a token sees what precedes it, and itself.
+        values = (batch.ids, batch.positions, batch.slots, starts, batch.positions + 1)
         inputs = self._padding(graph.inputs.shape[1])
-        starts = [0, *accumulate(lengths[:-1])]
-        for row, values in zip(
-            inputs.numpy(), (batch.ids, batch.positions, batch.slots, starts, lengths), strict=True
-        ):
-            row[:n_rows] = values
+        for row, of_row in zip(inputs.numpy(), values, strict=True):
+            row[:n_rows] = of_row
         self._context[: len(slots)].copy_(slots, non_blocking=True)
         graph.inputs.copy_(inputs, non_blocking=True)
         graph.replay()

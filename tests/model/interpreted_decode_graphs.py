@@ -64,18 +64,19 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> TorchRunner:
     return runner
 
 
-def batch_of(contexts: list[np.ndarray]) -> Batch:
+def batch_of(contexts: list[np.ndarray], n_new: list[int]) -> Batch:
+    new = list(zip(contexts, n_new, strict=True))
     return Batch(
-        ids=np.arange(5, 5 + len(contexts), dtype=np.int32),
-        positions=np.array([len(each) - 1 for each in contexts]),
-        slots=np.array([each[-1] for each in contexts]),
-        n_new=[1] * len(contexts),
+        ids=np.arange(5, 5 + sum(n_new), dtype=np.int32),
+        positions=np.concatenate([np.arange(len(each) - n, len(each)) for each, n in new]),
+        slots=np.concatenate([each[-n:] for each, n in new]),
+        n_new=n_new,
         contexts=contexts,
     )
 
 
 def check_steps(runner: TorchRunner, *, compile_it: bool) -> None:
-    """Steps of three sequences, of one and of five compute what ordinary steps do."""
+    """Steps of three sequences, of one and of five, with one new token and several."""
     config, n_slots = runner.config, 90
     assert DecodeGraphs.serve(config)
     generator = torch.Generator().manual_seed(0)
@@ -85,12 +86,13 @@ def check_steps(runner: TorchRunner, *, compile_it: bool) -> None:
     runner._cache = cache
     order = np.random.default_rng(0).permutation(n_slots)
     shared = np.concatenate([order[:10], order[30:70]])
-    for contexts in (
-        [order[:20], order[20:21], shared],
-        [shared],
-        [order[:20], order[20:21], shared, order[72:80], order[80:90]],
+    for contexts, n_new in (
+        ([order[:20], order[20:21], shared], [1, 1, 1]),
+        ([shared], [1]),
+        ([shared], [8]),
+        ([order[:20], order[20:21], shared, order[72:80], order[80:90]], [3, 1, 2, 8, 1]),
     ):
-        batch = batch_of(contexts)
+        batch = batch_of(contexts, n_new)
         assert graphs.take(batch)
         expected = runner.compute(batch).values
         torch.testing.assert_close(graphs.hidden(batch), expected, atol=2e-5, rtol=2e-5)

@@ -108,7 +108,7 @@ def test_a_captured_step_computes_what_an_ordinary_one_does(
     graphs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contexts of 1 to 700 tokens in slots without order: one sequence, three in a graph for four, 70 in
-    a graph for 96, then three once more."""
+    a graph for 96, three once more, one with eight new tokens."""
     pytest.importorskip("triton")
     monkeypatch.setenv(GRAPHS_VARIABLE, graphs)
     folder = write_tiny_model(tmp_path, n_embd=512, n_head=4, n_layer=2, n_positions=1024)
@@ -123,12 +123,12 @@ def test_a_captured_step_computes_what_an_ordinary_one_does(
     three = [order[:700], order[700:701], np.concatenate([order[:300], order[800:850]])]
     many = [np.concatenate([order[: 10 * n], order[1400 + n : 1401 + n]]) for n in range(70)]
     seen = []
-    for contexts in ([three[0]], three, many, three):
+    for contexts, n in (([three[0]], 1), (three, 1), (many, 1), (three, 1), ([three[0]], 8)):
         batch = Batch(
-            ids=np.arange(5, 5 + len(contexts), dtype=np.int32),
-            positions=np.array([len(each) - 1 for each in contexts]),
-            slots=np.array([each[-1] for each in contexts]),
-            n_new=[1] * len(contexts),
+            ids=np.arange(5, 5 + n * len(contexts), dtype=np.int32),
+            positions=np.concatenate([np.arange(len(each) - n, len(each)) for each in contexts]),
+            slots=np.concatenate([each[-n:] for each in contexts]),
+            n_new=[n] * len(contexts),
             contexts=contexts,
         )
         before = runner._cache.clone()
