@@ -28,6 +28,9 @@ Forward = Callable[[Tensor, Tensor, Attend], Tensor]
 Record = Callable[[Callable[[], Tensor]], tuple[Tensor, Callable[[], object]]]
 
 _SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+# Of one sequence with and without drafts, which the engine chooses by what their steps took. Others are
+# recorded when they are first asked for.
+_AT_ONCE = (1, 2, 4, 8)
 # Every token of a sequence reads its context for itself: more of them belong together.
 _MOST_NEW = 16
 _PROGRAMS = 528  # enough for every multiprocessor of the largest GPUs to have four
@@ -88,7 +91,8 @@ class DecodeGraphs:
         self._spare = cache.shape[1] - 1
         self._context = torch.zeros(_SIZES[-1] * n_positions, dtype=torch.int32, device=cache.device)
         self._graphs: dict[int, _Graph] = {}
-        self.prepare(_SIZES[0])
+        for size in _AT_ONCE:
+            self.prepare(size)
 
     @staticmethod
     def serve(config: ModelConfig) -> bool:

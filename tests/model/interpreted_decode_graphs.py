@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from model import decode_graphs
 from model.config import ModelConfig
 from model.decode_graphs import DecodeGraphs, compiled
 from model.mqa_decode import Contexts, decode_attention
@@ -53,6 +54,12 @@ def recorded(step: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[[
     """As a GPU records it: what is computed again is written to the same place."""
     hidden = step()
     return hidden, lambda: hidden.copy_(step())
+
+
+@pytest.fixture(autouse=True)
+def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter runs one after another."""
+    monkeypatch.setattr(decode_graphs, "_PROGRAMS", 16)
 
 
 @pytest.fixture(scope="module")
