@@ -154,8 +154,12 @@ class TorchRunner:
         device = self.placement.device
         if wanted == "off" or device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
             return None
-        from model import decode_graphs as graphs  # needs Triton, which comes with PyTorch for GPUs
-
+        try:
+            from model import decode_graphs as graphs
+        except ModuleNotFoundError as error:  # Triton, which comes with PyTorch for GPUs on Linux
+            raise ConfigError(
+                f"{GRAPHS_VARIABLE} = {wanted!r} needs {error.name}: install it, or set off"
+            ) from error
         if not graphs.DecodeGraphs.serve(self.config):
             return None
         forward = graphs.compiled(self.model) if wanted == "compiled" else self.model.hidden

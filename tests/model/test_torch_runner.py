@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+import model
 from model import attention
 from model.attention import flash_attention_module
 from model.config import ModelConfig
@@ -121,3 +123,17 @@ def test_an_unknown_way_to_decode_is_an_error(runner: TorchRunner, monkeypatch: 
     monkeypatch.setenv(GRAPHS_VARIABLE, "yes")
     with pytest.raises(ConfigError, match="expected off, on or compiled"):
         runner.reserve(10)
+
+
+def test_graphs_without_triton_are_an_error_that_says_so(
+    runner: TorchRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(GRAPHS_VARIABLE, "on")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for name in ("decode_graphs", "mqa_decode"):
+        monkeypatch.delitem(sys.modules, f"model.{name}", raising=False)
+        monkeypatch.delattr(model, name, raising=False)
+    runner.placement = replace(runner.placement, device=torch.device("cuda"))
+    with pytest.raises(ConfigError, match="'on' needs triton: install it, or set off"):
+        runner._make_graphs()
