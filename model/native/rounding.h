@@ -62,18 +62,16 @@ void group_to_int4(const float *x, int8_t *codes, uint16_t *scale, uint16_t *min
 
 // Rows [n, K] of at most kPanel outputs -> their panel [K / 4, kPanel, 4].
 void lay_out(const int8_t *rows, size_t n, size_t K, int8_t *panel) {
-    for (size_t line = 0; line < K; line += kGroup) // rows lie so that their lines would push each other out of the cache
-        for (size_t r = 0; r < n; r++)
-            for (size_t k = line; k < line + kGroup; k += 4) std::memcpy(panel + k * kPanel + r * 4, rows + r * K + k, 4);
+    for (size_t k = 0; k < K; k += 4)
+        for (size_t r = 0; r < n; r++) std::memcpy(panel + k * kPanel + r * 4, rows + r * K + k, 4);
 }
 
 // The same for codes of four bits -> [K / 8, kPanel, 4]: in the low halves the first four inputs of eight.
 void lay_out_pairs(const int8_t *rows, size_t n, size_t K, uint8_t *panel) {
-    for (size_t line = 0; line < K; line += kGroup)
+    for (size_t k = 0; k < K; k += 8)
         for (size_t r = 0; r < n; r++)
-            for (size_t k = line; k < line + kGroup; k += 8)
-                for (size_t i = 0; i < 4; i++)
-                    panel[k / 2 * kPanel + r * 4 + i] = static_cast<uint8_t>(rows[r * K + k + i] | rows[r * K + k + 4 + i] << 4);
+            for (size_t i = 0; i < 4; i++)
+                panel[k / 2 * kPanel + r * 4 + i] = static_cast<uint8_t>(rows[r * K + k + i] | rows[r * K + k + 4 + i] << 4);
 }
 
 } // namespace
