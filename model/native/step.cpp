@@ -79,15 +79,16 @@ Part share(size_t n, size_t unit, int id, int threads) {
 // What a thread has for itself.
 struct Worker {
     std::vector<float> normed; // [D]
-    std::vector<float> scores; // [kHeads, L]
+    std::vector<float> scores; // [kTasks, kHeads, L]
     Quantised codes;           // of few tokens: sharing them out would cost more than it saves
     std::vector<int32_t> sums; // [2 M, kPanel]: see `multiply`
 };
 
 struct Scratch {
     std::vector<float> x, query, mixed, inner; // [M, D], [M, D], [M, D], [M, F]
-    std::vector<float> context;                // contexts of sequences with many new tokens, in order [L, 2, C]
-    std::vector<size_t> starts;                // where in it each sequence's is, in tokens
+    // The contexts of sequences with many new tokens, widened, in order; L a multiple of kKeys.
+    std::vector<float> keys, values;           // [L / kLanes, C, kLanes] and [L, C]
+    std::vector<size_t> starts;                // where in them each sequence's are, in tokens
     std::vector<int64_t> in_order;             // 0, 1, 2…: the slots of a context that lies there
     Quantised codes;                           // of many tokens: each thread makes its share
     std::vector<Worker> workers;
@@ -101,25 +102,26 @@ struct Scratch {
             const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
             longest = std::max(longest, length);
             starts.push_back(laid);
-            if (is_many(step.n_new[s])) laid += length;
+            if (is_many(step.n_new[s])) laid += whole_keys(length);
         }
         for (auto *buffer : {&x, &mixed}) grow(*buffer, M * D);
         // Attention reads whole groups of heads, the last of which may be half empty.
         grow(query, M * D + kHeads * C);
         grow(inner, M * F);
-        grow(context, laid * 2 * C);
+        for (auto *buffer : {&keys, &values}) grow(*buffer, laid * C);
         for (size_t l = in_order.size(); laid && l < longest; l++) in_order.push_back(l);
         if (is_many(M)) codes.reserve(M, std::max(D, F));
         grow(workers, step.threads);
         for (Worker &worker : workers) {
             grow(worker.normed, D);
-            grow(worker.scores, kHeads * longest);
+            grow(worker.scores, kTasks * kHeads * whole_keys(longest));
             grow(worker.sums, 2 * M * kPanel);
             if (!is_many(M)) worker.codes.reserve(M, std::max(D, F));
         }
     }
 
     static bool is_many(size_t tokens) { return tokens >= kMany; }
+    static size_t whole_keys(size_t length) { return (length + kKeys - 1) / kKeys * kKeys; }
 };
 
 // The contexts of sequences with many new tokens, widened once for all of them.
@@ -131,10 +133,15 @@ void lay_contexts(const Step &step, const Cached *cache, size_t C, Scratch &scra
         if (!Scratch::is_many(step.n_new[s])) continue;
         any = true;
         const int64_t *slots = step.context_slots + step.context_bounds[s];
-        float *to = scratch.context.data() + scratch.starts[s] * 2 * C;
-        const Part part = share(step.context_bounds[s + 1] - step.context_bounds[s], 1, id, threads);
-        for (size_t l = part.first; l < part.last; l++)
-            for (size_t c = 0; c < 2 * C; c += kLanes) store(to + l * 2 * C + c, load(cache + slots[l] * 2 * C + c));
+        const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
+        float *keys = scratch.keys.data() + scratch.starts[s] * C, *values = scratch.values.data() + scratch.starts[s] * C;
+        const Part part = share(Scratch::whole_keys(length), kLanes, id, threads);
+        for (size_t l = part.first; l < part.last; l += kLanes) {
+            const size_t at = std::min(l, length - 1); // the last group may be empty: it repeats a key, which nobody sees
+            lay_keys(cache, slots + at, length - at, C, keys + l * C);
+            for (size_t i = l; i < std::min(length, l + kLanes); i++)
+                for (size_t c = 0; c < C; c += kLanes) store(values + i * C + c, load(cache + (slots[i] * 2 + 1) * C + c));
+        }
     }
     if (any) meeting.wait();
 }
@@ -180,22 +187,25 @@ void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
             lay_contexts(step, cache, C, scratch, id, threads, meeting);
             part = share(M * quads, 1, id, threads);
             size_t row = 0;
-            for (int64_t s = 0; s < step.n_sequences; s++) {
-                const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
-                for (int64_t i = 0; i < step.n_new[s]; i++, row++)
-                    for (size_t quad = 0; quad < quads; quad++) {
-                        const size_t task = row * quads + quad;
-                        if (task < part.first || task >= part.last) continue;
-                        const size_t head = quad * kHeads, at = row * D + head * C, heads = std::min<size_t>(kHeads, H - head);
-                        const size_t visible = length - step.n_new[s] + i + 1;
-                        float *scores = worker.scores.data();
-                        if (Scratch::is_many(step.n_new[s]))
-                            attend(query + at, heads, C, scratch.context.data() + scratch.starts[s] * 2 * C,
-                                   scratch.in_order.data(), visible, scores, mixed + at);
-                        else
-                            attend(query + at, heads, C, cache, step.context_slots + step.context_bounds[s], visible,
-                                   scores, mixed + at);
+            for (int64_t s = 0; s < step.n_sequences; row += step.n_new[s++]) {
+                const int64_t *slots = step.context_slots + step.context_bounds[s];
+                const size_t length = step.context_bounds[s + 1] - step.context_bounds[s], n_scores = Scratch::whole_keys(length);
+                const size_t last = std::min(part.last, (row + step.n_new[s]) * quads);
+                for (size_t next = std::max(part.first, row * quads); next < last;) {
+                    Task tasks[kTasks];
+                    size_t n = 0;
+                    for (; n < kTasks && next < last; n++, next++) {
+                        const size_t token = next / quads, head = next % quads * kHeads, at = token * D + head * C;
+                        const size_t visible = length - step.n_new[s] + (token - row) + 1;
+                        tasks[n] = {query + at, mixed + at, std::min<size_t>(kHeads, H - head), visible};
                     }
+                    float *scores = worker.scores.data();
+                    const size_t start = scratch.starts[s] * C;
+                    if (Scratch::is_many(step.n_new[s]))
+                        attend_laid(tasks, n, C, scratch.keys.data() + start, scratch.values.data() + start,
+                                    scratch.in_order.data(), scores, n_scores);
+                    else attend(tasks, n, C, cache, slots, scores, n_scores);
+                }
             }
             meeting.wait();
             quantise(mixed, layer.proj);
