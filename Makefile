@@ -34,7 +34,7 @@ format: install-dev ## Format and mend what ruff can mend.
 
 check: lint extension-test test ## All of it; what continuous integration runs.
 
-bench: install-dev ## A keystroke here and in transformers, same weights, interleaved. BENCH_ARGS="--json"
+bench: install-dev ## 300 keystrokes here, some of them in transformers too, same weights, in turns. BENCH_ARGS="--json"
 	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)
 
 bench-attribution: install-dev ## Attribution on 200 MB: build, disk, speed, answers, beside full-text search. BENCH_ARGS="--docs"

@@ -1,273 +1,241 @@
-"""From a keystroke to the next token: our engine against transformers' `generate`, same weights.
+"""A session at the keyboard: from a keystroke to the next token, beside transformers with the same weights.
 
-Replays the typing of a real file. After each character, both are asked for the next token of the
-same prompt, in turns. Ours keeps what it knows of the prompt from the keystroke before (SPM order);
-`generate` has nothing to keep it in between two calls, and computes the prompt anew.
+In each of three files, text is typed anew at three places, one after the other: letter by letter, with
+a slip now and then that a backspace takes back. Each keystroke changes the document as the editor
+would; the language server's own code cuts the window and lays out the question, the engine's own code
+tokenizes it. Timed is from the edit to the first token. The next keystroke cancels what is left.
 
-    python -m benchmarks.keystroke [--model FOLDER] [--file FILE] [--keystrokes 40] [--json]
+transformers gets the same tokens for every n-th keystroke, in turns with ours; it has nothing to keep
+between two of them. Its time is that of the model alone.
 
-With `--json` the last line is an object with `ours_ms`, `transformers_ms` and `ratio`, medians all.
+    python -m benchmarks.keystroke [--keystrokes 300] [--every 6] [--json]
+
+With `--json` the last line is an object: `Report`.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import GenerationConfig, GPTBigCodeConfig, GPTBigCodeForCausalLM
-from transformers.utils import logging as transformers_logging
+from lsprotocol import types
+from rich.console import Console
+from rich.progress import Progress
 
-from model.async_engine import AsyncEngine
-from model.checkpoint import dense_state
+from benchmarks.engine.contender import percentile_95
+from lsp.documents import Document
+from lsp.place import find_place
+from lsp.query import QueryMaker, is_single_line
+from lsp.settings import CompletionSettings
+from model.client import native_body
 from model.engine import Engine, EngineOptions, load_engine
-from model.fim import build_prompt
-from model.fim_format import FimOrder
 from model.generation import GenerationRequest
 from model.hub import resolve
-from model.sampling import SamplingParams
-from model.tokenizer import Tokenizer
+from model.prompting import generation_request
+from model.protocol import CompletionBody, parse_body
 
-# A file of this repository that is long enough to fill a window of 1,024 tokens.
-DEFAULT_FILE = Path(__file__).resolve().parent.parent / "model" / "process.py"
+if TYPE_CHECKING:
+    from benchmarks.engine.transformers_peer import Transformers
 
-
-@dataclass(frozen=True, kw_only=True)
-class Keystroke:
-    """The text around the cursor after one more character."""
-
-    prefix: str
-    suffix: str
+ROOT = Path(__file__).resolve().parent.parent
+FILES = (ROOT / "model/process.py", ROOT / "model/native/step.cpp", ROOT / "extension/src/commands.ts")
+_PLACES = (0.6, 0.25, 0.85)
+_SLIP_EVERY = 14
+_WARM_UP = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One keystroke, answered by both."""
+class Stroke:
+    """One keystroke at a place in a document: `text`, or nothing for a backspace."""
 
-    prompt_tokens: int
-    computed_tokens: int
-    ours_ms: float
+    document: Document
+    line: int
+    start_char: int
+    text: str
+    is_jump: bool = False  # the first one at its place
+
+    def press(self) -> tuple[int, int]:
+        """Change the document; returns the cursor's line and character."""
+        start_char = self.start_char - (not self.text)
+        place = types.Range(
+            start=types.Position(line=self.line, character=start_char),
+            end=types.Position(line=self.line, character=self.start_char),
+        )
+        self.document.apply_change(types.TextDocumentContentChangePartial(range=place, text=self.text))
+        if self.text == "\n":
+            return self.line + 1, 0
+        return self.line, start_char + len(self.text)
+
+
+def session(files: Sequence[Path], n_keystrokes: int) -> Iterator[Stroke]:
+    """The keystrokes, as many in each file. Each must be pressed before the next is asked for."""
+    n_in_each = n_keystrokes // len(files)
+    for path in files:
+        yield from islice(_in_file(path, -(-n_in_each // len(_PLACES))), n_in_each)
+
+
+def _in_file(path: Path, n_typed: int) -> Iterator[Stroke]:
+    """Type `n_typed` characters of the file at each place; they are missing there before."""
+    text = path.read_text(encoding="utf-8")
+    for share in _PLACES:
+        first = text.index("\n", int(len(text) * share)) + 1
+        typed = text[first : first + n_typed]
+        document = Document(path.as_uri(), text[:first] + text[first + n_typed :], version=0)
+        line, column = text[:first].count("\n"), 0
+        for n, character in enumerate(typed):
+            if n % _SLIP_EVERY == _SLIP_EVERY - 1 and character != "\n":
+                yield Stroke(document=document, line=line, start_char=column, text="q")
+                yield Stroke(document=document, line=line, start_char=column + 1, text="")
+            yield Stroke(document=document, line=line, start_char=column, text=character, is_jump=n == 0)
+            line, column = (line + 1, 0) if character == "\n" else (line, column + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What transformers needed for a keystroke, and whether it found the same next token."""
+
     transformers_ms: float
     same_token: bool
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One keystroke's answer."""
+
+    ours_ms: float
+    prompt_tokens: int
+    computed_tokens: int
+    is_jump: bool
+    compared: Comparison | None = None
+
+
+class Typist:
+    """Asks the engine about each keystroke, as a window of the language server does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._settings = CompletionSettings()
+        self._maker = QueryMaker(is_allowed=lambda path: True, roots=lambda: [ROOT])
+        self._maker.context_tokens = engine.config.n_positions
+
+    def answer(self, stroke: Stroke) -> tuple[Answer, GenerationRequest]:
+        """Press a key and wait for the first token."""
+        before = self._engine.stats().computed_tokens
+        began = time.perf_counter()
+        request = self._question(stroke.document, *stroke.press())
+        self.next_token(request)
+        answer = Answer(
+            ours_ms=(time.perf_counter() - began) * 1e3,
+            prompt_tokens=len(request.prompt_ids),
+            computed_tokens=self._engine.stats().computed_tokens - before,
+            is_jump=stroke.is_jump,
+        )
+        return answer, request
+
+    def _question(self, document: Document, line: int, start_char: int) -> GenerationRequest:
+        place = find_place(document, line, start_char)
+        single_line = is_single_line(place, multiline=self._settings.multiline, explicit=False)
+        query = self._maker.make(place, self._settings, single_line=single_line)
+        body = parse_body(json.dumps(native_body(query)).encode(), CompletionBody)
+        return generation_request(body, self._engine.tokenizer, self._engine.config)
+
+    def next_token(self, request: GenerationRequest) -> int | None:
+        """The first token of the answer; None where it ends at once."""
+        handle = self._engine.submit(request)
+        [sequence] = handle.sequences
+        while not sequence.n_new_tokens and sequence.finish_reason is None:
+            self._engine.step()
+        self._engine.cancel(handle)
+        return int(sequence.tokens[sequence.n_prompt]) if sequence.n_new_tokens else None
+
+
+def replay(typist: Typist, strokes: Iterable[Stroke], theirs: Transformers, every: int) -> Iterator[Answer]:
+    """Answer all keystrokes, each `every`-th by transformers too."""
+    for number, stroke in enumerate(strokes):
+        answer, request = typist.answer(stroke)
+        if number % every == 0:
+            began = time.perf_counter()
+            token = theirs.prefill(request.prompt_ids)
+            elapsed_ms = (time.perf_counter() - began) * 1e3
+            # Asked once more, as ours had to begin with a word that stands before the cursor.
+            freely = replace(request, healed=b"", ignore_eos=True)
+            same = typist.next_token(freely) == token
+            answer = replace(answer, compared=Comparison(transformers_ms=elapsed_ms, same_token=same))
+        yield answer
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """The run in numbers: milliseconds to the next token, medians over the keystrokes."""
+    """Medians, 95th percentiles and shares.
+
+    The first six are of the keystrokes that both answered; of those that are no jumps to another place
+    are `keystroke_…` and `computed_…` (tokens that went through the model); the rest is of all.
+    """
 
     ours_ms: float
     transformers_ms: float
     ratio: float
-    ours_p95_ms: float
     transformers_p95_ms: float
-    prompt_tokens: int
-    computed_tokens: float
-    keystrokes: int
+    compared: int
     same_token: float
-    model: str
-    threads: int
-    ours: str
-    transformers: str
+    keystroke_ms: float
+    keystroke_p95_ms: float
+    computed_tokens: float
+    computed_tokens_p95: float
+    jump_ms: float
+    jumps: int
+    keystrokes: int
+    prompt_tokens: float
+    reused: float
 
 
-def typing_of(text: str, *, n_keystrokes: int, start: float) -> Iterator[Keystroke]:
-    """Type the characters that follow a place in the text (`start`: 0 its beginning, 1 its end).
-
-    What has not been typed yet is missing, what follows it is the suffix, as in an insertion.
-    """
-    first = min(int(len(text) * start), len(text) - n_keystrokes - 1)
-    if first < 0:
-        raise SystemExit(f"the file has {len(text)} characters; {n_keystrokes} keystrokes need more")
-    suffix = text[first + n_keystrokes :]
-    for n_typed in range(1, n_keystrokes + 1):
-        yield Keystroke(prefix=text[: first + n_typed], suffix=suffix)
-
-
-def prompt_ids(keystroke: Keystroke, tokenizer: Tokenizer, *, max_prompt_tokens: int) -> list[int]:
-    """The prompt as the server lays it out; not healed, so that both are asked the same question."""
-    prompt = build_prompt(
-        tokenizer,
-        prefix=keystroke.prefix,
-        suffix=keystroke.suffix,
-        order=FimOrder.SPM,
-        max_prompt_tokens=max_prompt_tokens,
-        heal=False,
-    )
-    return prompt.token_ids
-
-
-class Ours:
-    """The engine in its thread, as the HTTP face drives it."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = AsyncEngine(engine)
-        self._engine.start()
-
-    async def next_token(self, ids: list[int]) -> tuple[int, int]:
-        """The next token, and how many tokens went through the model for it."""
-        request = GenerationRequest(
-            prompt_ids=ids, sampling=SamplingParams(max_new_tokens=1), ignore_eos=True
-        )
-        async with aclosing(self._engine.generate(request)) as deltas:
-            async for delta in deltas:
-                if delta.timings is not None:
-                    return delta.token_ids[0], delta.timings.computed_tokens
-        raise AssertionError("the engine ended its answer without timings")
-
-    async def aclose(self) -> None:
-        """End the engine's thread."""
-        await self._engine.stop()
-
-
-class Transformers:
-    """`generate` on the same weights; quantised ones are turned back into the number type first."""
-
-    def __init__(self, folder: Path, *, dtype: torch.dtype, device: str) -> None:
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        config = GPTBigCodeConfig.from_pretrained(folder)
-        model: Any = GPTBigCodeForCausalLM(config)  # transformers is annotated in part only
-        model = model.to(dtype)
-        model.load_state_dict(dense_state(folder, dtype), strict=False)  # the head is tied to the embedding
-        model.tie_weights()
-        self._model = model.eval().to(device)
-        self._device = device
-        self._generation = GenerationConfig(  # type: ignore[no-untyped-call]  # partly annotated
-            max_new_tokens=1, do_sample=False, pad_token_id=config.eos_token_id, eos_token_id=None
-        )
-
-    def next_token(self, ids: list[int]) -> int:
-        """The next token, from the prompt alone."""
-        inputs = torch.tensor([ids], device=self._device)
-        with torch.inference_mode():
-            output = self._model.generate(
-                inputs, attention_mask=torch.ones_like(inputs), generation_config=self._generation
-            )
-        return int(output[0, -1])
-
-
-async def measure(
-    ours: Ours, theirs: Transformers, prompts: list[list[int]], *, n_warm_up: int
-) -> list[Measurement]:
-    """Answer each prompt twice, taking turns at going first. The first few only warm up."""
-    measurements = []
-    for turn, ids in enumerate(prompts):
-        if turn % 2:
-            theirs_id, theirs_ms = timed(theirs, ids)
-            (ours_id, n_computed), ours_ms = await timed_ours(ours, ids)
-        else:
-            (ours_id, n_computed), ours_ms = await timed_ours(ours, ids)
-            theirs_id, theirs_ms = timed(theirs, ids)
-        measurements.append(
-            Measurement(
-                prompt_tokens=len(ids),
-                computed_tokens=n_computed,
-                ours_ms=ours_ms,
-                transformers_ms=theirs_ms,
-                same_token=ours_id == theirs_id,
-            )
-        )
-    return measurements[n_warm_up:]
-
-
-async def timed_ours(ours: Ours, ids: list[int]) -> tuple[tuple[int, int], float]:
-    """The answer and its milliseconds."""
-    start_s = time.perf_counter()
-    answer = await ours.next_token(ids)
-    return answer, (time.perf_counter() - start_s) * 1e3
-
-
-def timed(theirs: Transformers, ids: list[int]) -> tuple[int, float]:
-    """The answer and its milliseconds."""
-    start_s = time.perf_counter()
-    answer = theirs.next_token(ids)
-    return answer, (time.perf_counter() - start_s) * 1e3
-
-
-def summarise(measurements: list[Measurement], *, model: str, threads: int, ours: str, theirs: str) -> Report:
-    """Medians and 95th percentiles."""
-    ours_ms = [each.ours_ms for each in measurements]
-    theirs_ms = [each.transformers_ms for each in measurements]
+def summarise(answers: Sequence[Answer]) -> Report:
+    """The session in numbers. transformers' first few answers only warm it up."""
+    keys = [answer for answer in answers if not answer.is_jump]
+    jumps_ms = [answer.ours_ms for answer in answers if answer.is_jump]
+    both = [(answer.ours_ms, answer.compared) for answer in answers if answer.compared][_WARM_UP:]
+    ours_ms = statistics.median(ours_ms for ours_ms, _ in both)
+    theirs_ms = [theirs.transformers_ms for _, theirs in both]
     return Report(
-        ours_ms=statistics.median(ours_ms),
+        ours_ms=ours_ms,
         transformers_ms=statistics.median(theirs_ms),
-        ratio=statistics.median(theirs_ms) / statistics.median(ours_ms),
-        ours_p95_ms=percentile_95(ours_ms),
+        ratio=statistics.median(theirs_ms) / ours_ms,
         transformers_p95_ms=percentile_95(theirs_ms),
-        prompt_tokens=max(each.prompt_tokens for each in measurements),
-        computed_tokens=statistics.median(each.computed_tokens for each in measurements),
-        keystrokes=len(measurements),
-        same_token=statistics.fmean(each.same_token for each in measurements),
-        model=model,
-        threads=threads,
-        ours=ours,
-        transformers=theirs,
+        compared=len(both),
+        same_token=statistics.fmean(theirs.same_token for _, theirs in both),
+        keystroke_ms=statistics.median(answer.ours_ms for answer in keys),
+        keystroke_p95_ms=percentile_95([answer.ours_ms for answer in keys]),
+        computed_tokens=statistics.median(answer.computed_tokens for answer in keys),
+        computed_tokens_p95=percentile_95([answer.computed_tokens for answer in keys]),
+        jump_ms=statistics.median(jumps_ms),
+        jumps=len(jumps_ms),
+        keystrokes=len(answers),
+        prompt_tokens=statistics.median(answer.prompt_tokens for answer in answers),
+        reused=1 - sum(a.computed_tokens for a in answers) / sum(a.prompt_tokens for a in answers),
     )
-
-
-def percentile_95(values: list[float]) -> float:
-    """The value that 95 of 100 do not exceed."""
-    return sorted(values)[max(0, -(-len(values) * 95 // 100) - 1)]
 
 
 def describe(report: Report) -> str:
     """The report for people."""
     return (
-        f"{report.model}, {report.threads} threads, prompts of up to {report.prompt_tokens} tokens, "
-        f"{report.keystrokes} keystrokes\n"
-        f"                                        median       p95\n"
-        f"  ours ({report.ours}):".ljust(36)
-        + f"{report.ours_ms:9.2f} ms {report.ours_p95_ms:9.2f} ms\n"
-        + f"  transformers ({report.transformers}):".ljust(36)
-        + f"{report.transformers_ms:9.2f} ms {report.transformers_p95_ms:9.2f} ms\n"
-        f"  ratio {report.ratio:.1f}; ours computed {report.computed_tokens:g} tokens a keystroke (median); "
-        f"same next token in {report.same_token:.0%}"
-    )
-
-
-def run(options: argparse.Namespace) -> Report:
-    """Load both, replay the typing, compare."""
-    folder = resolve(options.model).folder
-    engine = load_engine(
-        folder,
-        device=options.device,
-        quantize=options.quantize,
-        options=EngineOptions(threads=options.threads),
-    )
-    max_prompt_tokens = min(options.prompt_tokens or engine.config.n_positions, engine.config.n_positions) - 1
-    text = options.file.read_text(encoding="utf-8")
-    prompts = [
-        prompt_ids(keystroke, engine.tokenizer, max_prompt_tokens=max_prompt_tokens)
-        for keystroke in typing_of(
-            text, n_keystrokes=options.keystrokes + options.warm_up, start=options.start
-        )
-    ]
-    dtype = getattr(torch, engine.description["dtype"] if options.dtype == "auto" else options.dtype)
-    theirs = Transformers(folder, dtype=dtype, device=engine.description["device"])
-    threads = int(engine.description["threads"])
-    torch.set_num_threads(threads)
-
-    async def both() -> list[Measurement]:
-        ours = Ours(engine)
-        try:
-            return await measure(ours, theirs, prompts, n_warm_up=options.warm_up)
-        finally:
-            await ours.aclose()
-
-    return summarise(
-        asyncio.run(both()),
-        model=options.model,
-        threads=threads,
-        ours=f"{engine.description['quantize']}, {engine.description['dtype']}",
-        theirs=str(dtype).removeprefix("torch."),
+        f"{report.keystrokes} keystrokes, prompts of {report.prompt_tokens:.0f} tokens (median)\n"
+        f"  ours: {report.keystroke_ms:.2f} ms to the first token (95th percentile "
+        f"{report.keystroke_p95_ms:.2f}), for which {report.computed_tokens:.0f} (95th percentile "
+        f"{report.computed_tokens_p95:.0f}) tokens were computed\n"
+        f"  after a jump to another place ({report.jumps}): {report.jump_ms:.1f} ms; "
+        f"{report.reused:.1%} of all the prompts' tokens were reused\n"
+        f"  transformers ({report.compared} of them, in turns): {report.transformers_ms:.1f} ms (95th "
+        f"percentile {report.transformers_p95_ms:.1f}), {report.ratio:.0f} times as long as ours of the "
+        f"same; the same next token for {report.same_token:.0%}"
     )
 
 
@@ -277,16 +245,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.keystroke", description=__doc__.split("\n")[0]
     )
     arguments.add_argument("--model", default="starter", help="a bundled name or a folder (default: starter)")
-    arguments.add_argument("--file", type=Path, default=DEFAULT_FILE, help="the file that is typed")
-    arguments.add_argument("--start", type=float, default=0.6, help="where in the file: 0 to 1 (default .6)")
-    arguments.add_argument("--keystrokes", type=int, default=40)
-    arguments.add_argument("--warm-up", type=int, default=3, help="keystrokes before those that count")
-    arguments.add_argument("--prompt-tokens", type=int, help="at most so many (default: the model's context)")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--quantize", default="auto", help="of ours: auto, none, int8 or int4")
-    arguments.add_argument(
-        "--dtype", default="auto", help="of transformers: auto (as ours), bfloat16, float32"
-    )
+    arguments.add_argument("--keystrokes", type=int, default=300, help="in all files together")
+    arguments.add_argument("--every", type=int, default=6, help="how many a comparison (default: 6)")
     arguments.add_argument("--threads", type=int, help="of both (default: all)")
     arguments.add_argument("--json", action="store_true", help="print an object as the last line")
     return arguments
@@ -295,7 +255,23 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run and print."""
     options = parser().parse_args()
-    report = run(options)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch reads it, as the engine sets it
+    import torch
+
+    from benchmarks.engine.transformers_peer import Transformers
+
+    folder = resolve(options.model).folder
+    engine = load_engine(folder, device="cpu", options=EngineOptions(threads=options.threads))
+    threads = engine.description["threads"]
+    theirs = Transformers(folder, dtype=torch.bfloat16, threads=int(threads))
+    answers = []
+    with Progress(console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
+        bar = progress.add_task("Typing", total=options.keystrokes)
+        for answer in replay(Typist(engine), session(FILES, options.keystrokes), theirs, options.every):
+            answers.append(answer)
+            progress.update(bar, advance=1, refresh=True)  # not from a thread, which would be timed
+    report = summarise(answers)
+    print(f"{options.model}, {engine.description['quantize']}, {threads} threads; {theirs.name}")
     print(describe(report))
     if options.json:
         print(json.dumps(asdict(report)))

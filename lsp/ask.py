@@ -1,6 +1,6 @@
 """Questions in the terminal: `starcoder-lsp ask`, once or as a conversation.
 
-The same assistant as the editor's. Knows nothing of options and exit codes: `lsp.cli` does.
+The same assistant as the editor's. Knows nothing of options and exit codes: `lsp.cli_ask` does.
 """
 
 from __future__ import annotations

@@ -10,26 +10,29 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from attribution.cli import check, index_app
 from attribution.cli_common import Fallback
 from attribution.index_cli import ListedSets
+from lsp.cli_ask import ask, complete
+from lsp.cli_common import (
+    PROGRAM,
+    JsonOption,
+    ModelOption,
+    effective_settings,
+    run_until_interrupted,
+)
 from model.errors import MODEL_EXIT_CODE
 
 if TYPE_CHECKING:
     from attribution.listing import ListedSet
-    from lsp.ask import About
-    from lsp.settings import Effective, Settings
-
-PROGRAM = "starcoder-lsp"
 
 
 class ExitCode(IntEnum):
@@ -53,7 +56,7 @@ def _attribution_fallback() -> Fallback:
     """Where `check` looks when it is not told: as the editor does, by the settings for this folder."""
     from lsp.attribution_store import build_command, portrait_of
 
-    settings = _effective(Path.cwd(), None).settings
+    settings = effective_settings(Path.cwd(), None).settings
     model = settings.model if settings.engine.url is None else None
     return Fallback(
         index=settings.attribution.index,
@@ -117,11 +120,7 @@ def options(
     """Options of the program itself."""
 
 
-ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
-]
 Quantize = Literal["auto", "none", "int8", "int4"]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -142,7 +141,7 @@ def serve(
         raise typer.Exit(transports.serve_stdio(create_server))
     listen = transports.serve_tcp if ws is None else transports.serve_websocket
     host, port = _host_and_port(tcp or ws or "")
-    _run_until_interrupted(listen(create_server, host, port))
+    run_until_interrupted(listen(create_server, host, port))
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -181,109 +180,8 @@ def engine(
     )
 
 
-@app.command()
-def complete(
-    position: Annotated[str, typer.Argument(metavar="FILE:LINE:COL", help="The cursor; both count from 1.")],
-    model: ModelOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Complete at a place in a file, streaming to the terminal."""
-    from lsp import speed, terminal
-    from lsp.engines import engine_of
-    from lsp.file_completion import FilePosition, Outcome
-    from lsp.file_completion import complete as stream
-
-    try:
-        where = FilePosition.parse(position)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    settings = _effective(where.path.absolute().parent, model).settings
-    outcome = Outcome()
-
-    async def show() -> None:
-        engine = engine_of(settings)
-        try:
-            async with aclosing(stream(where, settings, engine, outcome)) as pieces:
-                async for piece in pieces:
-                    if not as_json:
-                        sys.stdout.write(piece)
-                        sys.stdout.flush()
-        finally:
-            await engine.aclose()
-
-    _run_until_interrupted(show())
-    if as_json:
-        derived = {
-            "tokens_per_second": speed.tokens_per_second(outcome.timings),
-            "reused": speed.reused_share(outcome.timings),
-        }
-        typer.echo(json.dumps(asdict(outcome) | derived))
-    else:
-        sys.stdout.write("\n")
-        sys.stdout.flush()
-        told = speed.describe(outcome.first_token_ms, outcome.timings) or "nothing to suggest here"
-        terminal.print_aside(told)
-
-
-@app.command()
-def ask(
-    question: Annotated[
-        str | None, typer.Argument(help="What you want to know; without it, what is piped in or typed.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="What the question is about.")] = None,
-    lines: Annotated[
-        str | None, typer.Option("--lines", metavar="A:B", help="These lines of the file, from 1.")
-    ] = None,
-    model: ModelOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the model about code: one question, or on a terminal a conversation.
-
-    What is piped in belongs to the question: `git diff | starcoder-lsp ask "What changes?"`.
-    """
-    from lsp import ask as asking
-
-    piped = asking.piped_text(sys.stdin)
-    if question is None and piped.strip():
-        question, piped = piped, ""
-    if lines is not None and file is None:
-        raise typer.BadParameter("--lines needs --file")
-    settings = _effective((file.absolute().parent if file else Path.cwd()), model).settings
-    try:
-        chosen = None if lines is None else asking.parse_lines(lines)
-        about = asking.About(file=file, lines=chosen, piped=piped)
-        if question is None:
-            _converse(settings, about, is_possible=sys.stdin.isatty() and not as_json)
-        else:
-            _run_until_interrupted(_ask_once(settings, question, about, as_json=as_json))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def _converse(settings: Settings, about: About, *, is_possible: bool) -> None:
-    from lsp import ask as asking
-    from lsp import terminal
-
-    if not is_possible:
-        raise typer.BadParameter("there is no question: give it as an argument, or pipe it in")
-    asking.converse(settings, about, aside=terminal.print_aside)
-
-
-async def _ask_once(settings: Settings, question: str, about: About, *, as_json: bool) -> None:
-    from lsp import ask as asking
-    from lsp import terminal
-
-    def discard(piece: str) -> None:
-        """JSON comes whole."""
-
-    async with asking.asking(settings) as asked:
-        answer = await asked.answer(question, about, None, show=discard if as_json else asking.say)
-        if as_json:
-            typer.echo(json.dumps(asking.to_json(asked, answer)))
-            return
-        asking.say("\n")
-        for line in asking.asides(asked, answer):
-            terminal.print_aside(line)
+app.command()(complete)
+app.command()(ask)
 
 
 @app.command()
@@ -292,7 +190,7 @@ def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
     from lsp import terminal
     from lsp.doctor import Verdict, examine
 
-    checks = asyncio.run(examine(_effective(Path.cwd(), model, quiet=True), os.environ))
+    checks = asyncio.run(examine(effective_settings(Path.cwd(), model, quiet=True), os.environ))
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
@@ -309,7 +207,7 @@ def config(
     """Show the settings in force (without an editor's) and where each comes from."""
     from lsp import terminal
 
-    effective = _effective((folder or Path.cwd()).absolute(), None, quiet=as_json)
+    effective = effective_settings((folder or Path.cwd()).absolute(), None, quiet=as_json)
     if as_json:
         document = {
             "settings": effective.settings.shown(),
@@ -348,23 +246,3 @@ def _run_training(name: str, arguments: list[str]) -> None:
         raise ExtraMissingError(
             f"{error.name} is not installed: pip install '{PROGRAM}[training]' brings what `{name}` needs"
         ) from error
-
-
-def _effective(folder: Path, model: str | None, *, quiet: bool = False) -> Effective:
-    """The settings for a folder, without an editor's. What is wrong with them goes to standard error."""
-    from lsp.config_sources import read_sources
-
-    effective = read_sources(folder, os.environ).resolve()
-    for message in () if quiet else effective.messages:
-        sys.stderr.write(f"{PROGRAM}: {message}\n")
-    if model is None:
-        return effective
-    return replace(effective, settings=replace(effective.settings, model=model))
-
-
-def _run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine; Ctrl+C ends it in good order."""
-    try:
-        asyncio.run(work)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None

@@ -34,14 +34,15 @@ _MAX_PADDING_RATIO = 2
 
 
 def flash_attention_module(device: torch.device) -> ModuleType | None:
-    """The flash_attn package, if it is installed and the device can run it (Ampere or later)."""
+    """The flash_attn package (2.x), if it is installed and the device can run it (Ampere or later)."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] < 8:
         return None
     try:
         import flash_attn  # type: ignore[import-not-found]  # optional, built for one GPU generation
     except ImportError:
         return None
-    return flash_attn  # type: ignore[no-any-return]  # the package ships no types
+    # flash-attn-4 alone makes a package of that name, too, which holds none of these functions.
+    return flash_attn if hasattr(flash_attn, "flash_attn_varlen_func") else None
 
 
 def causal_attend(
@@ -140,25 +141,27 @@ class Segment:
     """The new tokens of one sequence in a step, and where its whole context lies in the cache."""
 
     n_new: int
-    context_slots: Tensor  # [L] int64: the new tokens' slots are the last n_new
+    context_slots: Tensor  # [L] int64, on the CPU: the new tokens' slots are the last n_new
 
 
 class _Group:
     """Segments attended to in one call: equal n_new, contexts padded to the longest."""
 
-    def __init__(self, members: Sequence[tuple[int, Segment]], n_head: int, n_kv_head: int) -> None:
+    def __init__(
+        self, members: Sequence[tuple[int, Segment]], n_head: int, n_kv_head: int, device: torch.device
+    ) -> None:
         segments = [segment for _, segment in members]
         self.n_new = segments[0].n_new
         self.n_kv_head = n_kv_head
         self.first_row = members[0][0]
         lengths = [len(segment.context_slots) for segment in segments]
         self.longest = max(lengths)
-        device = segments[0].context_slots.device
-        rows = [torch.arange(row, row + self.n_new, device=device) for row, _ in members]
+        rows = [torch.arange(row, row + self.n_new) for row, _ in members]
         consecutive = all(a + self.n_new == b for (a, _), (b, _) in pairwise(members))
-        self.rows = None if consecutive else torch.cat(rows)  # None: a slice does
+        self.rows = None if consecutive else torch.cat(rows).to(device)  # None: a slice does
         self.n_rows = self.n_new * len(segments)
-        self.slots, self.start = _slots_of(segments, self.longest)
+        slots, self.start = _slots_of(segments, self.longest)
+        self.slots = None if slots is None else slots.to(device)
         self.batch = len(segments)
         self.as_rows = n_kv_head == 1 and self.n_new <= _ROWS_AS_HEADS_MAX_TOKENS
         self.is_causal = self.batch == 1 and self.n_new == self.longest and not self.as_rows
@@ -204,7 +207,7 @@ def _slots_of(segments: Sequence[Segment], longest: int) -> tuple[Tensor | None,
         if last - first == longest - 1 and bool((slots[0].diff() == 1).all()):
             return None, first
         return slots[0], None
-    padded = torch.empty(len(slots), longest, dtype=torch.int64, device=slots[0].device)
+    padded = torch.empty(len(slots), longest, dtype=torch.int64)
     for row, of_segment in zip(padded, slots, strict=True):
         row[: len(of_segment)] = of_segment
         # Hidden by the mask, but 0 · NaN is NaN: pad with the sequence's own slot, so that one
@@ -225,7 +228,9 @@ class CachedAttend:
         self._new_slots = new_slots
         self._flash = flash_attention_module(cache.device) if cache.dtype != torch.float32 else None
         if self._flash is None:
-            self._groups = [_Group(members, n_head, cache.shape[3]) for members in _grouped(segments)]
+            self._groups = [
+                _Group(members, n_head, cache.shape[3], cache.device) for members in _grouped(segments)
+            ]
         else:
             self._prepare_flash(segments)
 
@@ -253,7 +258,8 @@ class CachedAttend:
         self._max_new, self._max_context = max(new), max(contexts)
         bounds = (torch.tensor([0, *accumulate(counts)], dtype=torch.int32) for counts in (new, contexts))
         self._new_bounds, self._context_bounds = (b.to(self._cache.device) for b in bounds)
-        self._context_slots = torch.cat([segment.context_slots for segment in segments])
+        context_slots = torch.cat([segment.context_slots for segment in segments])
+        self._context_slots = context_slots.to(self._cache.device)
 
     def _attend_flash(self, query: Tensor, layer_cache: Tensor) -> Tensor:
         assert self._flash is not None

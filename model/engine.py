@@ -31,19 +31,22 @@ from model.tokenizer import Tokenizer
 from model.turn import Turn
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
+# Tokens that a step computes of prompts. A GPU takes hardly longer for its number than for a CPU's.
+_PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
     """Bounds of one engine.
 
-    `prefill_chunk` is how many prompt tokens a step computes at most, `max_draft` how many
-    guessed tokens it verifies (0 switches drafts off), `threads` the CPU threads (None: all).
+    `prefill_chunk` is how many prompt tokens a step computes at most (None: as suits the device),
+    `max_draft` how many guessed tokens it verifies (0 switches drafts off), `threads` the CPU threads
+    (None: all).
     """
 
     kv_cache_bytes: int = _DEFAULT_KV_CACHE_BYTES
     max_batch: int = 32
-    prefill_chunk: int = 256
+    prefill_chunk: int | None = None
     max_draft: int = 7
     threads: int | None = None
 
@@ -69,10 +72,12 @@ class Engine:
         self.options = options or EngineOptions()
         n_slots = max(self.options.kv_cache_bytes // runner.bytes_per_token, self.config.n_positions)
         runner.reserve(n_slots)
+        on_gpu = runner.description["device"].startswith("cuda")
+        chunk = self.options.prefill_chunk or (_PREFILL_CHUNK_ON_GPU if on_gpu else _PREFILL_CHUNK)
         self._scheduler = Scheduler(
             KVCache(n_slots),
             max_batch=self.options.max_batch,
-            prefill_chunk=self.options.prefill_chunk,
+            prefill_chunk=chunk,
         )
         self._drafts = DraftPolicy(self.options.max_draft)
         self._handle_of: dict[Running, Handle] = {}

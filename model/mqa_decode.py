@@ -23,6 +23,7 @@ from torch import Tensor
 
 BLOCK_KEYS = 64  # keys that a program looks at together
 LEAST_ROWS = 16  # of a matrix product on tensor cores
+MOST_SPLITS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,12 @@ class Contexts:
 def decode_attention(query: Tensor, layer_cache: Tensor, contexts: Contexts, *, n_splits: int) -> Tensor:
     """query [B, H, C] and layer_cache [slots, 2, 1, C], whose new tokens are in it -> [B, H, C].
 
-    C is a power of two, 16 or more. A row without a context becomes zeros.
+    At most `MOST_SPLITS` splits. A row without a context becomes zeros.
     """
     n_rows, n_head, width = query.shape
     parts = query.new_empty(n_rows, n_splits, n_head, width, dtype=torch.float32)
     maxima, sums = query.new_empty(2, n_rows, n_splits, n_head, dtype=torch.float32)
+    out = query.new_empty(n_rows, n_head, width)
     partial_attention[(n_rows, n_splits)](
         query,
         layer_cache,
@@ -57,12 +59,12 @@ def decode_attention(query: Tensor, layer_cache: Tensor, contexts: Contexts, *, 
         ROWS=max(LEAST_ROWS, triton.next_power_of_2(n_head)),
         WIDTH=width,
         BLOCK=BLOCK_KEYS,
-        SPLITS=n_splits,
         enable_fp_fusion=True,  # said, as Triton's default is about to change
     )
-    weights = torch.exp(maxima - maxima.amax(1, keepdim=True))  # [B, S, H]
-    total = (sums * weights).sum(1).clamp_min(1e-30)  # [B, H]
-    return ((parts * weights[..., None]).sum(1) / total[..., None]).to(query.dtype)
+    join_splits[(n_rows, n_head)](
+        parts, maxima, sums, out, n_splits, WIDTH=width, MOST=MOST_SPLITS, enable_fp_fusion=True
+    )
+    return out
 
 
 @triton.jit
@@ -81,13 +83,12 @@ def partial_attention(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
-    SPLITS: tl.constexpr,
 ):
     """One sequence's heads over one split of its context: unnormalised sums, their weights and maxima."""
-    row, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    row, split, n_splits = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
     length = tl.load(lengths + row)
     own_slots = slots + tl.load(starts + row)
-    share = tl.cdiv(tl.cdiv(length, SPLITS), BLOCK) * BLOCK
+    share = tl.cdiv(tl.cdiv(length, n_splits), BLOCK) * BLOCK
     first = split * share
     last = tl.minimum(first + share, length)
     head, column, key = tl.arange(0, ROWS), tl.arange(0, WIDTH), tl.arange(0, BLOCK)
@@ -113,12 +114,28 @@ def partial_attention(
         mixed = mixed * kept[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee")
         weight = weight * kept + tl.sum(p, 1)
         most = larger
-    place = (row * SPLITS + split) * HEADS + head
+    place = (row * n_splits + split) * HEADS + head
     tl.store(parts + place[:, None] * WIDTH + column[None, :], mixed, mask=is_head[:, None])
     tl.store(maxima + place, most, mask=is_head)
     tl.store(sums + place, weight, mask=is_head)
 
 
+# Not specialised: one compiled kernel serves any number of splits, and so graphs of every size.
+@triton.jit(do_not_specialize=["n_splits"])
+def join_splits(parts, maxima, sums, out, n_splits, WIDTH: tl.constexpr, MOST: tl.constexpr):
+    """What the splits of one head of one sequence make together."""
+    row, head, n_head = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    split, column = tl.arange(0, MOST), tl.arange(0, WIDTH)
+    is_split = split < n_splits
+    place = (row * n_splits + split) * n_head + head
+    most = tl.load(maxima + place, mask=is_split, other=-float("inf"))
+    kept = tl.exp(most - tl.max(most, 0))
+    weight = tl.sum(tl.load(sums + place, mask=is_split, other=0.0) * kept, 0)
+    part = tl.load(parts + place[:, None] * WIDTH + column[None, :], mask=is_split[:, None], other=0.0)
+    mixed = tl.sum(part * kept[:, None], 0) / tl.maximum(weight, 1e-30)
+    tl.store(out + (row * n_head + head) * WIDTH + column, mixed.to(out.dtype.element_ty))
+
+
 def takes(n_head: int, n_kv_head: int, width: int) -> bool:
-    """Whether a model's attention has a shape that this serves."""
-    return n_kv_head == 1 and n_head <= 128 and width >= LEAST_ROWS and width & (width - 1) == 0
+    """Whether a model's attention has a shape that fits a multiprocessor's shared memory."""
+    return n_kv_head == 1 and n_head <= 64 and width in (16, 32, 64, 128)

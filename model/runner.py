@@ -25,7 +25,7 @@ class Batch:
     positions: NDArray[np.int64]  # [N]
     slots: NDArray[np.int64]  # [N]: where their keys and values go
     n_new: Sequence[int]  # of each sequence; they sum to N
-    contexts: Sequence[NDArray[np.int64]]  # each sequence's slots, those of its new tokens last
+    contexts: Sequence[NDArray[np.int64]]  # each sequence's slots from its first token on, its new ones last
 
 
 class Logits(Protocol):

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from model.attention import CachedAttend, Segment
 from model.checkpoint import load_checkpoint
 from model.config import ModelConfig
 from model.device import Placement, choose_placement
+from model.errors import ConfigError
 from model.runner import Batch, Logits
 from model.sampling import Choice, HostLogits, Sampled, sample
 from model.threads import available_cpus
@@ -28,8 +30,12 @@ from model.transformer import GPTBigCode
 if TYPE_CHECKING:
     from model.decode_graphs import DecodeGraphs
 
-# Set to "on" to decode on a GPU by CUDA graphs: not by default before their tests have run on one.
+# How to decode on a GPU: "on" by CUDA graphs, "compiled" by CUDA graphs of a step that torch.compile
+# has compiled, "off" without. Off by default before their tests have run on one.
 GRAPHS_VARIABLE = "STARCODER_GRAPHS"
+# Not cuDNN's attention, which PyTorch prefers on Hopper: it plans anew for every length of a context,
+# and a plan takes tens of milliseconds.
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 # Below this many parameters a decode step is too short to be worth waking other threads for: on
 # a busy machine they cost more than they bring.
 _ONE_THREAD_PARAMETERS = 64_000_000
@@ -45,13 +51,21 @@ class DeviceLogits:
     @torch.inference_mode()
     def sample(self, rows: Sequence[int], choices: Sequence[Choice]) -> Sampled:
         """Choose one token for each of some rows."""
-        plain = all(choice.plain and not choice.params.logprobs for choice in choices)
-        logits = self.values[list(rows)]
-        if not plain:
-            return sample(logits.cpu().numpy(), choices)
-        log_probs = torch.log_softmax(logits, -1)
+        plain = [choice.plain and not choice.params.logprobs for choice in choices]
+        if all(plain):
+            return self._likeliest(rows)
+        stay = [place for place, is_plain in enumerate(plain) if is_plain]
+        move = [place for place, is_plain in enumerate(plain) if not is_plain]
+        moved = _rows(self.values, [rows[place] for place in move]).cpu().numpy()
+        return _in_order(
+            (stay, self._likeliest([rows[place] for place in stay])),
+            (move, sample(moved, [choices[place] for place in move])),
+        )
+
+    def _likeliest(self, rows: Sequence[int]) -> Sampled:
+        logits = _rows(self.values, rows)
         best = logits.argmax(-1)  # [S]
-        own = log_probs.gather(1, best[:, None])[:, 0].tolist()
+        own = torch.log_softmax(logits, -1).gather(1, best[:, None])[:, 0].tolist()
         failed = [row for row, value in enumerate(own) if not math.isfinite(value)]
         token_ids = [-1 if row in failed else token for row, token in enumerate(best.tolist())]
         return Sampled(token_ids=token_ids, logprobs=own, top=[[] for _ in own], failed=failed)
@@ -77,7 +91,7 @@ class TorchHidden:
     @torch.inference_mode()
     def logits(self, rows: Sequence[int]) -> Logits:
         """The logits of what follows some of the tokens."""
-        logits = self._model.logits(self.values[list(rows)]).float()
+        logits = self._model.logits(_rows(self.values, rows)).float()
         return HostLogits(logits.numpy()) if logits.device.type == "cpu" else DeviceLogits(logits)
 
 
@@ -90,6 +104,7 @@ class TorchRunner:
         self._threads = threads or available_cpus()
         self._cache = torch.empty(0)
         self._graphs: DecodeGraphs | None = None
+        self._step = "pytorch"
 
     @property
     def description(self) -> dict[str, str]:
@@ -98,7 +113,7 @@ class TorchRunner:
             "device": str(self.placement.device),
             "dtype": str(self.placement.dtype).removeprefix("torch."),
             "quantize": self.placement.scheme.value,
-            "step": "pytorch" if self._graphs is None else "pytorch, cuda graphs",
+            "step": self._step,
             "threads": str(self._threads),
             "why": self.placement.reason,
         }
@@ -124,19 +139,30 @@ class TorchRunner:
             torch.from_numpy(array).to(device) for array in (batch.ids, batch.positions, batch.slots)
         )
         segments = [
-            Segment(n_new=n_new, context_slots=torch.from_numpy(context).to(device))
+            Segment(n_new=n_new, context_slots=torch.from_numpy(context))
             for n_new, context in zip(batch.n_new, batch.contexts, strict=True)
         ]
         self._set_threads(len(batch.ids))
         attend = CachedAttend(self._cache, slots, segments, self.config.n_head)
-        return TorchHidden(self.model.hidden(ids, positions, attend), self.model)
+        with sdpa_kernel(_ATTENTION):
+            return TorchHidden(self.model.hidden(ids, positions, attend), self.model)
 
     def _make_graphs(self) -> DecodeGraphs | None:
-        if self.placement.device.type != "cuda" or os.environ.get(GRAPHS_VARIABLE) != "on":
+        wanted = os.environ.get(GRAPHS_VARIABLE, "off")
+        if wanted not in ("off", "on", "compiled"):
+            raise ConfigError(f"{GRAPHS_VARIABLE} = {wanted!r}: expected off, on or compiled")
+        device = self.placement.device
+        if wanted == "off" or device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
             return None
-        from model.decode_graphs import DecodeGraphs  # needs Triton, which comes with PyTorch for GPUs
+        from model import decode_graphs as graphs  # needs Triton, which comes with PyTorch for GPUs
 
-        return DecodeGraphs(self.model, self._cache) if DecodeGraphs.serve(self.config) else None
+        if not graphs.DecodeGraphs.serve(self.config):
+            return None
+        forward = graphs.compiled(self.model) if wanted == "compiled" else self.model.hidden
+        self._step = "pytorch, cuda graphs" + (", compiled" if wanted == "compiled" else "")
+        return graphs.DecodeGraphs(
+            forward, self._cache, graphs.CudaGraphs(), n_positions=self.config.n_positions
+        )
 
     def _set_threads(self, n_rows: int) -> None:
         if self.placement.device.type == "cpu":
@@ -160,3 +186,24 @@ def allocate(config: ModelConfig, n_slots: int, dtype: torch.dtype, device: torc
         return torch.zeros(shape, dtype=dtype, device=device)
     # NumPy asks the system for zeroed pages, PyTorch writes them: half a gigabyte at every start.
     return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
+
+
+def _rows(values: Tensor, rows: Sequence[int]) -> Tensor:
+    """Some rows of a tensor; all of them without a copy (nor the wait for a GPU that takes their numbers)."""
+    every = len(rows) == len(values) and all(row == place for place, row in enumerate(rows))
+    return values if every else values[list(rows)]
+
+
+def _in_order(*parts: tuple[Sequence[int], Sampled]) -> Sampled:
+    """One result of several, each with the places of its rows."""
+    rows = sorted(
+        (place, sampled.token_ids[row], sampled.logprobs[row], sampled.top[row])
+        for places, sampled in parts
+        for row, place in enumerate(places)
+    )
+    return Sampled(
+        token_ids=[token for _, token, _, _ in rows],
+        logprobs=[logprob for _, _, logprob, _ in rows],
+        top=[top for _, _, _, top in rows],
+        failed=sorted(places[row] for places, sampled in parts for row in sampled.failed),
+    )

@@ -47,7 +47,12 @@ def cell(task: str, contender: str, times_s: Sequence[float]) -> Cell:
         task=task,
         contender=contender,
         median_ms=statistics.median(ordered) * 1e3,
-        p95_ms=ordered[max(0, -(-len(ordered) * 95 // 100) - 1)] * 1e3,
+        p95_ms=percentile_95(ordered) * 1e3,
         least_ms=ordered[0] * 1e3,
         runs=len(ordered),
     )
+
+
+def percentile_95(values: Sequence[float]) -> float:
+    """The value that 95 of 100 do not exceed (by the nearest rank)."""
+    return sorted(values)[max(0, -(-len(values) * 95 // 100) - 1)]

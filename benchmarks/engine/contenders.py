@@ -12,11 +12,11 @@ from benchmarks.engine.contender import Contender
 Maker = Callable[[Path, int], Contender]
 
 
-def _ours(quantize: str, *, drafts: bool = False, device: str = "cpu", graphs: bool = False) -> Maker:
+def _ours(quantize: str, *, drafts: bool = False, device: str = "cpu", graphs: str = "off") -> Maker:
     def make_ours(folder: Path, threads: int) -> Contender:
         from benchmarks.engine.ours import Ours
 
-        os.environ["STARCODER_GRAPHS"] = "on" if graphs else "off"
+        os.environ["STARCODER_GRAPHS"] = graphs
         return Ours(folder, quantize=quantize, threads=threads, drafts=drafts, device=device)
 
     return make_ours
@@ -67,7 +67,8 @@ CONTENDERS: dict[str, Maker] = {
 }
 GPU_CONTENDERS: dict[str, Maker] = {
     "ours-bf16": _ours("none", device="cuda"),
-    "ours-graphs": _ours("none", device="cuda", graphs=True),
+    "ours-graphs": _ours("none", device="cuda", graphs="on"),
+    "ours-compiled": _ours("none", device="cuda", graphs="compiled"),
     "transformers": _transformers("cuda"),
     "vllm": _vllm,
 }

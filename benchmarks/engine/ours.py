@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import has_weights
 from model.engine import Engine, EngineOptions, Handle, load_engine
 from model.generation import GenerationRequest
 from model.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from model.device import Placement
+    from model.transformer import GPTBigCode
 
 
 class Ours:
@@ -24,7 +30,7 @@ class Ours:
             threads=threads,
             max_draft=EngineOptions().max_draft if drafts else 0,
             max_batch=256,
-            kv_cache_bytes=(512 if device == "cpu" else 4096) * 2**20,
+            kv_cache_bytes=(512 if device == "cpu" else 1024) * 2**20,
         )
         self.engine: Engine = (
             load_engine(folder, device=device, quantize=quantize, options=options)
@@ -33,8 +39,9 @@ class Ours:
         )
         kind = self.engine.description["quantize"]
         number = self.engine.description["dtype"] if kind == "none" else kind
-        graphs = ", graphs" if "graphs" in self.engine.description["step"] else ""
-        self.name = f"ours, {number}{', drafts' if drafts else ''}{graphs}"
+        step = self.engine.description["step"]
+        also = [word for word in ("graphs", "compiled") if device == "cuda" and word in step]
+        self.name = ", ".join(["ours", number, *(["drafts"] if drafts else []), *also])
 
     def prefill(self, prompt: Prompt) -> int:
         """See `Contender`."""
@@ -80,12 +87,18 @@ class Ours:
 
 def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:
     """An engine for a shape whose weights are made where they are used."""
+    from model.tokenizer import Tokenizer
+    from model.torch_runner import TorchRunner
+
+    return Engine(TorchRunner(*_random_model(folder, device)), Tokenizer.from_folder(folder), options)
+
+
+@functools.cache  # ways to decode the same weights share them: three copies of 31 GB would fit no GPU
+def _random_model(folder: Path, device: str) -> tuple[GPTBigCode, Placement]:
     import torch
 
     from model.config import CONFIG_FILE, ModelConfig
     from model.device import choose_placement
-    from model.tokenizer import Tokenizer
-    from model.torch_runner import TorchRunner
     from model.transformer import GPTBigCode
 
     config = ModelConfig.from_file(folder / CONFIG_FILE)
@@ -97,4 +110,4 @@ def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:
             model.init_weights()
     finally:
         torch.set_default_dtype(torch.float32)
-    return Engine(TorchRunner(model, placement), Tokenizer.from_folder(folder), options)
+    return model, placement

@@ -16,13 +16,33 @@ from model.native.library import native_library
 _PROBE_BYTES = 2**30
 
 
-def limits(config: ModelConfig, *, threads: int) -> dict[str, float]:
-    """Milliseconds in which the weights of a token pass from memory to the CPU, by their size."""
-    bandwidth = _bandwidth(threads)  # bytes a second
+def limits(config: ModelConfig, *, threads: int, device: str = "cpu") -> dict[str, float]:
+    """Milliseconds in which the weights of a token pass from memory to the processor, by their size."""
+    weights = config.n_parameters - config.n_positions * config.n_embd
+    if device == "cuda":
+        return {"16 bits": 2 * weights / _gpu_bandwidth() * 1e3}
+    bandwidth = _bandwidth(threads)
     if bandwidth is None:
         return {}
-    weights = config.n_parameters - config.n_positions * config.n_embd
     return {"8 bits": weights / bandwidth * 1e3, "16 bits": 2 * weights / bandwidth * 1e3}
+
+
+def _gpu_bandwidth() -> float:
+    """Bytes a second that a copy within the GPU's memory reads and writes."""
+    source = torch.ones(_PROBE_BYTES, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    least_ms = float("inf")
+    for _ in range(8):
+        began, ended = (
+            torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        )
+        began.record()
+        target.copy_(source)
+        ended.record()
+        ended.synchronize()
+        least_ms = min(least_ms, began.elapsed_time(ended))
+    return 2 * _PROBE_BYTES / least_ms * 1e3
 
 
 def _bandwidth(threads: int) -> float | None:

@@ -13,7 +13,11 @@ _SHARE_OF_MEMORY = 0.45  # of the GPU: the other contenders' models are there, t
 
 
 class VLLM:
-    """Its offline interface. Blocks that it has computed it keeps, like ours."""
+    """Its offline interface. Blocks that it has computed it keeps, like ours.
+
+    Written against vLLM 0.33, which serves this architecture through its adapter for transformers' models.
+    Its share of the GPU's memory must be free when it starts: beside others that is so for small models.
+    """
 
     name = "vLLM"
     computes_prompts_again = True  # with every call: it is timed without new tokens, too
@@ -34,7 +38,7 @@ class VLLM:
 
     def _generate(self, prompts: Sequence[Prompt], n_tokens: int) -> list[list[int]]:
         params = self._vllm.SamplingParams(
-            max_tokens=n_tokens, min_tokens=n_tokens, temperature=0, ignore_eos=True, detokenize=False
+            max_tokens=n_tokens, temperature=0, ignore_eos=True, detokenize=False
         )
         inputs = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         answers = self._model.generate(inputs, params, use_tqdm=False)

@@ -18,7 +18,7 @@ MARKS = ["(", ")", ".", ",", "=", "+", ":", "[", "]"]
 def document(repository: str, path: str, text: str | bytes, **source: str | None) -> Document:
     """A document; `source` may give `license`, `revision` and `url`."""
     data = text.encode() if isinstance(text, str) else text
-    return Document(source=Source(repository=repository, path=path, **source), text=data)  # type: ignore[arg-type]
+    return Document(source=Source(repository=repository, path=path, **source), text=data)
 
 
 def code(seed: int, *, lines: int = 30) -> str:

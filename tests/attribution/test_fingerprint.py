@@ -75,7 +75,8 @@ def test_the_fingerprints_of_this_format_version() -> None:
 
 def test_shape_forgets_names_and_numbers_but_not_keywords() -> None:
     def shape(text: str) -> list[int]:
-        return shape_hashes(lex(text.encode())).tolist()
+        hashes: list[int] = shape_hashes(lex(text.encode())).tolist()
+        return hashes
 
     assert shape("for item in rows[3:]: total += item") == shape("for x in y[1:]: z += x")
     assert shape("if a: return 1") != shape("while a: return 1")

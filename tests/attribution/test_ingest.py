@@ -8,6 +8,7 @@ import sys
 import tarfile
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -247,7 +248,12 @@ def test_a_zstandard_file_of_several_frames_is_read_to_its_end(tmp_path: Path) -
 
 
 def compressed(suffix: str, data: bytes) -> bytes:
-    return {".gz": gzip.compress, ".zst": zstandard.compress, ".jsonl": bytes}[suffix](data)
+    ways: dict[str, Callable[[bytes], bytes]] = {
+        ".gz": gzip.compress,
+        ".zst": zstandard.compress,
+        ".jsonl": bytes,
+    }
+    return ways[suffix](data)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".gz", ".zst"])

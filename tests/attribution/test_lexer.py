@@ -51,7 +51,7 @@ def test_the_hash_is_the_documented_one() -> None:
     """Written out with Python's integers; a change of the stored hash must change FORMAT_VERSION."""
 
     def hash_of(token: bytes) -> int:
-        total = (
+        total: int = (
             sum(lexer.splitmix64(0x53544152 + byte) * lexer._BASE**i for i, byte in enumerate(token)) % 2**64
         )
         total ^= total >> 32

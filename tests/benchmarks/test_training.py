@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training import OURS, THEIRS, describe, parser, recipe_of, run
+from benchmarks.training.__main__ import parser, recipe_of, run
+from benchmarks.training.contenders import OURS, THEIRS
+from benchmarks.training.report import describe
 from tests.training.own_repository import CONFIG, base_model, repository
 from training.recipe_tables import StageRecipe
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,9 +51,9 @@ def test_llm_nvim_requests(session: Session) -> None:
     assert report["accepted"] == 1
 
 
-def assert_named(check: dict[str, object]) -> None:
+def assert_named(check: dict[str, Any]) -> None:
     """The answer names file and licence of the code that the index knows."""
-    (match, *_) = check["matches"]  # type: ignore[misc]
+    (match, *_) = check["matches"]
     assert match["source"]["path"].endswith("area.py")
     assert match["source"]["license"] == "MIT"
     assert match["range"]["start"]["line"] == 0

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
-from pygls.protocol import default_converter
+from pygls.protocol import JsonRPCNotification, JsonRPCResponseMessage, default_converter
 from pytest_lsp import ClientServerConfig, LanguageClient
 from pytest_lsp.client import configuration as answer_configuration
 from pytest_lsp.client import register_lsp_features
 
-from lsp.protocol import JsonRPCNotification, JsonRPCResponseMessage, _notification, _response
+from lsp.protocol import _notification, _response
 
 SERVER = [sys.executable, "-I", "-m", "lsp"]
 # Bounds a failure, not a success: a loaded machine may take a quarter of a minute to load torch.
@@ -160,7 +160,7 @@ def make_client(heard: Heard) -> LanguageClient:
     """pytest-lsp's client; results of our raw requests stay raw, `$/progress` takes lists."""
 
     def converter() -> Any:
-        made = default_converter()
+        made = default_converter()  # type: ignore[no-untyped-call]  # pygls does not annotate it
         made.register_structure_hook(JsonRPCNotification, _notification)
         made.register_structure_hook(JsonRPCResponseMessage, _response)
         return made
@@ -168,53 +168,36 @@ def make_client(heard: Heard) -> LanguageClient:
     client = LanguageClient(converter_factory=converter)
     register_lsp_features(client, {types.WORKSPACE_CONFIGURATION: answer_configuration})
 
-    def add(place: list[Any], value: Any) -> None:
+    def keep(place: list[Any], value: Any) -> None:
         place.append(value)
         heard.tell()
 
-    @client.feature("starcoder/status")
-    def status(ls: LanguageClient, params: Any) -> None:
-        add(heard.statuses, params)
-
-    @client.feature("starcoder/completionDelta")
-    def delta(ls: LanguageClient, params: Any) -> None:
-        add(heard.deltas, params)
-
-    @client.feature("starcoder/assistDelta")
-    def answer(ls: LanguageClient, params: Any) -> None:
-        add(heard.answers, params)
-
-    @client.feature(types.WORKSPACE_APPLY_EDIT)
     def apply(ls: LanguageClient, params: types.ApplyWorkspaceEditParams) -> types.ApplyWorkspaceEditResult:
-        add(heard.edits, params)
+        keep(heard.edits, params)
         return types.ApplyWorkspaceEditResult(applied=True)
 
-    @client.feature(types.PROGRESS)
-    def progress(ls: LanguageClient, params: types.ProgressParams) -> None:
-        add(heard.partials, (params.token, params.value))
+    def show(ls: LanguageClient, params: types.ShowDocumentParams) -> types.ShowDocumentResult:
+        keep(heard.shown, params)
+        return types.ShowDocumentResult(success=True)
 
-    @client.feature(types.WINDOW_SHOW_MESSAGE)
-    def message(ls: LanguageClient, params: types.ShowMessageParams) -> None:
-        add(heard.messages, params.message)
-
-    @client.feature(types.LOG_TRACE)
-    def trace(ls: LanguageClient, params: types.LogTraceParams) -> None:
-        add(heard.traces, params.message)
-
-    @client.feature(types.WINDOW_LOG_MESSAGE)
-    def log(ls: LanguageClient, params: types.LogMessageParams) -> None:
-        add(heard.messages, params.message)
-
-    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
     def diagnostics(ls: LanguageClient, params: types.PublishDiagnosticsParams) -> None:
         heard.diagnostics[params.uri] = list(params.diagnostics)
         heard.tell()
 
-    @client.feature(types.WINDOW_SHOW_DOCUMENT)
-    def show(ls: LanguageClient, params: types.ShowDocumentParams) -> types.ShowDocumentResult:
-        add(heard.shown, params)
-        return types.ShowDocumentResult(success=True)
-
+    handlers: dict[str, Callable[[LanguageClient, Any], object]] = {
+        "starcoder/status": lambda ls, params: keep(heard.statuses, params),
+        "starcoder/completionDelta": lambda ls, params: keep(heard.deltas, params),
+        "starcoder/assistDelta": lambda ls, params: keep(heard.answers, params),
+        types.PROGRESS: lambda ls, params: keep(heard.partials, (params.token, params.value)),
+        types.WINDOW_SHOW_MESSAGE: lambda ls, params: keep(heard.messages, params.message),
+        types.WINDOW_LOG_MESSAGE: lambda ls, params: keep(heard.messages, params.message),
+        types.LOG_TRACE: lambda ls, params: keep(heard.traces, params.message),
+        types.WORKSPACE_APPLY_EDIT: apply,
+        types.WINDOW_SHOW_DOCUMENT: show,
+        types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS: diagnostics,
+    }
+    for method, handler in handlers.items():
+        client.feature(method)(handler)
     return client
 
 
@@ -279,7 +262,7 @@ async def editor(
     finally:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(client.shutdown_session(), TIMEOUT_S)
-        await client.stop()
+        await client.stop()  # type: ignore[no-untyped-call]  # pygls does not annotate it
 
 
 def server_environment(home: Path) -> dict[str, str]:

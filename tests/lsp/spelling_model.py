@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as HFTokenizer
 from model.checkpoint import save_checkpoint
 from model.config import ModelConfig
 from model.fim_format import SPECIAL_TOKENS
-from model.transformer import GPTBigCode
+from model.transformer import Block, GPTBigCode
 from tests.model.tiny import N_SPECIAL_AND_BYTES, write_byte_tokenizer
 
 DIGITS = string.digits
@@ -59,7 +59,9 @@ def _weights(config: ModelConfig, following: dict[int, int]) -> dict[str, torch.
         model.transformer.ln_f.weight.fill_(3.0)  # sure of itself
         one_hot = torch.eye(config.vocab_size, config.n_embd)  # [V, D]
         model.transformer.wte.weight.copy_(one_hot)
-        feed_forward = model.transformer.h[0].mlp
+        block = model.transformer.h[0]
+        assert isinstance(block, Block)
+        feed_forward = block.mlp
         # LayerNorm of a one-hot vector is about √D = 17 at its place and near 0 elsewhere.
         feed_forward.c_fc.weight.copy_(torch.eye(config.n_embd))
         feed_forward.c_fc.bias.fill_(-4.0)

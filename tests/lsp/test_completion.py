@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from lsp.settings import CompletionSettings, Settings
 from lsp.status import State, Status, StatusBoard
 from lsp.telemetry import LatencyBook
 from model.client import CompletionDelta, CompletionQuery, EngineHealth
+from model.client_chat import ChatQuery
 from model.errors import EngineUnavailableError, ModelError, RequestError
 
 URI = "file:///project/a.py"
@@ -36,11 +37,14 @@ def said(*texts: str, index: int = 0, logprob: float = -0.01, reason: str = "sto
     return [*deltas, CompletionDelta(index=index, text="", finish_reason=reason, timings=timings)]
 
 
+Step = CompletionDelta | Exception | asyncio.Event  # told, raised, waited for
+
+
 @dataclass
 class MemoryEngine:
     """An engine (`lsp.engines.Engine`) and its client in one."""
 
-    answer: Callable[[CompletionQuery], list[Any]] = lambda query: said("pass")
+    answer: Callable[[CompletionQuery], Sequence[Step]] = lambda query: said("pass")
     queries: list[CompletionQuery] = field(default_factory=list)
     n_closed_early: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +64,9 @@ class MemoryEngine:
 
     async def health(self) -> EngineHealth:
         return EngineHealth(status="ok", model="memory")
+
+    def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+        raise AssertionError("a completer asks no questions")
 
     async def complete(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         self.queries.append(query)
@@ -89,6 +96,9 @@ class Bench:
     link: EngineLink
     documents: Documents
     told: list[Status]
+
+    def state(self) -> State:
+        return self.told[-1].state
 
     def open(self, marked: str) -> Document:
         before, after = marked.split("║")
@@ -260,11 +270,11 @@ async def test_a_bad_request_is_an_error_status_until_something_works() -> None:
     async with bench(MemoryEngine(lambda query: [RequestError("temperature = 9", field="temperature")])) as b:
         b.open("x = ║\n")
         assert await b.texts() == []
-        assert b.told[-1].state is State.ERROR
+        assert b.state() is State.ERROR
         assert "temperature = 9" in b.told[-1].message
         b.engine.answer = lambda query: said("fine()")
         assert await b.texts() == ["fine()"]
-        assert b.told[-1].state is State.READY
+        assert b.state() is State.READY
         assert b.book.report()["failed"] == 1
 
 
@@ -276,7 +286,7 @@ async def test_a_programming_error_is_not_swallowed() -> None:
 
 
 async def test_an_engine_that_ended_while_idle_is_replaced_without_a_word() -> None:
-    answers = [said("one()"), [EngineUnavailableError("gone")], said("two()")]
+    answers: list[Sequence[Step]] = [said("one()"), [EngineUnavailableError("gone")], said("two()")]
     async with bench(MemoryEngine(lambda query: answers.pop(0))) as b:
         b.open("x = ║\n")
         assert await b.texts() == ["one()"]
@@ -337,7 +347,7 @@ async def test_a_request_does_not_wait_forever_for_an_engine_that_is_starting() 
     async with bench(Slow(), patience_s=0.01) as b:
         b.open("x = ║\n")
         assert await b.texts() == []
-        assert b.told[-1].state is State.STARTING
+        assert b.state() is State.STARTING
         gate.set()
         await b.until(lambda: b.told[-1].state is State.READY)
         assert await b.texts() == ["pass"]

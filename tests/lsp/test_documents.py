@@ -90,7 +90,7 @@ def test_edits_equal_the_same_edits_of_the_whole_text(text: str, data: st.DataOb
     document = open_text(text, encoding)
     for _ in range(3):
         places = [(data.draw(st.integers(0, 6)), data.draw(st.integers(0, 12))) for _ in range(2)]
-        first, second = sorted(places, key=lambda place: plain_index(text, *place, encoding))
+        first, second = sorted(places, key=lambda place: plain_index(text, place[0], place[1], encoding))
         inserted = data.draw(TEXTS)
         start = plain_index(text, *first, encoding)
         end = plain_index(text, *second, encoding)

@@ -11,7 +11,7 @@ import random
 import sysconfig
 import tokenize
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -152,11 +152,8 @@ def test_files_with_crlf_and_with_tabs_fare_no_worse(files: list[Path]) -> None:
     for cut in cuts(files, some_lines, seed=13, count=SAMPLES // 2):
         outcome = postprocess(Suggestion(cut.middle.replace("\n", "\r\n")), cut.context("\r\n"))
         damaged += outcome.suggestion != Suggestion(cut.middle.replace("\n", "\r\n"))
-        tabbed = Cut(
-            cut.path,
-            *(part.replace("    ", "\t") for part in (cut.before, cut.middle, cut.after)),
-            cut.window_chars,
-        )
+        before, middle, after = (part.replace("    ", "\t") for part in (cut.before, cut.middle, cut.after))
+        tabbed = replace(cut, before=before, middle=middle, after=after)
         outcome = postprocess(Suggestion(tabbed.middle), tabbed.context())
         damaged += outcome.suggestion != Suggestion(tabbed.middle)
     assert damaged <= MAX_DAMAGED * SAMPLES

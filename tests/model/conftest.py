@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from model.listen import Listen
 from model.tokenizer import Tokenizer
 from tests.model.small_tokenizers import write_merging_tokenizer
 from tests.model.tiny import write_byte_tokenizer, write_tiny_model
@@ -37,3 +38,9 @@ def merging_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     source = Path(__file__).with_name("test_tokenizer.py").read_text(encoding="utf-8")
     write_merging_tokenizer(folder, source)
     return Tokenizer.from_folder(folder)
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Listen:
+    """A socket of the test's own."""
+    return Listen.parse(f"unix:{tmp_path}/run/e.sock")

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the tests."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
 
 
 class ForeignServer:
@@ -24,12 +33,12 @@ class ForeignServer:
         owner: str = "vllm",
         root: str | None = None,
         pieces: list[str] | None = None,
-        refuse: Callable[[dict], str | None] = lambda body: None,
+        refuse: Callable[[dict[str, Any]], str | None] = lambda body: None,
         ollama: bool = False,
         missing: bool = False,
     ) -> None:
-        self.bodies: list[dict] = []
-        self.headers: list[dict] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.cancelled = asyncio.Event()
         self.url = ""
         self.pieces = pieces or ["a", "b"]
@@ -77,7 +86,7 @@ class ForeignServer:
             raise
 
     @staticmethod
-    def _event(choice: dict) -> str:
+    def _event(choice: dict[str, Any]) -> str:
         return f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\r\n\r\n"
 
     @contextlib.asynccontextmanager
@@ -93,8 +102,7 @@ class ForeignServer:
         config = uvicorn.Config(
             app, http="h11", lifespan="off", log_config=None, port=0, timeout_graceful_shutdown=1
         )
-        server = uvicorn.Server(config)
-        server.capture_signals = contextlib.nullcontext
+        server = _Server(config)
         task = asyncio.create_task(server.serve())
         async with asyncio.timeout(10):
             while not server.started:

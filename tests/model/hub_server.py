@@ -41,7 +41,7 @@ class HubServer:
         return 200, {}, json.dumps(found).encode()
 
     @staticmethod
-    def _listing(files: Mapping[str, bytes]) -> list[dict]:
+    def _listing(files: Mapping[str, bytes]) -> list[dict[str, object]]:
         return [
             {"type": "file", "path": name, "size": len(data), "oid": _digest(data)}
             for name, data in files.items()

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from model import version
 from model.errors import EngineUnavailableError, RequestError
@@ -21,6 +21,9 @@ from model.listen import Listen
 from model.run import _announce
 from model.server import serve, stopping_on_signals
 from model.serving import Served, Serving
+
+if TYPE_CHECKING:
+    from model.generation import GenerationRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +133,17 @@ class ScriptedEngine:
         )
 
 
-def scripted_serving(name: str = "scripted", **served: Any) -> Serving:
-    return Serving(
+class ScriptedServing(Serving):
+    """Serves one, which takes a body as it is."""
+
+    engine: ScriptedEngine
+
+
+def scripted_serving(name: str = "scripted", **served: Any) -> ScriptedServing:
+    return ScriptedServing(
         ScriptedEngine(),
         Served(name=name, **served),
-        prepare=lambda body: body,
+        prepare=lambda body: cast("GenerationRequest", body),
         token_text=lambda token_id: f"{token_id} ",
     )
 
@@ -170,6 +179,6 @@ if __name__ == "__main__":
     if given.version:
         from model import server
 
-        server.package_version = lambda: given.version
+        vars(server)["package_version"] = lambda: given.version
     assert version.PROTOCOL
     asyncio.run(_main(given))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +16,21 @@ from model.listen import Listen
 from model.prompting import generation_request, token_text
 from model.server import serve
 from model.serving import Served, Serving
-from tests.model.scripted_engine import scripted_serving
+from tests.model.scripted_engine import ScriptedServing, scripted_serving
 
 
 @contextlib.asynccontextmanager
-async def serving_at(listen: Listen, **options):
+async def serving_at(
+    listen: Listen, *, token: str | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, ScriptedServing]]:
     """A server of a scripted engine in this event loop; yields (client, serving)."""
     serving = scripted_serving(license="apache-2.0")
-    async with running(serving, listen, **options) as client:
+    async with running(serving, listen, token=token) as client:
         yield client, serving
 
 
 @contextlib.asynccontextmanager
-async def engine_at(listen: Listen, engine: Engine, name: str):
+async def engine_at(listen: Listen, engine: Engine, name: str) -> AsyncIterator[httpx.AsyncClient]:
     """A server of a real engine in this event loop; yields a client."""
     async_engine = AsyncEngine(engine)
     serving = Serving(
@@ -43,14 +46,16 @@ async def engine_at(listen: Listen, engine: Engine, name: str):
 
 
 @contextlib.asynccontextmanager
-async def running(serving: Serving, listen: Listen, **options):
+async def running(
+    serving: Serving, listen: Listen, *, token: str | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """Yields a client once the server is ready, and stops it at the end."""
     ready = asyncio.Event()
     with listen.open() as listener:
-        task = asyncio.create_task(serve(serving, listener, on_ready=ready.set, **options))
+        task = asyncio.create_task(serve(serving, listener, on_ready=ready.set, token=token))
         await asyncio.wait_for(ready.wait(), 20)
         address = listener.address
-        transport = httpx.AsyncHTTPTransport(uds=address.unix_path and str(address.unix_path))
+        transport = httpx.AsyncHTTPTransport(uds=str(address.unix_path) if address.unix_path else None)
         base_url = "http://engine" if address.unix_path else str(address)
         async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=60) as client:
             yield client
@@ -58,7 +63,19 @@ async def running(serving: Serving, listen: Listen, **options):
         await asyncio.wait_for(task, 20)
 
 
-async def until(condition) -> None:
+def socket_of(listen: Listen) -> Path:
+    """Where the socket is of one that listens on a socket."""
+    assert listen.unix_path is not None
+    return listen.unix_path
+
+
+def n_connections(client: httpx.AsyncClient) -> int:
+    """How many a client holds open."""
+    assert isinstance(client._transport, httpx.AsyncHTTPTransport)
+    return len(client._transport._pool.connections)  # the only place where httpx says so
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition that nothing announces; the test's own time limit ends a hopeless wait."""
     async with asyncio.timeout(20):
         while not await condition():

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,6 +31,7 @@ from model.listen import Listen
 from model.prompting import generation_request, token_text
 from model.server import serve
 from model.serving import Served, Serving
+from model.tokenizer import Tokenizer
 from tests.lsp.spelling_model import write_spelling_model
 from tests.model.foreign_server import ForeignServer
 from tests.model.serving import events_of, metric, metric_is, until
@@ -42,7 +44,7 @@ def user(text: str) -> Message:
     return Message(role="user", text=text)
 
 
-def body(*texts: str, **fields) -> dict:
+def body(*texts: str, **fields: Any) -> dict[str, Any]:
     roles = ["user", "assistant"] * len(texts)
     messages = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
     return {"messages": messages, **fields}
@@ -79,21 +81,21 @@ async def served(
 
 
 @pytest.fixture
-async def base(folder, tmp_path) -> AsyncIterator[httpx.AsyncClient]:
+async def base(folder: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A base model: it is asked by the dialogue."""
     async with served(folder, tmp_path / "e.sock", None) as http:
         yield http
 
 
 @pytest.fixture
-async def instruct(folder, tmp_path) -> AsyncIterator[httpx.AsyncClient]:
+async def instruct(folder: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A model with a template, after which it says the alphabet from b on."""
     async with served(folder, tmp_path / "e.sock", ChatTemplate(BY_ROLE, names={})) as http:
         yield http
 
 
 class TestAnswers:
-    async def test_whole(self, instruct):
+    async def test_whole(self, instruct: httpx.AsyncClient) -> None:
         answer = await instruct.post(CHAT, json=body("hi", max_tokens=5, n=2))
         assert answer.status_code == 200
         whole = answer.json()
@@ -113,7 +115,7 @@ class TestAnswers:
         assert (usage["completion_tokens"], usage["total_tokens"]) == (10, 10 + usage["prompt_tokens"])
         assert whole["timings"]["prompt_tokens"] == usage["prompt_tokens"]
 
-    async def test_stream(self, instruct):
+    async def test_stream(self, instruct: httpx.AsyncClient) -> None:
         request = body("hi", max_tokens=4, stream=True, stream_options={"include_usage": True})
         answer = await instruct.post(CHAT, json=request)
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -128,12 +130,12 @@ class TestAnswers:
         assert json.loads(usage)["usage"]["completion_tokens"] == 4
         assert json.loads(usage)["choices"] == []
 
-    async def test_stop_strings(self, instruct):
+    async def test_stop_strings(self, instruct: httpx.AsyncClient) -> None:
         answer = (await instruct.post(CHAT, json=body("hi", stop=["fg", "zz"]))).json()
         (choice,) = answer["choices"]
         assert (choice["message"]["content"], choice["finish_reason"]) == ("bcde", "stop")
 
-    async def test_parts_and_developers(self, instruct):
+    async def test_parts_and_developers(self, instruct: httpx.AsyncClient) -> None:
         messages = [
             {"role": "developer", "content": "s"},
             {"role": "user", "content": [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]},
@@ -141,16 +143,16 @@ class TestAnswers:
         answer = (await instruct.post(CHAT, json={"messages": messages, "max_completion_tokens": 1})).json()
         assert answer["usage"]["prompt_tokens"] == len("system: s\nuser: hi\nx = a")
 
-    async def test_the_length_has_a_default(self, instruct):
+    async def test_the_length_has_a_default(self, instruct: httpx.AsyncClient) -> None:
         answer = (await instruct.post(CHAT, json=body("hi"))).json()
         assert answer["usage"]["completion_tokens"] == 512
 
-    async def test_a_base_model_answers_too(self, base):
+    async def test_a_base_model_answers_too(self, base: httpx.AsyncClient) -> None:
         answer = (await base.post(CHAT, json=body("hi", max_tokens=3))).json()
         assert answer["usage"]["prompt_tokens"] > 300
         assert answer["choices"][0]["message"]["role"] == "assistant"
 
-    async def test_a_base_model_that_goes_on_with_the_next_question_is_stopped(self, tmp_path):
+    async def test_a_base_model_that_goes_on_with_the_next_question_is_stopped(self, tmp_path: Path) -> None:
         """It would write both sides of the conversation without end."""
         folder = write_spelling_model(tmp_path / "talker", n_positions=3072, spells=":Yes\nHuman")
         async with served(folder, tmp_path / "e.sock", None) as http:
@@ -164,7 +166,7 @@ class TestAnswers:
         deltas = [json.loads(part)["choices"][0]["delta"].get("content", "") for part in parts]
         assert "".join(deltas) == "Yes"
 
-    async def test_health_says_how_it_is_asked(self, base):
+    async def test_health_says_how_it_is_asked(self, base: httpx.AsyncClient) -> None:
         assert (await base.get("/health")).json()["chat"] == "dialogue"
 
 
@@ -188,22 +190,24 @@ BAD = [
 
 class TestErrors:
     @pytest.mark.parametrize(("request_body", "name"), BAD)
-    async def test_a_bad_field_is_named(self, base, request_body, name):
+    async def test_a_bad_field_is_named(
+        self, base: httpx.AsyncClient, request_body: dict[str, Any], name: str
+    ) -> None:
         answer = await base.post(CHAT, json=request_body)
         assert answer.status_code == 400, answer.text
         error = answer.json()["error"]
         assert (error["type"], error["param"]) == ("invalid_request_error", name)
 
-    async def test_two_names_of_one_limit(self, base):
+    async def test_two_names_of_one_limit(self, base: httpx.AsyncClient) -> None:
         answer = await base.post(CHAT, json=body("a", max_tokens=1, max_completion_tokens=1))
         assert answer.status_code == 400
         assert "send one of them" in answer.json()["error"]["message"]
 
-    async def test_another_model(self, base):
+    async def test_another_model(self, base: httpx.AsyncClient) -> None:
         answer = await base.post(CHAT, json=body("a", model="gpt-4"))
         assert (answer.status_code, answer.json()["error"]["param"]) == (404, "model")
 
-    async def test_a_last_message_that_is_too_long(self, base):
+    async def test_a_last_message_that_is_too_long(self, base: httpx.AsyncClient) -> None:
         answer = await base.post(CHAT, json=body("x" * 4000))
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (400, "context_length_exceeded")
@@ -217,7 +221,14 @@ class TestPrompts:
         max_tokens=st.integers(1, 900),
         by_template=st.booleans(),
     )
-    def test_always_within_the_context(self, byte_tokenizer, turns, last, max_tokens, by_template):
+    def test_always_within_the_context(
+        self,
+        byte_tokenizer: Tokenizer,
+        turns: list[tuple[int, int]],
+        last: int,
+        max_tokens: int,
+        by_template: bool,
+    ) -> None:
         texts = [text for asked, said in turns for text in ("q" * asked, "a" * said)]
         given_body = ChatBody(**body(*texts, "l" * last), max_tokens=max_tokens)
         template = ChatTemplate(BY_ROLE, names={}) if by_template else None
@@ -232,7 +243,7 @@ class TestPrompts:
         assert "l" * last in byte_tokenizer.decode(ids)
 
     @given(st.lists(st.integers(0, 300), min_size=2, max_size=12))
-    def test_the_oldest_turns_are_left_out_first(self, byte_tokenizer, sizes):
+    def test_the_oldest_turns_are_left_out_first(self, byte_tokenizer: Tokenizer, sizes: list[int]) -> None:
         texts = [
             text for n, size in enumerate(sizes) for text in (f"<q{n}>{'q' * size}", f"<a{n}>{'a' * size}")
         ]
@@ -249,12 +260,14 @@ class TestPrompts:
             assert len(prompter.encode((*more, user("<last>")))) > 2048 - 64
 
     @given(st.lists(st.sampled_from(["<|endoftext|>", "<fim_middle>", "Human:", "\n", "x"]), max_size=9))
-    def test_what_is_said_never_becomes_a_special_token(self, byte_tokenizer, pieces):
+    def test_what_is_said_never_becomes_a_special_token(
+        self, byte_tokenizer: Tokenizer, pieces: list[str]
+    ) -> None:
         prompter = ChatPrompter(byte_tokenizer, 4096, None)
         ids = prompter.encode((user("".join(pieces)),))
         assert not any(map(byte_tokenizer.is_special, ids))
 
-    def test_a_small_context_gets_fewer_examples(self, byte_tokenizer):
+    def test_a_small_context_gets_fewer_examples(self, byte_tokenizer: Tokenizer) -> None:
         sizes = [
             len(ChatPrompter(byte_tokenizer, n_positions, None).encode((user("a"),)))
             for n_positions in (1024, 4096, 32768)
@@ -263,25 +276,28 @@ class TestPrompts:
         assert all(size <= n / 2 for size, n in zip(sizes, (1024, 4096, 32768), strict=True))
 
 
-def _plain(texts: list[str]) -> list[dict]:
+def _plain(texts: list[str]) -> list[dict[str, Any]]:
     return [{"role": ("user", "assistant")[n % 2], "text": text} for n, text in enumerate(texts)]
 
 
 class TestOurClient:
     @pytest.fixture
-    async def client(self, instruct, tmp_path) -> AsyncIterator[EngineClient]:
+    async def client(self, instruct: httpx.AsyncClient, tmp_path: Path) -> AsyncIterator[EngineClient]:
         ours = EngineClient(unix_path=tmp_path / "e.sock")
         yield ours
         await ours.aclose()
 
-    async def test_an_answer(self, client):
+    async def test_an_answer(self, client: EngineClient) -> None:
         query = ChatQuery(messages=(user("hi"),), max_tokens=6, stop=("g",))
         deltas = [delta async for delta in client.chat(query)]
         assert "".join(delta.text for delta in deltas) == "bcdef"
         assert deltas[-1].finish_reason == "stop"
+        assert deltas[-1].timings is not None
         assert deltas[-1].timings["completion_tokens"] == 6
 
-    async def test_closing_cancels_within_a_step(self, client, instruct):
+    async def test_closing_cancels_within_a_step(
+        self, client: EngineClient, instruct: httpx.AsyncClient
+    ) -> None:
         async with aclosing(client.chat(ChatQuery(messages=(user("hi"),), max_tokens=2500))) as deltas:
             async for _ in deltas:
                 break
@@ -291,7 +307,7 @@ class TestOurClient:
         assert generated < 2500
         assert await metric(instruct, "generated_tokens_total") == generated
 
-    async def test_a_question_that_is_too_long(self, client):
+    async def test_a_question_that_is_too_long(self, client: EngineClient) -> None:
         with pytest.raises(ContextLengthError):
             await anext(client.chat(ChatQuery(messages=(user("x" * 9000),))))
 
@@ -305,7 +321,7 @@ async def answer_of(client: OpenAIClient, *messages: Message) -> str:
 
 
 class TestForeignServers:
-    async def test_the_chat_of_an_instruct_model(self):
+    async def test_the_chat_of_an_instruct_model(self) -> None:
         async with ForeignServer(model="chatty").running() as server:
             text = await answer_of(OpenAIClient(server.url), user("hi"))
         assert text == "ab"
@@ -314,8 +330,8 @@ class TestForeignServers:
         assert (sent["model"], sent["seed"], sent["stream"]) == ("chatty", 7, True)
         assert "stop" not in sent
 
-    async def test_a_base_model_gets_the_dialogue_and_ends_at_the_next_turn(self):
-        def refuse(body: dict) -> str | None:
+    async def test_a_base_model_gets_the_dialogue_and_ends_at_the_next_turn(self) -> None:
+        def refuse(body: dict[str, Any]) -> str | None:
             return "the tokenizer does not define a chat template" if "messages" in body else None
 
         pieces = [" Yes", ".\nHu", "man", ": more", "(hang)"]
@@ -327,8 +343,8 @@ class TestForeignServers:
         assert sent["prompt"].endswith("Human: Is it?\n\nAssistant:")
         assert sent["stop"] == [f"\n{HUMAN}"]
 
-    async def test_code_that_quotes_a_turn_is_not_cut_by_the_server(self):
-        def refuse(body: dict) -> str | None:
+    async def test_code_that_quotes_a_turn_is_not_cut_by_the_server(self) -> None:
+        def refuse(body: dict[str, Any]) -> str | None:
             return "no chat_template" if "messages" in body else None
 
         pieces = ["```\nHuman: x\n", "```\nend"]
@@ -337,8 +353,8 @@ class TestForeignServers:
         assert text == "".join(pieces)
         assert "stop" not in server.bodies[-1]
 
-    async def test_fields_that_it_refuses_are_left_out(self):
-        def refuse(body: dict) -> str | None:
+    async def test_fields_that_it_refuses_are_left_out(self) -> None:
+        def refuse(body: dict[str, Any]) -> str | None:
             if "max_tokens" in body:
                 return "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
             return "'temperature' does not support 0.5 with this model." if "temperature" in body else None
@@ -348,8 +364,8 @@ class TestForeignServers:
         assert server.bodies[-1]["max_completion_tokens"] == 512
         assert "temperature" not in server.bodies[-1]
 
-    async def test_a_conversation_that_is_too_long_loses_its_oldest_turns(self):
-        def refuse(body: dict) -> str | None:
+    async def test_a_conversation_that_is_too_long_loses_its_oldest_turns(self) -> None:
+        def refuse(body: dict[str, Any]) -> str | None:
             long = len(body["messages"]) > 3
             return "This model's maximum context length is 4 tokens." if long else None
 
@@ -361,17 +377,17 @@ class TestForeignServers:
             with pytest.raises(ContextLengthError):
                 await answer_of(OpenAIClient(server.url, max_prompt_chars=3), user("last"))
 
-    async def test_other_refusals_are_told(self):
+    async def test_other_refusals_are_told(self) -> None:
         async with ForeignServer(refuse=lambda body: "not today").running() as server:
             with pytest.raises(RequestError, match="not today"):
                 await answer_of(OpenAIClient(server.url), user("hi"))
 
-    async def test_a_server_with_neither_page(self):
+    async def test_a_server_with_neither_page(self) -> None:
         async with ForeignServer(missing=True).running() as server:
             with pytest.raises(EngineUnavailableError, match="404"):
                 await answer_of(OpenAIClient(server.url), user("hi"))
 
-    async def test_closing_hangs_up(self):
+    async def test_closing_hangs_up(self) -> None:
         async with ForeignServer(pieces=["a", "(hang)"]).running() as server:
             client = OpenAIClient(server.url)
             async with aclosing(client.chat(ChatQuery(messages=(user("hi"),)))) as deltas:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -28,7 +30,7 @@ PROMPT = "def area(width, height):\n    return width * height\n"
 
 
 @pytest.fixture
-def engine(tiny_model_folder):
+def engine(tiny_model_folder: Path) -> Engine:
     """With a prefill in small steps, so that a prompt is scored in several; fp32, to be compared."""
     model = load_checkpoint(tiny_model_folder, FP32)
     tokenizer = Tokenizer.from_folder(tiny_model_folder)
@@ -36,26 +38,28 @@ def engine(tiny_model_folder):
 
 
 @pytest.fixture
-async def http(engine, tmp_path) -> AsyncIterator[httpx.AsyncClient]:
+async def http(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with engine_at(Listen.parse(f"unix:{tmp_path}/e.sock"), engine, "tiny") as client:
         yield client
 
 
-async def ask(http: httpx.AsyncClient, **body) -> dict:
+async def ask(http: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
     answer = await http.post(COMPLETIONS, json=body)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 @torch.inference_mode()
-def reference(engine, ids: list[int]) -> list[float]:
+def reference(engine: Engine, ids: list[int]) -> list[float]:
     """The log-probabilities of the tokens after the first, by one plain forward pass."""
+    assert isinstance(engine.runner, TorchRunner)
     logits = engine.runner.model(torch.tensor([ids]))[0].float()  # [T, V]
     log_probs = torch.log_softmax(logits, dim=-1)
     return [log_probs[at, token].item() for at, token in enumerate(ids[1:])]
 
 
-async def test_a_prompt_is_scored_as_by_a_plain_forward_pass(http, engine):
+async def test_a_prompt_is_scored_as_by_a_plain_forward_pass(http: httpx.AsyncClient, engine: Engine) -> None:
     ids = engine.tokenizer.encode(PROMPT)
     (choice,) = (await ask(http, prompt=PROMPT, echo=True, logprobs=2, max_tokens=3))["choices"]
     scores = choice["logprobs"]
@@ -72,7 +76,7 @@ async def test_a_prompt_is_scored_as_by_a_plain_forward_pass(http, engine):
     assert scores["text_offset"][: n_prompt + 1] == list(range(n_prompt + 1))  # a token a byte
 
 
-async def test_a_cached_prompt_has_the_same_scores(http):
+async def test_a_cached_prompt_has_the_same_scores(http: httpx.AsyncClient) -> None:
     plain = await ask(http, prompt=PROMPT, max_tokens=2)
     first = await ask(http, prompt=PROMPT, echo=True, logprobs=0, max_tokens=2)
     again = await ask(http, prompt=PROMPT, echo=True, logprobs=0, max_tokens=2)
@@ -86,7 +90,7 @@ async def test_a_cached_prompt_has_the_same_scores(http):
     assert after["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
 
 
-async def test_scores_alone(http, engine):
+async def test_scores_alone(http: httpx.AsyncClient, engine: Engine) -> None:
     answer = await ask(http, prompt=PROMPT, echo=True, logprobs=1, max_tokens=0)
     (choice,) = answer["choices"]
     assert (choice["text"], choice["finish_reason"]) == (PROMPT, "length")
@@ -94,13 +98,13 @@ async def test_scores_alone(http, engine):
     assert answer["usage"]["completion_tokens"] == 0
 
 
-async def test_echo_without_scores(http):
+async def test_echo_without_scores(http: httpx.AsyncClient) -> None:
     (choice,) = (await ask(http, prompt=PROMPT, echo=True, max_tokens=1))["choices"]
     assert choice["text"].startswith(PROMPT)
     assert choice["logprobs"] is None
 
 
-async def test_streamed(http):
+async def test_streamed(http: httpx.AsyncClient) -> None:
     body = {"prompt": PROMPT, "echo": True, "logprobs": 0, "max_tokens": 4, "stream": True}
     *parts, done = events_of((await http.post(COMPLETIONS, json=body)).text)
     assert done == "[DONE]"
@@ -110,7 +114,7 @@ async def test_streamed(http):
     assert choices[0]["text"].startswith(PROMPT)
 
 
-async def test_several_prompts(http, engine):
+async def test_several_prompts(http: httpx.AsyncClient, engine: Engine) -> None:
     prompts = [PROMPT, "x = 1\n", "import os\n"]
     alone = [await ask(http, prompt=prompt, max_tokens=5) for prompt in prompts]
     together = await ask(http, prompt=prompts, max_tokens=5)
@@ -121,7 +125,9 @@ async def test_several_prompts(http, engine):
     assert together["usage"]["prompt_tokens"] == sum(n_tokens)
 
 
-async def test_several_prompts_as_token_ids_with_alternatives_and_scores(http, engine):
+async def test_several_prompts_as_token_ids_with_alternatives_and_scores(
+    http: httpx.AsyncClient, engine: Engine
+) -> None:
     ids = [engine.tokenizer.encode(text) for text in (PROMPT, "x = 1\n")]
     answer = await ask(http, prompt=ids, n=2, temperature=1, seed=3, echo=True, logprobs=1, max_tokens=1)
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
@@ -131,15 +137,15 @@ async def test_several_prompts_as_token_ids_with_alternatives_and_scores(http, e
         assert scores == pytest.approx(reference(engine, own), abs=1e-4)
 
 
-async def test_a_bad_one_of_several_prompts(http):
+async def test_a_bad_one_of_several_prompts(http: httpx.AsyncClient) -> None:
     answer = await http.post(COMPLETIONS, json={"prompt": [[1, 2], [10**6]]})
     assert answer.status_code == 400
     assert "1000000" in answer.json()["error"]["message"]
 
 
 class TestMerging:
-    async def test_items_come_with_their_streams_number(self):
-        async def numbers(n: int):
+    async def test_items_come_with_their_streams_number(self) -> None:
+        async def numbers(n: int) -> AsyncGenerator[int, None]:
             for i in range(n):
                 yield i
                 await asyncio.sleep(0)
@@ -147,17 +153,17 @@ class TestMerging:
         async with aclosing(merged([numbers(2), numbers(3)])) as items:
             assert sorted([item async for item in items]) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
 
-    async def test_the_first_failure_ends_all(self):
+    async def test_the_first_failure_ends_all(self) -> None:
         closed = []
 
-        async def endless():
+        async def endless() -> AsyncGenerator[int, None]:
             try:
                 yield 1
                 await asyncio.Event().wait()
             finally:
                 closed.append(True)
 
-        async def failing():
+        async def failing() -> AsyncGenerator[int, None]:
             yield 2
             raise ValueError("no more")
 

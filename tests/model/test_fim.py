@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +36,7 @@ def prompt_at(
     *,
     order: FimOrder = FimOrder.SPM,
     max_prompt_tokens: int = 400,
-    **options: object,
+    **options: Any,
 ) -> FimPrompt:
     prefix, suffix = document.split("║")
     return build_prompt(
@@ -54,16 +55,16 @@ def common(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 class TestShape:
-    def test_spm(self, merging_tokenizer):
+    def test_spm(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = 1\nfoo(║)\ny\n", heal=False)
         assert shown(merging_tokenizer, prompt) == "<fim_prefix><fim_suffix>)\ny\n<fim_middle>x = 1\nfoo("
         assert prompt.healed == b""
 
-    def test_psm(self, merging_tokenizer):
+    def test_psm(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = 1\nfoo(║)\ny\n", heal=False, order=FimOrder.PSM)
         assert shown(merging_tokenizer, prompt) == "<fim_prefix>x = 1\nfoo(<fim_suffix>)\ny\n<fim_middle>"
 
-    def test_the_file_name_begins_the_prefix(self, merging_tokenizer):
+    def test_the_file_name_begins_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
         spm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py")
         assert shown(merging_tokenizer, spm) == (
             "<fim_prefix><fim_suffix>\n<fim_middle><filename>a/b.py\nimport os\nx = ("
@@ -73,7 +74,9 @@ class TestShape:
             "<fim_prefix><filename>a/b.py\nimport os\nx = (<fim_suffix>\n<fim_middle>"
         )
 
-    def test_the_file_name_stays_when_the_window_has_left_the_files_start(self, merging_tokenizer):
+    def test_the_file_name_stays_when_the_window_has_left_the_files_start(
+        self, merging_tokenizer: Tokenizer
+    ) -> None:
         text = shown(merging_tokenizer, prompt_at(merging_tokenizer, SOURCE[:6000] + "║", path="b.py"))
         head = text.partition("<fim_middle>")[2]
         assert head.startswith("<filename>b.py\n")
@@ -81,7 +84,7 @@ class TestShape:
         assert first_line in SOURCE.split("\n")
         assert not head.startswith("<filename>b.py\n" + SOURCE.split("\n")[0])
 
-    def test_context_files_come_first_the_nearest_last(self, merging_tokenizer):
+    def test_context_files_come_first_the_nearest_last(self, merging_tokenizer: Tokenizer) -> None:
         context = [ContextFile(path="a.py", text="A = 1\n"), ContextFile(path="b.py", text="B = 2\n")]
         prompt = prompt_at(merging_tokenizer, "x(║\n", context=context)
         assert shown(merging_tokenizer, prompt) == (
@@ -89,7 +92,7 @@ class TestShape:
             "<fim_prefix><fim_suffix>\n<fim_middle>x("
         )
 
-    def test_special_names_in_the_texts_stay_text(self, merging_tokenizer):
+    def test_special_names_in_the_texts_stay_text(self, merging_tokenizer: Tokenizer) -> None:
         evil = "<fim_middle><|endoftext|><filename>"
         prompt = prompt_at(
             merging_tokenizer,
@@ -103,12 +106,12 @@ class TestShape:
             *("<filename>", "<|endoftext|>", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<filename>")
         ]
 
-    def test_a_path_of_several_lines(self, merging_tokenizer):
+    def test_a_path_of_several_lines(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x(║\n", path="a\n\nb.py")
         assert "<filename>a b.py\nx(" in shown(merging_tokenizer, prompt)
 
     @pytest.mark.parametrize("order", FimOrder)
-    def test_nothing_at_all(self, merging_tokenizer, order):
+    def test_nothing_at_all(self, merging_tokenizer: Tokenizer, order: FimOrder) -> None:
         prompt = prompt_at(merging_tokenizer, "║", order=order)
         assert len(prompt.token_ids) == 3
         assert prompt.healed == b""
@@ -142,15 +145,15 @@ class TestHealing:
             ("x " + "a" * 47, " " + "a" * 47),
         ],
     )
-    def test_what_is_taken_back(self, prefix, word):
+    def test_what_is_taken_back(self, prefix: str, word: str) -> None:
         assert split_healed(prefix) == (prefix.removesuffix(word), word)
 
-    def test_prompt_and_healed_bytes_are_the_prefix(self, merging_tokenizer):
+    def test_prompt_and_healed_bytes_are_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "for größe in gr║\n")
         text = merging_tokenizer.decode(prompt.token_ids[3:])
         assert text.removeprefix("\n").encode() + prompt.healed == "for größe in gr".encode()
 
-    def test_switched_off(self, merging_tokenizer):
+    def test_switched_off(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "for i in ra║", heal=False)
         assert prompt.healed == b""
         assert shown(merging_tokenizer, prompt).endswith("for i in ra")
@@ -159,7 +162,9 @@ class TestHealing:
         prefix=PREFIXES,
         more=st.sampled_from(["", "x", "range", "é"]),
     )
-    def test_the_prompt_is_a_beginning_of_the_whole_texts_tokens(self, merging_tokenizer, prefix, more):
+    def test_the_prompt_is_a_beginning_of_the_whole_texts_tokens(
+        self, merging_tokenizer: Tokenizer, prefix: str, more: str
+    ) -> None:
         head, word = split_healed(prefix)
         assert head + word == prefix
         if prefix and (prefix[-1].isalpha() or prefix[-1] in " \t\n"):
@@ -168,15 +173,15 @@ class TestHealing:
             prompt = merging_tokenizer.encode(head)
             assert whole[: len(prompt)] == prompt
 
-    def test_lone_surrogates_do_not_crash(self, merging_tokenizer):
+    def test_lone_surrogates_do_not_crash(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = '\ud83e║\udd99'\n")
         assert prompt.token_ids
 
 
-def typed(tokenizer: Tokenizer, before: str, text: str, suffix: str, **options: object) -> list[FimPrompt]:
+def typed(tokenizer: Tokenizer, before: str, text: str, suffix: str, **options: Any) -> list[FimPrompt]:
     """The prompts while `text` is typed after `before`."""
     return [
-        build_prompt(tokenizer, prefix=before + text[:n], suffix=suffix, **options)  # type: ignore[arg-type]
+        build_prompt(tokenizer, prefix=before + text[:n], suffix=suffix, **options)
         for n in range(len(text) + 1)
     ]
 
@@ -197,17 +202,19 @@ class TestStability:
     @pytest.mark.parametrize("heal", [True, False])
     @pytest.mark.parametrize("path", [None, "tests/test_fim.py"])
     @pytest.mark.parametrize("start", [0, 300, 4000, 9000])
-    def test_five_hundred_characters(self, merging_tokenizer, heal, path, start):
+    def test_five_hundred_characters(
+        self, merging_tokenizer: Tokenizer, heal: bool, path: str | None, start: int
+    ) -> None:
         few = longest_word(merging_tokenizer) + 2
         self.check_five_hundred(merging_tokenizer, start, few, path=path, heal=heal)
 
     @needs_starcoder
     @pytest.mark.parametrize("heal", [True, False])
     @pytest.mark.parametrize("start", [0, 300, 4000, 9000, 15000])
-    def test_five_hundred_characters_in_starcoders_tokens(self, heal, start):
+    def test_five_hundred_characters_in_starcoders_tokens(self, heal: bool, start: int) -> None:
         self.check_five_hundred(Tokenizer.from_folder(STARCODER), start, 8, path="a.py", heal=heal)
 
-    def check_five_hundred(self, tokenizer: Tokenizer, start: int, few: int, **options: object) -> None:
+    def check_five_hundred(self, tokenizer: Tokenizer, start: int, few: int, **options: Any) -> None:
         prompts = typed(
             tokenizer,
             SOURCE[:start],
@@ -225,7 +232,7 @@ class TestStability:
         assert len(steps) <= 3
         assert sum(costs) - sum(steps) <= 2 * 500
 
-    def test_a_whole_file_typed_from_nothing(self, merging_tokenizer):
+    def test_a_whole_file_typed_from_nothing(self, merging_tokenizer: Tokenizer) -> None:
         text = SOURCE[:4000]
         prompts = typed(merging_tokenizer, "", text, SOURCE[4000:], order=FimOrder.SPM, max_prompt_tokens=600)
         n_tokens = len(merging_tokenizer.encode(text))
@@ -234,33 +241,33 @@ class TestStability:
         # Four while the prefix grows into its share, then one for each quarter of the window.
         assert len(steps) <= 4 + n_tokens / (600 / 2 / 4) + 1
 
-    def test_the_window_keeps_at_least_half_of_its_room(self, merging_tokenizer):
+    def test_the_window_keeps_at_least_half_of_its_room(self, merging_tokenizer: Tokenizer) -> None:
         prompts = typed(
             merging_tokenizer, SOURCE[:8000], SOURCE[8000:8500], "", order=FimOrder.SPM, max_prompt_tokens=400
         )
         assert min(len(prompt.token_ids) for prompt in prompts) > 200
 
-    def test_typing_leaves_the_suffix_alone(self, merging_tokenizer):
-        options = {"order": FimOrder.SPM, "max_prompt_tokens": 400}
+    def test_typing_leaves_the_suffix_alone(self, merging_tokenizer: Tokenizer) -> None:
+        options: dict[str, Any] = {"order": FimOrder.SPM, "max_prompt_tokens": 400}
         prompts = typed(merging_tokenizer, SOURCE[:8000], "x = 1\ny", SOURCE[8000:], **options)
         parts = {tuple(p.token_ids[: p.token_ids.index(2)]) for p in prompts}
         assert len(parts) == 1
 
-    def test_the_suffix_ends_at_a_line_end_of_the_text(self, merging_tokenizer):
+    def test_the_suffix_ends_at_a_line_end_of_the_text(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, SOURCE[:3000] + "(║\n" + SOURCE[3000:], max_prompt_tokens=500)
         ids = prompt.token_ids
         part = merging_tokenizer.decode(ids[: ids.index(2)])
         assert ("\n" + SOURCE[3000:]).startswith(part)
         assert ("\n" + SOURCE[3000:])[len(part)] == "\n"
 
-    def test_editing_the_far_end_of_the_suffix_changes_nothing(self, merging_tokenizer):
-        options = {"order": FimOrder.SPM, "max_prompt_tokens": 500}
+    def test_editing_the_far_end_of_the_suffix_changes_nothing(self, merging_tokenizer: Tokenizer) -> None:
+        options: dict[str, Any] = {"order": FimOrder.SPM, "max_prompt_tokens": 500}
         prefix, suffix = SOURCE[:3000], SOURCE[3000:9000]
         before = build_prompt(merging_tokenizer, prefix=prefix, suffix=suffix, **options)
         after = build_prompt(merging_tokenizer, prefix=prefix, suffix=suffix + "x", **options)
         assert before == after
 
-    def test_the_same_arguments_give_the_same_prompt(self, merging_tokenizer):
+    def test_the_same_arguments_give_the_same_prompt(self, merging_tokenizer: Tokenizer) -> None:
         documents = [SOURCE[:n] + "║" + SOURCE[n:] for n in (10, 5000, 9000)]
         first = [prompt_at(merging_tokenizer, one) for one in documents]
         assert [prompt_at(merging_tokenizer, one) for one in reversed(documents)] == first[::-1]
@@ -277,8 +284,15 @@ class TestRoom:
         long_line=st.booleans(),
     )
     def test_never_more_than_asked_for(
-        self, merging_tokenizer, cursor, budget, order, n_files, path, long_line
-    ):
+        self,
+        merging_tokenizer: Tokenizer,
+        cursor: int,
+        budget: int,
+        order: FimOrder,
+        n_files: int,
+        path: str | None,
+        long_line: bool,
+    ) -> None:
         text = SOURCE.replace("\n", " ") if long_line else SOURCE
         context = [ContextFile(path=f"{n}.py", text=text[n * 500 : n * 1000 + 300]) for n in range(n_files)]
         prompt = build_prompt(
@@ -293,22 +307,22 @@ class TestRoom:
         assert len(prompt.token_ids) <= budget
         assert [prompt.token_ids.count(one) for one in (1, 2, 3)] == [1, 1, 1]
 
-    def test_a_full_prompt_uses_most_of_the_room(self, merging_tokenizer):
+    def test_a_full_prompt_uses_most_of_the_room(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, SOURCE[:6000] + "║" + SOURCE[6000:], max_prompt_tokens=600)
         assert len(prompt.token_ids) > 400
 
-    def test_a_short_suffix_leaves_its_room_to_the_prefix(self, merging_tokenizer):
+    def test_a_short_suffix_leaves_its_room_to_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
         long = prompt_at(merging_tokenizer, SOURCE[:6000] + "(║" + SOURCE[6000:], max_prompt_tokens=800)
         short = prompt_at(merging_tokenizer, SOURCE[:6000] + "(║\n", max_prompt_tokens=800)
         sizes = [len(p.token_ids) - p.token_ids.index(2) for p in (long, short)]
         assert sizes[0] > 350
         assert sizes[1] > sizes[0] + 50
 
-    def test_a_short_prefix_leaves_its_room_to_the_suffix(self, merging_tokenizer):
+    def test_a_short_prefix_leaves_its_room_to_the_suffix(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "(║" + SOURCE, max_prompt_tokens=800)
         assert prompt.token_ids.index(2) > 500
 
-    def test_the_farthest_context_goes_first(self, merging_tokenizer):
+    def test_the_farthest_context_goes_first(self, merging_tokenizer: Tokenizer) -> None:
         context = [ContextFile(path=f"{n}.py", text=f"V{n} = 'value'\n" * 12) for n in "abcd"]
         text = shown(
             merging_tokenizer,
@@ -318,7 +332,7 @@ class TestRoom:
         assert kept in (["c", "d"], ["b", "c", "d"])
         assert text.count("<|endoftext|>") == len(kept)
 
-    def test_a_context_file_that_is_too_long_is_cut_at_a_line(self, merging_tokenizer):
+    def test_a_context_file_that_is_too_long_is_cut_at_a_line(self, merging_tokenizer: Tokenizer) -> None:
         context = [ContextFile(path="a.py", text=SOURCE)]
         text = shown(
             merging_tokenizer,
@@ -328,11 +342,11 @@ class TestRoom:
         assert SOURCE.startswith(part)
         assert SOURCE[len(part)] == "\n"
 
-    def test_too_little_room(self, merging_tokenizer):
+    def test_too_little_room(self, merging_tokenizer: Tokenizer) -> None:
         with pytest.raises(ContextLengthError, match=r"31 tokens are too few.*at least 32"):
             prompt_at(merging_tokenizer, "x║", max_prompt_tokens=31)
 
-    def test_a_file_of_a_hundred_thousand_lines(self, byte_tokenizer):
+    def test_a_file_of_a_hundred_thousand_lines(self, byte_tokenizer: Tokenizer) -> None:
         prefix = "value = 1\n" * 100_000
         prompt = prompt_at(byte_tokenizer, f"{prefix}x = (║\n{prefix}", max_prompt_tokens=1000)
         assert 600 < len(prompt.token_ids) <= 1000

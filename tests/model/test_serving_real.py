@@ -9,6 +9,8 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +18,7 @@ import torch
 
 from model.async_engine import AsyncEngine
 from model.client import CompletionQuery, ContextText, EngineClient
-from model.engine import load_engine
+from model.engine import Engine, load_engine
 from model.engine_files import EngineFiles, LaunchOptions
 from model.errors import ContextLengthError, EngineUnavailableError, RequestError
 from model.http_session import Endpoint, HttpSession
@@ -26,24 +28,25 @@ from model.prompting import generation_request, token_text
 from model.protocol import CompletionBody
 from model.server import serve
 from model.serving import Served, Serving
+from model.torch_runner import TorchRunner
+from tests.model import queries
+from tests.model.queries import text_of
 from tests.model.serving import events_of, metric, metric_is, until
-from tests.model.test_client import text_of
 
 SOURCE = "def area(width, height):\n    return width * height\n\n\nfor i in ra║nge(10):\n    print(i)\n"
 
 
-def cursor(text: str, **fields) -> CompletionQuery:
-    prefix, suffix = text.split("║")
-    return CompletionQuery(**{"prefix": prefix, "suffix": suffix, "max_tokens": 24, **fields})
+def cursor(text: str, **fields: Any) -> CompletionQuery:
+    return queries.cursor(text, **{"max_tokens": 24, **fields})
 
 
 @pytest.fixture
-def engine(tiny_model_folder):
+def engine(tiny_model_folder: Path) -> Engine:
     return load_engine(tiny_model_folder, device="cpu", quantize="none")
 
 
 @pytest.fixture
-async def client(engine, tmp_path) -> AsyncIterator[EngineClient]:
+async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[EngineClient]:
     listen = Listen.parse(f"unix:{tmp_path}/e.sock")
     async_engine = AsyncEngine(engine)
     serving = Serving(
@@ -66,16 +69,17 @@ async def client(engine, tmp_path) -> AsyncIterator[EngineClient]:
 
 
 @pytest.fixture
-async def http(client, tmp_path) -> AsyncIterator[httpx.AsyncClient]:
+async def http(client: EngineClient, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "e.sock"))
     async with httpx.AsyncClient(base_url="http://engine", transport=transport, timeout=60) as plain:
         yield plain
 
 
-async def test_completes_with_timings_and_logprobs(client):
+async def test_completes_with_timings_and_logprobs(client: EngineClient) -> None:
     deltas = [delta async for delta in client.complete(cursor(SOURCE))]
     assert deltas[-1].finish_reason in ("stop", "length")
     timings = deltas[-1].timings
+    assert timings is not None
     # The token that ends a text has a logprob, and is no part of the text.
     n_logprobs = sum(len(delta.logprobs) for delta in deltas)
     assert timings["completion_tokens"] in (n_logprobs, n_logprobs - 1)
@@ -83,18 +87,19 @@ async def test_completes_with_timings_and_logprobs(client):
     assert all(logprob <= 0 for delta in deltas for logprob in delta.logprobs)
 
 
-async def test_a_keystroke_computes_little_and_changes_nothing(client):
+async def test_a_keystroke_computes_little_and_changes_nothing(client: EngineClient) -> None:
     long = "".join(f"value_{n} = compute({n})\n" for n in range(24))
     await text_of(client, cursor(long + "x║\n"))
     typed = cursor(long + "xy║\n")
     deltas = [delta async for delta in client.complete(typed)]
     timings = deltas[-1].timings
+    assert timings is not None
     assert timings["prompt_tokens"] > 500
     assert timings["prompt_tokens"] - timings["cached_tokens"] <= 8
     assert "".join(delta.text for delta in deltas) == await text_of(client, typed)
 
 
-async def test_eight_at_once_are_as_alone(client):
+async def test_eight_at_once_are_as_alone(client: EngineClient) -> None:
     queries = [
         cursor(f"number_{n} = ║\n", context=(ContextText(path="a.py", text="a = 1\n"),)) for n in range(8)
     ]
@@ -102,7 +107,7 @@ async def test_eight_at_once_are_as_alone(client):
     assert await asyncio.gather(*[text_of(client, query) for query in queries]) == alone
 
 
-async def test_a_closed_connection_frees_its_place(http):
+async def test_a_closed_connection_frees_its_place(http: httpx.AsyncClient) -> None:
     request = {
         "prompt": "x",
         "max_tokens": 1_000,
@@ -119,7 +124,7 @@ async def test_a_closed_connection_frees_its_place(http):
     assert await metric(http, "generated_tokens_total") < 3 * 1_000
 
 
-async def test_a_seed_repeats_itself_and_logprobs_fit(http):
+async def test_a_seed_repeats_itself_and_logprobs_fit(http: httpx.AsyncClient) -> None:
     request = {"prompt": "def f(x):\n", "max_tokens": 12, "ignore_eos": True, "n": 2}
     request |= {"logprobs": 2, "temperature": 0.8, "seed": 1}
     first, again = [(await http.post("/v1/completions", json=request)).json() for _ in range(2)]
@@ -130,7 +135,7 @@ async def test_a_seed_repeats_itself_and_logprobs_fit(http):
     assert all(len(top) == 2 for top in logprobs["top_logprobs"])
 
 
-async def test_streamed_and_whole_agree(http):
+async def test_streamed_and_whole_agree(http: httpx.AsyncClient) -> None:
     request = {"prompt": "def f(x):\n", "suffix": "\n", "max_tokens": 12, "ignore_eos": True}
     whole = (await http.post("/v1/completions", json=request)).json()
     streamed = (await http.post("/v1/completions", json={**request, "stream": True})).text
@@ -138,7 +143,7 @@ async def test_streamed_and_whole_agree(http):
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == whole["choices"][0]["text"] != ""
 
 
-async def test_token_ids_are_a_prompt(engine, http):
+async def test_token_ids_are_a_prompt(engine: Engine, http: httpx.AsyncClient) -> None:
     ids = engine.tokenizer.encode("def f(x):\n")
     by_text, by_ids = [
         (
@@ -159,7 +164,9 @@ async def test_token_ids_are_a_prompt(engine, http):
         ({"prompt": "x", "max_tokens": 5_000}, "max_tokens", "5000"),
     ],
 )
-async def test_what_cannot_be_served_is_named(http, request_body, field, words):
+async def test_what_cannot_be_served_is_named(
+    http: httpx.AsyncClient, request_body: dict[str, Any], field: str, words: str
+) -> None:
     answer = await http.post("/v1/completions", json=request_body)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == field
@@ -167,8 +174,11 @@ async def test_what_cannot_be_served_is_named(http, request_body, field, words):
     assert (await http.post("/v1/completions", json={"prompt": "", "max_tokens": 1})).status_code == 200
 
 
-async def test_nan_logits_end_one_request_and_the_engine_keeps_serving(engine, client):
+async def test_nan_logits_end_one_request_and_the_engine_keeps_serving(
+    engine: Engine, client: EngineClient
+) -> None:
     expected = await text_of(client, cursor("a = ║"))
+    assert isinstance(engine.runner, TorchRunner)
     weight = engine.runner.model.transformer.ln_f.weight
     kept = weight.clone()
     with torch.no_grad():
@@ -180,7 +190,7 @@ async def test_nan_logits_end_one_request_and_the_engine_keeps_serving(engine, c
     assert await text_of(client, cursor("a = ║")) == expected
 
 
-def test_a_long_file_is_cut_not_refused(engine):
+def test_a_long_file_is_cut_not_refused(engine: Engine) -> None:
     body = CompletionBody(prompt="x = 1\n" * 3_000, suffix="y = 2\n" * 3_000, max_tokens=100)
     request = generation_request(body, engine.tokenizer, engine.config)
     assert len(request.prompt_ids) + 100 <= engine.config.n_positions
@@ -189,7 +199,7 @@ def test_a_long_file_is_cut_not_refused(engine):
 
 
 @pytest.fixture
-async def process(tiny_model_folder, tmp_path) -> AsyncIterator[EngineProcess]:
+async def process(tiny_model_folder: Path, tmp_path: Path) -> AsyncIterator[EngineProcess]:
     launch = LaunchOptions(model=str(tiny_model_folder), device="cpu")
     files = EngineFiles.inside(tmp_path / "run", launch)
     made = EngineProcess(launch, files=files)  # by the command that users have
@@ -198,12 +208,13 @@ async def process(tiny_model_folder, tmp_path) -> AsyncIterator[EngineProcess]:
     await made.aclose()
 
 
-async def test_the_process_killed_in_mid_stream_is_replaced(process):
+async def test_the_process_killed_in_mid_stream_is_replaced(process: EngineProcess) -> None:
     health = await (await process.ensure()).health()
     session = HttpSession(Endpoint(url="http://engine", unix_path=process.files.socket))
     endless = {"prompt": "x", "max_tokens": 1_000, "ignore_eos": True, "stream": True}
     async with aclosing(session.stream("/v1/completions", endless)) as events:
         await anext(events)
+        assert health.pid is not None
         os.kill(health.pid, signal.SIGKILL)
         with pytest.raises(EngineUnavailableError):
             async for _ in events:

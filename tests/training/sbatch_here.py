@@ -24,7 +24,8 @@ note = {
 }
 with notes.open("a", encoding="utf-8") as stream:
     stream.write(json.dumps(note) + "\n")
-last = int(re.match(r"0-(\d+)", directives["array"])[1]) if directives.get("array") else 0
+array = re.match(r"0-(\d+)", directives.get("array", ""))
+last = int(array[1]) if array else 0
 exported = dict(
     pair.split("=", 1)
     for a in arguments

@@ -161,9 +161,9 @@ def test_the_starters_recipes_are_tried_on_a_cpu(places: dict[str, str], tmp_pat
     options += [part for key, value in smaller.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     tried = CliRunner().invoke(train_app, ["pretrain", "--recipe", recipe, *options], catch_exceptions=False)
     assert tried.exit_code == 0, tried.output
-    records = [record for record in read_log(tmp_path / "tried" / "log.jsonl") if record["kind"] == "step"]
-    assert [record["seq_len"] for record in records] == [64, 64, 128, 128]
-    assert all(record["muon_lr"] > 0 and record["loss"] > 0 for record in records)
+    steps = [record for record in read_log(tmp_path / "tried" / "log.jsonl") if record["kind"] == "step"]
+    assert [step["seq_len"] for step in steps] == [64, 64, 128, 128]
+    assert all(step["muon_lr"] > 0 and step["loss"] > 0 for step in steps)
 
 
 def test_a_corpus_without_its_papers_is_named_before_anything_is_measured(places: dict[str, str]) -> None:

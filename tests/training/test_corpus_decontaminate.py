@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ MBPP_PROBLEM = {
 }
 
 
-def decontaminator(*problems: dict[str, object]) -> Decontaminator:
+def decontaminator(*problems: Mapping[str, object]) -> Decontaminator:
     return Decontaminator([needle for problem in problems for needle in needles_of(problem)])
 
 

@@ -164,10 +164,10 @@ def npm_registry(package: Package, archive: Path) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             tarball = f"http://{self.headers['Host']}/{package.file}"
-            version = {"name": package.name, "version": package.version}
-            version |= {"dist": {"tarball": tarball, "integrity": integrity}}  # type: ignore[dict-item]
-            document = {"name": package.name, "dist-tags": {"latest": package.version}}
-            document |= {"versions": {package.version: version}}  # type: ignore[dict-item]
+            version: dict[str, object] = {"name": package.name, "version": package.version}
+            version |= {"dist": {"tarball": tarball, "integrity": integrity}}
+            document: dict[str, object] = {"name": package.name, "dist-tags": {"latest": package.version}}
+            document |= {"versions": {package.version: version}}
             body = data if self.path.endswith(".tgz") else json.dumps(document).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

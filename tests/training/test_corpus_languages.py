@@ -118,7 +118,7 @@ def test_86_languages_and_two_data_formats() -> None:
 
 @needs_inspection
 def test_every_row_of_the_inspection_is_honoured() -> None:
-    wrong = []
+    wrong: list[tuple[object, ...]] = []
     for row, rule in inspected():
         limits = (
             rule.longest_line_max_chars,

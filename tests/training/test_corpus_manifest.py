@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,9 +80,8 @@ def test_one_file_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_include_and_exclude_are_patterns_over_the_whole_path() -> None:
-    package = Package(
-        **{**ENTRY, "ecosystem": Ecosystem.PYPI}, include=("src/*", "README.md"), exclude=("*/tests/*",)
-    )
+    entry: dict[str, Any] = {**ENTRY, "ecosystem": Ecosystem.PYPI}
+    package = Package(**entry, include=("src/*", "README.md"), exclude=("*/tests/*",))
     assert package.selects("src/deep/down/a.py")
     assert package.selects("README.md")
     assert not package.selects("dist/a.py")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.corpus.errors import CorpusError
-from training.corpus.pii.finding import Kind
+from training.corpus.pii.finding import Finder, Kind
 from training.corpus.pii.names import ModelFinder
 from training.corpus.pii.redact import FINDERS, redact_text
 
@@ -48,14 +48,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         classifier.classifier.weight.copy_(torch.eye(4))
     folder = tmp_path_factory.mktemp("ner")
     classifier.save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(
-        folder
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # partly annotated
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]"
     )
+    fast.save_pretrained(folder)
     return folder
 
 
 def test_full_names_are_replaced_single_and_user_names_stay(model: Path) -> None:
-    finders = (*FINDERS, ModelFinder(str(model)))
+    finders: tuple[Finder, ...] = (*FINDERS, ModelFinder(str(model)))
     text = "# by Ada Lovelace <ada@calc-engine.io>\n# thanks to Grace, and dragonrider dragonrider\n"
     clean, replaced = redact_text(text, finders)
     assert clean == "# by <NAME> <<EMAIL>>\n# thanks to Grace, and dragonrider dragonrider\n"

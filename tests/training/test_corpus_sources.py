@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
+import pyarrow  # type: ignore[import-untyped]  # it has no types
+import pyarrow.parquet  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from training.corpus.build import build_corpus

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -52,9 +53,9 @@ def test_activations_are_what_autograd_keeps() -> None:
 
 
 def test_memory_savers_save() -> None:
-    shape = {"samples": 4, "seq_len": 128, "dtype": torch.bfloat16}
+    bytes_of = partial(activation_bytes, WIDE, samples=4, seq_len=128, dtype=torch.bfloat16)
     plain, recomputed, chunked = (
-        activation_bytes(WIDE, **shape, recompute=recompute, chunk_tokens=chunk)
+        bytes_of(recompute=recompute, chunk_tokens=chunk)
         for recompute, chunk in ((False, None), (True, None), (True, 64))
     )
     assert plain > recomputed > chunked

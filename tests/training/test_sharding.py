@@ -36,8 +36,9 @@ paths = RunPaths(run=run, packed_train=train, packed_held_out=held_out, tokenize
 pretrain(recipe(8, **SHARDED), paths)
 """
 COMPUTE = {"device": "cpu", "bf16": False}
+FSDP = {**COMPUTE, "sharding": "fsdp", "activation_checkpointing": True}
 SHARDED = {
-    "compute": {**COMPUTE, "sharding": "fsdp", "activation_checkpointing": True},
+    "compute": FSDP,
     "optim": {"kind": "adamw", "adamw_lr": 1e-2},
     "stages": [
         {"seq_len": 32, "micro_batch": 2, "batch": 8},
@@ -48,7 +49,7 @@ SHARDED = {
 # The same in two processes that are started here, and in one, without waiting for the disk at every step.
 TWO, ONE = (
     {**SHARDED, "compute": compute, "upkeep": {"checkpoint_minutes": 60, "held_out_tokens": 512}}
-    for compute in ({**SHARDED["compute"], "processes": 2}, COMPUTE)
+    for compute in ({**FSDP, "processes": 2}, COMPUTE)
 )
 
 
@@ -74,7 +75,9 @@ def losses(run: Path) -> list[float]:
 
 
 def held_out(run: Path) -> dict[str, float]:
-    return [r["nats_per_token"] for r in read_log(run / "log.jsonl") if r["kind"] == "held_out"][-1]
+    records = [record for record in read_log(run / "log.jsonl") if record["kind"] == "held_out"]
+    nats: dict[str, float] = records[-1]["nats_per_token"]
+    return nats
 
 
 @pytest.mark.slow
