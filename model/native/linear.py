@@ -58,7 +58,6 @@ class NativeLinear:
         library.check(code)
         return out
 
-
     def rows(self, outputs: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         """The int8 codes of some outputs [N] -> [N, I]."""
         panels = self.arrays["weight"].reshape(-1, self.struct.n_in // 4, PANEL, 4)
