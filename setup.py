@@ -14,7 +14,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = "model/native/step.cpp"
-# Without contraction a token's result does not depend on its batch: see `fused` in the source.
+HEADERS = sorted(map(str, Path("model/native").glob("*.h")))
+# Without contraction a token's result does not depend on its batch: see `fused` in numbers.h.
 COMMON = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fopenmp"]
 X86 = {
     "avx512_vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma"],
@@ -48,6 +49,7 @@ setup(
         Extension(
             f"model.native._{name}",
             [SOURCE],
+            depends=HEADERS,
             extra_compile_args=[*COMMON, *flags],
             extra_link_args=["-fopenmp"],
             language="c++",

@@ -170,8 +170,8 @@ def _has_dot_product() -> bool:
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.starcoder_variant.restype = c_char_p
-    library.starcoder_row_sums.restype = None
-    library.starcoder_row_sums.argtypes = (c_void_p, c_int64, c_int64, c_void_p, c_int64)
+    library.starcoder_lay_int8.restype = c_int
+    library.starcoder_lay_int8.argtypes = (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int64)
     library.starcoder_to_int8.restype = c_int
     library.starcoder_to_int8.argtypes = (*_MATRIX, c_void_p, c_void_p, c_void_p, c_int64)
     library.starcoder_to_int4.restype = c_int

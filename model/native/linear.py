@@ -1,8 +1,8 @@
 """A linear layer of int8 or int4 weights, multiplied by the compiled code.
 
-int8 weights that a checkpoint stores are used where they lie in its mapped file; others are rounded as
-they are read, and the pages they came from are let go of. Shapes: N tokens, O output and I input
-features, G groups of a row.
+Weights are rounded where the checkpoint has not done so, and laid out in panels of outputs as they are
+read; the pages they came from are let go of. Shapes: N tokens, O output and I input features, G groups
+of a row, P panels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from model.weight_files import Stored, WeightFiles
 Floats = NDArray[np.float32]
 
 GROUP = 64  # int4 weights that share a scale and a minimum; every width must be a multiple of it
+PANEL = 32  # outputs whose weights lie together
 
 
 class NativeLinear:
@@ -34,11 +35,12 @@ class NativeLinear:
         fine: bool = False,
         **arrays: NDArray[Any],
     ) -> None:
-        """`arrays` are the members of `struct Linear`; `fine`: activations in sixteen bits, not eight."""
+        """`arrays` are the members of `struct Linear`, of whole panels; `fine`: activations in sixteen bits,
+        not eight."""
         native = library.native_library()
         assert native is not None, "ask `library.native_library` first"
         self._native = native
-        self.arrays = arrays if bias is None else arrays | {"bias": bias}
+        self.arrays = arrays if bias is None else arrays | {"bias": _padded(bias)}
         self.struct = library.Linear(n_out=shape[0], n_in=shape[1], bits=bits, fine=fine)
         for name, array in self.arrays.items():
             assert array.flags.c_contiguous
@@ -56,6 +58,12 @@ class NativeLinear:
         library.check(code)
         return out
 
+    def rows(self, outputs: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
+        """The int8 codes of some outputs [N] -> [N, I]."""
+        panels = self.arrays["weight"].reshape(-1, self.struct.n_in // 4, PANEL, 4)
+        rows: NDArray[np.int8] = panels[outputs // PANEL, :, outputs % PANEL]  # [N, I / 4, 4]
+        return rows.reshape(len(outputs), self.struct.n_in)
+
 
 class LinearReader:
     """Makes layers of a model's matrices, with as many threads as it is given."""
@@ -69,29 +77,33 @@ class LinearReader:
         self, name: str, shape: tuple[int, int], *, bias: Floats | None = None, fine: bool = False
     ) -> NativeLinear:
         """The matrix `name` [O, I] in int8 by row."""
+        n_out, n_in = _whole_panels(shape[0]), shape[1]
         stored = self._weights.take(name, shape)
-        sums = np.empty(shape[0], np.int32)
+        panels, sums = np.zeros((n_out, n_in), np.int8), np.zeros(n_out, np.int32)
         if stored.dtype == "I8":
-            codes, scale = stored.data, self._scale(name, shape)
-            self._native.starcoder_row_sums(codes.ctypes.data, *shape, sums.ctypes.data, self._threads)
+            scale = _padded(self._scale(name, shape))
+            code = self._native.starcoder_lay_int8(
+                stored.data.ctypes.data, *shape, panels.ctypes.data, sums.ctypes.data, self._threads
+            )
+            library.check(code)
         else:
-            codes, scale = np.empty(shape, np.int8), np.empty(shape[0], np.float32)
-            self._round("starcoder_to_int8", stored, codes, scale, sums)
-            self._weights.release(name)
-        return NativeLinear(shape, 8, bias=bias, fine=fine, weight=codes, scale=scale, sums=sums)
+            scale = np.zeros(n_out, np.float32)
+            self._round("starcoder_to_int8", stored, panels, scale, sums)
+        self._weights.release(name)
+        return NativeLinear(shape, 8, bias=bias, fine=fine, weight=panels, scale=scale, sums=sums)
 
     def int4(self, name: str, shape: tuple[int, int], *, bias: Floats | None = None) -> NativeLinear:
         """The matrix `name` [O, I] in 16 levels for each group of a row."""
-        n_out, n_in = shape
+        n_out, n_in = _whole_panels(shape[0]), shape[1]
         stored = self._weights.take(name, shape)
         if stored.dtype == "I8":
             floats = stored.data.astype(np.float32) * self._scale(name, shape)[:, None]
             stored = Stored(dtype="F32", data=floats)
-        codes = np.empty((n_out, n_in // 2), np.uint8)
-        scales, minima = np.empty((2, n_out, n_in // GROUP), np.uint16)
-        self._round("starcoder_to_int4", stored, codes, scales, minima)
+        panels = np.zeros((n_out, n_in // 2), np.uint8)
+        scales, minima = np.zeros((2, n_out, n_in // GROUP), np.uint16)
+        self._round("starcoder_to_int4", stored, panels, scales, minima)
         self._weights.release(name)
-        return NativeLinear(shape, 4, bias=bias, weight=codes, scales=scales, minima=minima)
+        return NativeLinear(shape, 4, bias=bias, weight=panels, scales=scales, minima=minima)
 
     def _scale(self, name: str, shape: tuple[int, int]) -> Floats:
         return self._weights.take(name + SCALE_SUFFIX, shape[:1]).floats()
@@ -99,11 +111,20 @@ class LinearReader:
     def _round(self, function: str, stored: Stored, *results: NDArray[Any]) -> None:
         if stored.dtype == "F16":
             stored = Stored(dtype="F32", data=stored.floats())
+        weight, is_bf16 = stored.data, stored.dtype == "BF16"
         code = getattr(self._native, function)(
-            stored.data.ctypes.data,
-            stored.dtype == "BF16",
-            *stored.data.shape,
+            weight.ctypes.data,
+            is_bf16,
+            *weight.shape,
             *(result.ctypes.data for result in results),
             self._threads,
         )
         library.check(code)
+
+
+def _whole_panels(n_outputs: int) -> int:
+    return -(-n_outputs // PANEL) * PANEL
+
+
+def _padded(values: Floats) -> Floats:
+    return np.pad(values, (0, _whole_panels(len(values)) - len(values)))

@@ -55,7 +55,7 @@ class NativeModel:
 
     def embedded(self, ids: NDArray[np.int32], positions: NDArray[np.int64]) -> Floats:
         """ids [N], positions [N] -> the sum of their embeddings, fp32 [N, D]."""
-        tokens = self.head.arrays["weight"][ids] * self.head.arrays["scale"][ids, None]
+        tokens = self.head.rows(ids) * self.head.arrays["scale"][ids, None]
         at = type(self._positions)(dtype=self._positions.dtype, data=self._positions.data[positions])
         result: Floats = tokens + at.floats()
         return result

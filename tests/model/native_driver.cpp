@@ -21,11 +21,13 @@ struct OwnLinear {
 
     OwnLinear(int n_out, int n_in, int bits, bool fine) {
         weight.resize(static_cast<size_t>(n_out) * n_in / (bits == 4 ? 2 : 1));
-        for (auto &value : weight) value = static_cast<int8_t>(below(255) - 127);
+        std::vector<int8_t> rows(weight.size());
+        for (auto &value : rows) value = static_cast<int8_t>(below(255) - 127);
         scale.assign(n_out, 1e-3f), bias.assign(n_out, 0.1f), sums.resize(n_out);
         scales.assign(static_cast<size_t>(n_out) * n_in / kGroup, 0x3a83); // about 0.001
         minima.assign(scales.size(), 0xbc00);                             // about -0.008
-        if (bits == 8) starcoder_row_sums(weight.data(), n_out, n_in, sums.data(), 2);
+        if (bits == 4) weight = rows;
+        else if (starcoder_lay_int8(rows.data(), n_out, n_in, weight.data(), sums.data(), 2) != kOk) std::abort();
         view = {n_out,         n_in,          bits,          fine,       weight.data(), scale.data(), sums.data(),
                 scales.data(), minima.data(), bias.data()};
     }
@@ -72,7 +74,7 @@ static void run_shape(int width, int heads, int inner, int bits, bool is_bf16, v
     }
 }
 
-// Rounds rows whose ends touch the ends of their memory.
+// Rounds rows whose ends touch the ends of their memory; what is made of them fills whole panels.
 static void round_shape(int n_out, int n_in, bool is_bf16) {
     std::vector<float> floats(static_cast<size_t>(n_out) * n_in);
     std::vector<uint16_t> halves(floats.size());
@@ -81,20 +83,29 @@ static void round_shape(int n_out, int n_in, bool is_bf16) {
         put(&halves[i], floats[i]);
     }
     const void *weight = is_bf16 ? static_cast<const void *>(halves.data()) : floats.data();
-    std::vector<int8_t> codes(floats.size());
-    std::vector<uint8_t> packed(floats.size() / 2);
+    const size_t padded = (n_out + kPanel - 1) / kPanel * kPanel;
+    std::vector<int8_t> panels(padded * n_in);
+    std::vector<uint8_t> pairs(panels.size() / 2);
     std::vector<float> scale(n_out);
     std::vector<int32_t> sums(n_out);
-    std::vector<uint16_t> scales(floats.size() / kGroup), minima(scales.size());
-    if (starcoder_to_int8(weight, is_bf16, n_out, n_in, codes.data(), scale.data(), sums.data(), 3) != kOk) std::abort();
-    if (starcoder_to_int4(weight, is_bf16, n_out, n_in, packed.data(), scales.data(), minima.data(), 3) != kOk)
+    std::vector<uint16_t> scales(panels.size() / kGroup), minima(scales.size());
+    if (starcoder_to_int8(weight, is_bf16, n_out, n_in, panels.data(), scale.data(), sums.data(), 3) != kOk) std::abort();
+    if (starcoder_to_int4(weight, is_bf16, n_out, n_in, pairs.data(), scales.data(), minima.data(), 3) != kOk)
         std::abort();
     for (int n = 0; n < n_out; n++)
         for (int k = 0; k < n_in; k++) {
             const float wanted = is_bf16 ? widened(halves[n * n_in + k]) : floats[n * n_in + k];
-            if (std::fabs(codes[n * n_in + k] * scale[n] - wanted) > scale[n] * 0.51f) std::abort();
+            const size_t place = n % kPanel * 4 + k % 4;
+            const int8_t code = panels[(n / kPanel * n_in + k / 4 * 4) * kPanel + place];
+            if (std::fabs(code * scale[n] - wanted) > scale[n] * 0.51f) std::abort();
+            const uint8_t pair = pairs[(n / kPanel * n_in / 2 + k / 8 * 4) * kPanel + place];
+            const size_t group = (n / kPanel * (n_in / kGroup) + k / kGroup) * kPanel + n % kPanel;
+            const float step = widened(scales[group]), low = widened(minima[group]);
+            // Ranges may be clipped by a fifth; what lies within is half a step away at most.
+            const float rounded = low + (k % 8 < 4 ? pair & 15 : pair >> 4) * step;
+            if (std::fabs(rounded - std::clamp(wanted, low, low + 15 * step)) > step * 0.51f) std::abort();
         }
-    if (starcoder_to_int8(weight, is_bf16, n_out, n_in + 1, codes.data(), scale.data(), sums.data(), 1) != kShape)
+    if (starcoder_to_int8(weight, is_bf16, n_out, n_in + 1, panels.data(), scale.data(), sums.data(), 1) != kShape)
         std::abort();
 }
 

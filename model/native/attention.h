@@ -1,0 +1,231 @@
+// Attention over the cache, whose keys and values all heads of a token share.
+//
+// Whatever is computed together, a score is the same tree of sums, and values are summed in the order of cached
+// tokens: a token's result does not depend on its batch.
+
+#pragma once
+
+#include <algorithm>
+
+#include "numbers.h"
+
+namespace {
+
+constexpr int kHeads = 4;              // of one token, attended to together: a task
+constexpr int kTasks = 8;              // that take turns at the same keys and values, while the cache has them
+constexpr size_t kValues = 4 * kLanes; // cached tokens of such a turn at values
+constexpr int kAtOnce = 4;             // keys scored together where they lie
+#if defined(__AVX512F__)
+constexpr int kGroups = 2;             // groups of sixteen keys scored together where they are laid out
+#else
+constexpr int kGroups = 1;
+#endif
+constexpr size_t kKeys = kGroups * kLanes;
+
+// Some heads of one token: they see the first `visible` cached tokens. q and out [heads, C]; of q there is
+// always room for kHeads heads.
+struct Task {
+    const float *q;
+    float *out;
+    size_t heads, visible;
+};
+
+// Lane i of the result is the sum of vectors[i]: sixteen sums for the shuffles of two.
+inline Lanes sums_of(const Lanes *vectors) {
+    Lanes four[4], pair[2];
+    const IntLanes even1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
+    const IntLanes odd1 = {1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31};
+    const IntLanes even2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
+    const IntLanes odd2 = {2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31};
+    const IntLanes even4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27};
+    const IntLanes odd4 = {4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31};
+    const IntLanes even8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
+    const IntLanes odd8 = {8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
+    auto folded = [](Lanes a, Lanes b, IntLanes even, IntLanes odd) {
+        return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
+    };
+    for (int i = 0; i < 4; i++) {
+        const Lanes *v = vectors + 4 * i;
+        four[i] = folded(folded(v[0], v[1], even1, odd1), folded(v[2], v[3], even1, odd1), even2, odd2);
+    }
+    for (int i = 0; i < 2; i++) pair[i] = folded(four[2 * i], four[2 * i + 1], even4, odd4);
+    return folded(pair[0], pair[1], even8, odd8);
+}
+
+// The scores of kHeads heads q [kHeads, C] against `visible` cached tokens, where they lie: [kHeads, n_scores].
+template <typename Cached>
+void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slots, size_t visible, float *scores,
+               size_t n_scores) {
+    const float scale = 1.f / std::sqrt(static_cast<float>(C));
+    for (size_t l = 0; l < visible; l += kAtOnce) {
+        const size_t keys = std::min<size_t>(kAtOnce, visible - l);
+        const Cached *key[kAtOnce];
+        for (size_t k = 0; k < kAtOnce; k++) key[k] = cache + slots[l + std::min(k, keys - 1)] * 2 * C;
+        Lanes sums[kHeads * kAtOnce] = {};
+        for (size_t c = 0; c < C; c += kLanes) {
+            Lanes head[kHeads];
+            for (int h = 0; h < kHeads; h++) head[h] = load(q + h * C + c);
+            for (int k = 0; k < kAtOnce; k++) {
+                Lanes part = load(key[k] + c);
+                for (int h = 0; h < kHeads; h++) {
+                    Lanes &score = sums[h * kAtOnce + k];
+                    score = fused(part, head[h], score);
+                }
+            }
+        }
+        float found[kLanes];
+        store(found, sums_of(sums) * scale);
+        for (int h = 0; h < kHeads; h++) {
+            float *to = scores + h * n_scores + l;
+            if (keys == kAtOnce) std::memcpy(to, found + h * kAtOnce, sizeof(float) * kAtOnce);
+            else std::copy_n(found + h * kAtOnce, keys, to);
+        }
+    }
+}
+
+// Up to sixteen keys [C] of a cache [slots, 2, C] -> side by side [C, kLanes]. Where there are fewer, the last one
+// fills up.
+template <typename Cached>
+void lay_keys(const Cached *cache, const int64_t *slots, size_t n, size_t C, float *panel) {
+    for (size_t i = 0; i < kLanes; i++) {
+        const Cached *key = cache + slots[std::min(i, n - 1)] * 2 * C;
+        for (size_t c = 0; c < C; c += kLanes) {
+            float part[kLanes];
+            store(part, load(key + c));
+            for (int j = 0; j < kLanes; j++) panel[(c + j) * kLanes + i] = part[j];
+        }
+    }
+}
+
+// The same scores for kKeys keys that are laid out [kGroups, C, kLanes]: every lane has a key of its own. The tree of
+// sums is that of `sums_of`: first of every sixteenth input, then of neighbours.
+inline void score(const float *q, size_t C, const float *keys, float scale, float *scores, size_t n_scores) {
+    Lanes tree[4][kHeads][kGroups]; // sums of 1, 2, 4 and 8 inputs that wait for their neighbours
+    for (int j = 0; j < kLanes; j++) {
+        Lanes sums[kHeads][kGroups] = {};
+        for (size_t c = j; c < C; c += kLanes) {
+            Lanes key[kGroups];
+#pragma GCC unroll 2
+            for (int g = 0; g < kGroups; g++) key[g] = load(keys + (g * C + c) * kLanes);
+#pragma GCC unroll 4
+            for (int h = 0; h < kHeads; h++)
+#pragma GCC unroll 2
+                for (int g = 0; g < kGroups; g++) sums[h][g] = fused(key[g], all(q[h * C + c]), sums[h][g]);
+        }
+        int level = 0;
+        for (; j >> level & 1; level++)
+#pragma GCC unroll 4
+            for (int h = 0; h < kHeads; h++)
+#pragma GCC unroll 2
+                for (int g = 0; g < kGroups; g++) sums[h][g] = tree[level][h][g] + sums[h][g];
+#pragma GCC unroll 4
+        for (int h = 0; h < kHeads; h++)
+#pragma GCC unroll 2
+            for (int g = 0; g < kGroups; g++)
+                if (level < 4) tree[level][h][g] = sums[h][g];
+                else store(scores + h * n_scores + g * kLanes, sums[h][g] * scale);
+    }
+}
+
+// In place: exp(score - max); returns 1 / their sum.
+float soften(float *scores, size_t n) {
+    float most = -INFINITY;
+    size_t l = 0;
+    if (n >= kLanes) {
+        Lanes largest = load(scores);
+        for (; l + kLanes <= n; l += kLanes) {
+            Lanes part = load(scores + l);
+            largest = part > largest ? part : largest;
+        }
+        float parts[kLanes];
+        store(parts, largest);
+        for (float part : parts) most = part > most ? part : most;
+    }
+    for (; l < n; l++) most = scores[l] > most ? scores[l] : most;
+    Lanes sums = {};
+    for (l = 0; l + kLanes <= n; l += kLanes) {
+        Lanes weight = exponential(load(scores + l) - most);
+        store(scores + l, weight);
+        sums += weight;
+    }
+    float rest = 0;
+    if (l < n) {
+        float padded[kLanes];
+        for (size_t i = 0; i < kLanes; i++) padded[i] = l + i < n ? scores[l + i] : -INFINITY;
+        store(padded, exponential(load(padded) - most));
+        for (size_t i = 0; l + i < n; i++) rest += scores[l + i] = padded[i];
+    }
+    return 1.f / (sum(sums) + rest);
+}
+
+// Add `n` cached tokens' values, weighted, to `Parts` vectors of kHeads heads from input c on. scores and slots begin
+// with the first of them.
+template <int Parts, typename Cached>
+inline void mix(const Cached *values, size_t stride, const int64_t *slots, size_t C, size_t n, const float *scores,
+                size_t n_scores, size_t heads, size_t c, float *out) {
+    Lanes sums[kHeads][Parts];
+    for (size_t h = 0; h < kHeads; h++)
+        for (int i = 0; i < Parts; i++) sums[h][i] = h < heads ? load(out + h * C + c + i * kLanes) : Lanes{};
+    for (size_t l = 0; l < n; l++) {
+        const Cached *value = values + slots[l] * stride + c;
+        for (int i = 0; i < Parts; i++) {
+            Lanes part = load(value + i * kLanes);
+            for (int h = 0; h < kHeads; h++) sums[h][i] = fused(part, all(scores[h * n_scores + l]), sums[h][i]);
+        }
+    }
+    for (size_t h = 0; h < heads; h++)
+        for (int i = 0; i < Parts; i++) store(out + h * C + c + i * kLanes, sums[h][i]);
+}
+
+// Finish up to kTasks tasks of one sequence, whose scores stand in room [kTasks, kHeads, n_scores].
+// values [.., stride] by slot.
+template <typename Cached>
+void finish(const Task *tasks, size_t n, size_t C, const Cached *values, size_t stride, const int64_t *slots, float *room,
+            size_t n_scores) {
+    float inverse[kTasks][kHeads];
+    size_t most = 0;
+    for (size_t t = 0; t < n; t++) {
+        most = std::max(most, tasks[t].visible);
+        for (int h = 0; h < kHeads; h++)
+            inverse[t][h] = soften(room + (t * kHeads + h) * n_scores, tasks[t].visible);
+        std::fill_n(tasks[t].out, tasks[t].heads * C, 0.f);
+    }
+    const size_t turn = n == 1 ? most : kValues;
+    for (size_t l = 0; l < most; l += turn)
+        for (size_t t = 0; t < n; t++) {
+            const Task &task = tasks[t];
+            if (l >= task.visible) continue;
+            const size_t here = std::min(turn, task.visible - l);
+            const float *scores = room + t * kHeads * n_scores + l;
+            size_t c = 0;
+            for (; c + 4 * kLanes <= C; c += 4 * kLanes)
+                mix<4>(values, stride, slots + l, C, here, scores, n_scores, task.heads, c, task.out);
+            for (; c < C; c += kLanes)
+                mix<1>(values, stride, slots + l, C, here, scores, n_scores, task.heads, c, task.out);
+        }
+    for (size_t t = 0; t < n; t++)
+        for (size_t h = 0; h < tasks[t].heads; h++)
+            for (size_t c = h * C; c < (h + 1) * C; c += kLanes)
+                store(tasks[t].out + c, load(tasks[t].out + c) * inverse[t][h]);
+}
+
+// Up to kTasks tasks of one sequence, over a cache [slots, 2, C] where it lies.
+template <typename Cached>
+void attend(const Task *tasks, size_t n, size_t C, const Cached *cache, const int64_t *slots, float *room, size_t n_scores) {
+    for (size_t t = 0; t < n; t++)
+        scores_of(tasks[t].q, C, cache, slots, tasks[t].visible, room + t * kHeads * n_scores, n_scores);
+    finish(tasks, n, C, cache + C, 2 * C, slots, room, n_scores);
+}
+
+// The same over keys that are laid out [n_scores / kLanes, C, kLanes] and values [L, C]; slots are 0, 1, 2…
+void attend_laid(const Task *tasks, size_t n, size_t C, const float *keys, const float *values, const int64_t *slots,
+                 float *room, size_t n_scores) {
+    const float scale = 1.f / std::sqrt(static_cast<float>(C));
+    for (size_t l = 0; l < n_scores; l += kKeys)
+        for (size_t t = 0; t < n; t++)
+            if (l < tasks[t].visible)
+                score(tasks[t].q, C, keys + l * C, scale, room + t * kHeads * n_scores + l, n_scores);
+    finish(tasks, n, C, values, C, slots, room, n_scores);
+}
+
+} // namespace

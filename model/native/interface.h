@@ -1,0 +1,48 @@
+// What Python hands over: model/native/library.py has the same fields.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+constexpr int kPanel = 32; // outputs whose weights lie together
+constexpr int kGroup = 64; // int4 weights that share a scale and a minimum; K is a multiple of it
+
+// Weights lie in panels of kPanel outputs: of each output four bytes in turn, so that every lane of a register
+// sums up an output of its own. What there is for each output is padded to whole panels, P of them.
+struct Linear {
+    int64_t n_out, n_in;
+    int64_t bits;           // 8 or 4
+    int64_t fine;           // int8: activations in twice as many bits
+    const void *weight;     // int8 [P, K / 4, kPanel, 4], or pairs of codes [P, K / 8, kPanel, 4]
+    const float *scale;     // int8: [O]
+    const int32_t *sums;    // int8: Σ of each row [O]
+    const uint16_t *scales; // int4: bf16 [P, G, kPanel]
+    const uint16_t *minima; // int4: bf16 [P, G, kPanel]
+    const float *bias;      // [O] or null
+};
+
+struct Layer {
+    const float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias; // [D] each
+    Linear qkv, proj, fc, out;
+};
+
+struct Model {
+    int64_t n_layer, width, n_head, head_dim, inner;
+    double epsilon;
+    const Layer *layers;
+    const float *ln_f_weight, *ln_f_bias; // [D]
+};
+
+struct Step {
+    int64_t n_tokens, n_sequences, n_slots, is_bf16, threads;
+    const float *embedded;          // [M, D]
+    const int64_t *new_slots;       // [M]
+    const int64_t *n_new;           // [sequences]: they sum to M
+    const int64_t *context_bounds;  // [sequences + 1] into context_slots
+    const int64_t *context_slots;   // a sequence's context, its new tokens last
+    void *cache;                    // [layers, slots, 2, C]
+    float *hidden;                  // [M, D], written
+};
+
+enum Error { kOk = 0, kShape = 1, kSlot = 2, kMemory = 3 };

@@ -1,0 +1,192 @@
+// Linear layers: activations are quantised by token, then multiplied with panels of weights.
+//
+// Integer sums are exact, so every instruction set has the same ones, and a token's result does not depend on
+// its batch.
+
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "bytes.h"
+
+namespace {
+
+constexpr float kRest = 254.f;
+constexpr size_t kBlock = 512; // inputs of a panel that stay in the first-level cache
+
+// Activations of M tokens in int8; where that is too coarse, in twice eight bits.
+struct Quantised {
+    std::vector<int8_t> codes;    // [M, K], fine ones [M, 2, K]: what rounding left, in steps of 1 / kRest; for int8
+                                  // weights plus kOffset
+    std::vector<float> scale;     // [M]
+    std::vector<float> group_sum; // int4: [M, G]
+
+    void reserve(size_t tokens, size_t widest) {
+        codes.resize(std::max(codes.size(), 2 * tokens * widest));
+        scale.resize(std::max(scale.size(), tokens));
+        group_sum.resize(std::max(group_sum.size(), tokens * (widest / kGroup)));
+    }
+
+    void take(const float *x, size_t token, const Linear &linear) {
+        const size_t K = linear.n_in;
+        const float most = largest(x, K), inverse = 127.f / most;
+        scale[token] = most / 127.f + not_numbers(x, K);
+        int8_t *to = codes.data() + token * K * (linear.fine ? 2 : 1);
+        const int8_t offset = linear.bits == 8 ? static_cast<int8_t>(kOffset) : 0;
+        for (size_t k = 0; k < K; k += kLanes) {
+            const Lanes wanted = load(x + k) * inverse, rounded = wanted + kMagic;
+            put_bytes(to + k, rounded, offset);
+            if (linear.fine) put_bytes(to + K + k, (wanted - (rounded - kMagic)) * kRest + kMagic, offset);
+        }
+        if (linear.bits == 8) return;
+        for (size_t g = 0; g < K / kGroup; g++) {
+            int32_t group = 0;
+            for (int k = 0; k < kGroup; k++) group += to[g * kGroup + k];
+            group_sum[token * (K / kGroup) + g] = static_cast<float>(group);
+        }
+    }
+};
+
+// Call run(first, R) for n rows, R of them at a time: `Most`, and once as many as are left. R is a constant.
+template <int Most, typename Run>
+inline void by_rows(size_t n, Run run) {
+    size_t row = 0;
+    for (; row + Most <= n; row += Most) run(row, std::integral_constant<int, Most>{});
+    if constexpr (Most > 1)
+        if (row < n) by_rows<Most - 1>(n - row, [&](size_t at, auto rows) { run(row + at, rows); });
+}
+
+// Add the products of a panel of n inputs with R rows of bytes to sums [R, kPanel]. Not inlined: a copy of it in
+// every function below would fill the cache of instructions.
+template <int R>
+[[gnu::noinline]] void panel_products(const int8_t *panel, const int8_t *x, size_t K, size_t n, int32_t *sums) {
+    Sums own[R][kWide]; // unrolled by order: left to itself, GCC keeps them in memory
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 16
+        for (int v = 0; v < kWide; v++) std::memcpy(&own[r][v], sums + r * kPanel + v * (kPanel / kWide), sizeof(Sums));
+    for (size_t i = 0; i < n; i += 4) {
+        Bytes w[kWide];
+#pragma GCC unroll 16
+        for (int v = 0; v < kWide; v++) w[v] = bytes(panel + i * kPanel + v * sizeof(Bytes));
+#pragma GCC unroll 16
+        for (int r = 0; r < R; r++) {
+            const Bytes token = four(x + r * K + i);
+#pragma GCC unroll 16
+            for (int v = 0; v < kWide; v++) own[r][v] = dot(own[r][v], token, w[v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 16
+        for (int v = 0; v < kWide; v++) std::memcpy(sums + r * kPanel + v * (kPanel / kWide), &own[r][v], sizeof(Sums));
+}
+
+// The outputs of R tokens for an int4 panel: the sum over groups of scale · Σ code · x + minimum · Σ x.
+template <int R>
+[[gnu::noinline]] void coarse_products(const Linear &linear, size_t n, const int8_t *x, const float *group_sum, Lanes (*out)[kParts]) {
+    const size_t K = linear.n_in, G = K / kGroup;
+    const uint8_t *panel = static_cast<const uint8_t *>(linear.weight) + n * (K / 2);
+    const uint16_t *scales = linear.scales + n * G, *minima = linear.minima + n * G;
+    for (int r = 0; r < R; r++)
+        for (int part = 0; part < kParts; part++) out[r][part] = Lanes{};
+    for (size_t g = 0; g < G; g++) {
+        Sums sums[R][kWide];
+#pragma GCC unroll 16
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 16
+            for (int v = 0; v < kWide; v++) sums[r][v] = none();
+        for (size_t i = g * kGroup; i < (g + 1) * kGroup; i += 8) {
+            Bytes packed[kWide];
+#pragma GCC unroll 16
+            for (int v = 0; v < kWide; v++) packed[v] = bytes(panel + i / 2 * kPanel + v * sizeof(Bytes));
+#pragma GCC unroll 16
+            for (int r = 0; r < R; r++) {
+                const Bytes low = four(x + r * K + i), high = four(x + r * K + i + 4);
+#pragma GCC unroll 16
+                for (int v = 0; v < kWide; v++)
+                    sums[r][v] = dot(dot(sums[r][v], low_half(packed[v]), low), high_half(packed[v]), high);
+            }
+        }
+#pragma GCC unroll 16
+        for (int part = 0; part < kParts; part++) {
+            const Lanes scale = load(scales + g * kPanel + part * kLanes), minimum = load(minima + g * kPanel + part * kLanes);
+#pragma GCC unroll 16
+            for (int r = 0; r < R; r++) {
+                const Lanes products = __builtin_convertvector(lanes_of(sums[r], part), Lanes);
+                out[r][part] = fused(minimum, all(group_sum[r * G + g]), fused(products, scale, out[r][part]));
+            }
+        }
+    }
+}
+
+inline Lanes bias_of(const Linear &linear, size_t n) { return linear.bias ? load(linear.bias + n) : Lanes{}; }
+
+// What becomes of the integer sums of a panel.
+class Finish {
+  public:
+    Finish(const Linear &linear, size_t n) {
+        for (int part = 0; part < kParts; part++) {
+            const size_t at = n + part * kLanes;
+            offset_[part] = kOffset * load(linear.sums + at);
+            scale_[part] = load(linear.scale + at);
+            bias_[part] = bias_of(linear, at);
+        }
+    }
+
+    // Sixteen outputs of a token; what rounding left of its activations stands a panel further on.
+    Lanes operator()(int part, const int32_t *sums, bool fine, float scale) const {
+        Lanes product = __builtin_convertvector(load(sums) - offset_[part], Lanes);
+        if (fine) product += __builtin_convertvector(load(sums + kPanel) - offset_[part], Lanes) * (1.f / kRest);
+        return product * (scale_[part] * scale) + bias_[part];
+    }
+
+  private:
+    IntLanes offset_[kParts];
+    Lanes scale_[kParts], bias_[kParts];
+};
+
+// Call give(token, output, values) for the outputs [first, last) of M tokens, sixteen of them at a time; of whole panels.
+// room [2 M, kPanel].
+template <typename Give>
+inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, int32_t *room, Give give) {
+    const size_t K = linear.n_in;
+    if (linear.bits == 4) {
+        for (size_t n = first; n < last; n += kPanel)
+            by_rows<kCoarseRows>(M, [&](size_t m, auto rows) {
+                Lanes found[rows][kParts];
+                coarse_products<rows>(linear, n, x.codes.data() + m * K, x.group_sum.data() + m * (K / kGroup), found);
+                for (int r = 0; r < rows; r++)
+                    for (int part = 0; part < kParts; part++) {
+                        const size_t at = n + part * kLanes;
+                        give(m + r, at, found[r][part] * x.scale[m + r] + bias_of(linear, at));
+                    }
+            });
+        return;
+    }
+    const size_t pieces = linear.fine ? 2 : 1, rows_of_all = M * pieces;
+    const size_t block = rows_of_all <= kRows ? K : std::min(K, kBlock);
+    for (size_t n = first; n < last; n += kPanel) {
+        const int8_t *panel = static_cast<const int8_t *>(linear.weight) + n * K;
+        const Finish finish(linear, n);
+        if (block < K) std::fill_n(room, rows_of_all * kPanel, 0);
+        for (size_t k = 0; k < K; k += block)
+            by_rows<kRows>(rows_of_all, [&](size_t row, auto rows) {
+                // While a block is in use, the next one, which follows it in memory, comes into the second-level cache.
+                const size_t coming = block * kPanel / rows_of_all;
+                for (size_t line = row * coming; rows_of_all > kRows && line < (row + rows) * coming; line += 64)
+                    __builtin_prefetch(panel + (k + block) * kPanel + line, 0, 2);
+                int32_t *sums = room + row * kPanel;
+                if (block == K) std::fill_n(sums, rows * kPanel, 0);
+                panel_products<rows>(panel + k * kPanel, x.codes.data() + row * K + k, K, std::min(block, K - k), sums);
+                if (k + block < K) return;
+                for (size_t m = row / pieces; m < (row + rows) / pieces; m++, sums += pieces * kPanel)
+                    for (int part = 0; part < kParts; part++)
+                        give(m, n + part * kLanes, finish(part, sums + part * kLanes, linear.fine, x.scale[m]));
+            });
+    }
+}
+
+} // namespace
