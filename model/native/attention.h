@@ -13,12 +13,13 @@ namespace {
 
 constexpr int kHeads = 4;              // of one token, attended to together: a task
 constexpr int kTasks = 8;              // that take turns at the same keys and values, while the cache has them
-constexpr size_t kValues = 4 * kLanes; // cached tokens of such a turn at values
+constexpr size_t kValues = 64;         // cached tokens of such a turn at values
 constexpr int kAtOnce = 4;             // keys scored together where they lie
-#if defined(__AVX512F__)
-constexpr int kGroups = 2;             // groups of sixteen keys scored together where they are laid out
+constexpr int kGroups = 2;             // of kLanes keys, scored together where they are laid out
+#if defined(__AVX512F__) || defined(__ARM_FEATURE_DOTPROD)
+constexpr int kMixed = 4;              // registers of a head's values
 #else
-constexpr int kGroups = 1;
+constexpr int kMixed = 2;
 #endif
 constexpr size_t kKeys = kGroups * kLanes;
 
@@ -30,26 +31,23 @@ struct Task {
     size_t heads, visible;
 };
 
-// Lane i of the result is the sum of vectors[i]: sixteen sums for the shuffles of two.
-inline Lanes sums_of(const Lanes *vectors) {
-    Lanes four[4], pair[2];
-    const IntLanes even1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
-    const IntLanes odd1 = {1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31};
-    const IntLanes even2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
-    const IntLanes odd2 = {2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31};
-    const IntLanes even4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27};
-    const IntLanes odd4 = {4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31};
-    const IntLanes even8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
-    const IntLanes odd8 = {8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
-    auto folded = [](Lanes a, Lanes b, IntLanes even, IntLanes odd) {
-        return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
-    };
-    for (int i = 0; i < 4; i++) {
-        const Lanes *v = vectors + 4 * i;
-        four[i] = folded(folded(v[0], v[1], even1, odd1), folded(v[2], v[3], even1, odd1), even2, odd2);
+// Lane i of the result is the sum of vectors[i], as many as there are lanes: neighbours are added, then pairs of them and
+// so on. The vectors do not outlive it.
+inline Lanes sums_of(Lanes *vectors) {
+#pragma GCC unroll 4
+    for (int half = 1; half < kLanes; half *= 2) {
+        IntLanes first, second;
+        for (int i = 0; i < kLanes; i++) {
+            first[i] = i & half ? kLanes + i - half : i;
+            second[i] = i & half ? kLanes + i : i + half;
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < kLanes / 2 / half; i++) {
+            const Lanes a = vectors[2 * i], b = vectors[2 * i + 1];
+            vectors[i] = __builtin_shuffle(a, b, first) + __builtin_shuffle(a, b, second);
+        }
     }
-    for (int i = 0; i < 2; i++) pair[i] = folded(four[2 * i], four[2 * i + 1], even4, odd4);
-    return folded(pair[0], pair[1], even8, odd8);
+    return vectors[0];
 }
 
 // The scores of kHeads heads q [kHeads, C] against `visible` cached tokens, where they lie: [kHeads, n_scores].
@@ -73,8 +71,8 @@ void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slo
                 }
             }
         }
-        float found[kLanes];
-        store(found, sums_of(sums) * scale);
+        float found[kHeads * kAtOnce];
+        for (int i = 0; i < kHeads * kAtOnce; i += kLanes) store(found + i, sums_of(sums + i) * scale);
         for (int h = 0; h < kHeads; h++) {
             float *to = scores + h * n_scores + l;
             if (keys == kAtOnce) std::memcpy(to, found + h * kAtOnce, sizeof(float) * kAtOnce);
@@ -83,7 +81,7 @@ void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slo
     }
 }
 
-// Up to sixteen keys [C] of a cache [slots, 2, C] -> side by side [C, kLanes]. Where there are fewer, the last one
+// Up to kLanes keys [C] of a cache [slots, 2, C] -> side by side [C, kLanes]. Where there are fewer, the last one
 // fills up.
 template <typename Cached>
 void lay_keys(const Cached *cache, const int64_t *slots, size_t n, size_t C, float *panel) {
@@ -98,9 +96,10 @@ void lay_keys(const Cached *cache, const int64_t *slots, size_t n, size_t C, flo
 }
 
 // The same scores for kKeys keys that are laid out [kGroups, C, kLanes]: every lane has a key of its own. The tree of
-// sums is that of `sums_of`: first of every sixteenth input, then of neighbours.
+// sums is that of `sums_of`: first of every kLanes-th input, then of neighbours.
 inline void score(const float *q, size_t C, const float *keys, float scale, float *scores, size_t n_scores) {
-    Lanes tree[4][kHeads][kGroups]; // sums of 1, 2, 4 and 8 inputs that wait for their neighbours
+    constexpr int levels = kLanes == 16 ? 4 : kLanes == 8 ? 3 : 2;
+    Lanes tree[levels][kHeads][kGroups]; // sums of 1, 2, 4 … inputs that wait for their neighbours
     for (int j = 0; j < kLanes; j++) {
         Lanes sums[kHeads][kGroups] = {};
         for (size_t c = j; c < C; c += kLanes) {
@@ -122,7 +121,7 @@ inline void score(const float *q, size_t C, const float *keys, float scale, floa
         for (int h = 0; h < kHeads; h++)
 #pragma GCC unroll 2
             for (int g = 0; g < kGroups; g++)
-                if (level < 4) tree[level][h][g] = sums[h][g];
+                if (level < levels) tree[level][h][g] = sums[h][g];
                 else store(scores + h * n_scores + g * kLanes, sums[h][g] * scale);
     }
 }
@@ -198,8 +197,8 @@ void finish(const Task *tasks, size_t n, size_t C, const Cached *values, size_t 
             const size_t here = std::min(turn, task.visible - l);
             const float *scores = room + t * kHeads * n_scores + l;
             size_t c = 0;
-            for (; c + 4 * kLanes <= C; c += 4 * kLanes)
-                mix<4>(values, stride, slots + l, C, here, scores, n_scores, task.heads, c, task.out);
+            for (; c + kMixed * kLanes <= C; c += kMixed * kLanes)
+                mix<kMixed>(values, stride, slots + l, C, here, scores, n_scores, task.heads, c, task.out);
             for (; c < C; c += kLanes)
                 mix<1>(values, stride, slots + l, C, here, scores, n_scores, task.heads, c, task.out);
         }

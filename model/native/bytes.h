@@ -77,8 +77,8 @@ inline Sums dot(Sums sums, Bytes x, Bytes w) { // |products| <= 127²: two fit 1
 }
 #endif
 
-constexpr int kWide = kPanel * 4 / sizeof(Bytes); // registers of four bytes of each output of a panel
-constexpr int kParts = kPanel / kLanes;
+constexpr int kWide = kPanel / kLanes; // registers of four bytes, or of one number, of each output of a panel
+static_assert(sizeof(Bytes) == kLanes * 4 && sizeof(Sums) == kLanes * 4);
 
 inline Bytes four(const int8_t *from) {
     int32_t bytes;
@@ -86,11 +86,6 @@ inline Bytes four(const int8_t *from) {
     return four(bytes);
 }
 
-// The sums of sixteen outputs of a panel.
-inline IntLanes lanes_of(const Sums *sums, int part) {
-    IntLanes lanes;
-    std::memcpy(&lanes, sums + part * (kWide / kParts), sizeof lanes);
-    return lanes;
-}
+inline Lanes in_floats(Sums sums) { return __builtin_convertvector(reinterpret_cast<IntLanes>(sums), Lanes); }
 
 } // namespace

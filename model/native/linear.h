@@ -66,7 +66,7 @@ template <int R>
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 16
-        for (int v = 0; v < kWide; v++) std::memcpy(&own[r][v], sums + r * kPanel + v * (kPanel / kWide), sizeof(Sums));
+        for (int v = 0; v < kWide; v++) std::memcpy(&own[r][v], sums + r * kPanel + v * kLanes, sizeof(Sums));
     for (size_t i = 0; i < n; i += 4) {
         Bytes w[kWide];
 #pragma GCC unroll 16
@@ -81,17 +81,17 @@ template <int R>
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 16
-        for (int v = 0; v < kWide; v++) std::memcpy(sums + r * kPanel + v * (kPanel / kWide), &own[r][v], sizeof(Sums));
+        for (int v = 0; v < kWide; v++) std::memcpy(sums + r * kPanel + v * kLanes, &own[r][v], sizeof(Sums));
 }
 
 // The outputs of R tokens for an int4 panel: the sum over groups of scale · Σ code · x + minimum · Σ x.
 template <int R>
-[[gnu::noinline]] void coarse_products(const Linear &linear, size_t n, const int8_t *x, const float *group_sum, Lanes (*out)[kParts]) {
+[[gnu::noinline]] void coarse_products(const Linear &linear, size_t n, const int8_t *x, const float *group_sum, Lanes (*out)[kWide]) {
     const size_t K = linear.n_in, G = K / kGroup;
     const uint8_t *panel = static_cast<const uint8_t *>(linear.weight) + n * (K / 2);
     const uint16_t *scales = linear.scales + n * G, *minima = linear.minima + n * G;
     for (int r = 0; r < R; r++)
-        for (int part = 0; part < kParts; part++) out[r][part] = Lanes{};
+        for (int part = 0; part < kWide; part++) out[r][part] = Lanes{};
     for (size_t g = 0; g < G; g++) {
         Sums sums[R][kWide];
 #pragma GCC unroll 16
@@ -111,11 +111,11 @@ template <int R>
             }
         }
 #pragma GCC unroll 16
-        for (int part = 0; part < kParts; part++) {
+        for (int part = 0; part < kWide; part++) {
             const Lanes scale = load(scales + g * kPanel + part * kLanes), minimum = load(minima + g * kPanel + part * kLanes);
 #pragma GCC unroll 16
             for (int r = 0; r < R; r++) {
-                const Lanes products = __builtin_convertvector(lanes_of(sums[r], part), Lanes);
+                const Lanes products = in_floats(sums[r][part]);
                 out[r][part] = fused(minimum, all(group_sum[r * G + g]), fused(products, scale, out[r][part]));
             }
         }
@@ -128,7 +128,7 @@ inline Lanes bias_of(const Linear &linear, size_t n) { return linear.bias ? load
 class Finish {
   public:
     Finish(const Linear &linear, size_t n) {
-        for (int part = 0; part < kParts; part++) {
+        for (int part = 0; part < kWide; part++) {
             const size_t at = n + part * kLanes;
             offset_[part] = kOffset * load(linear.sums + at);
             scale_[part] = load(linear.scale + at);
@@ -136,7 +136,7 @@ class Finish {
         }
     }
 
-    // Sixteen outputs of a token; what rounding left of its activations stands a panel further on.
+    // kLanes outputs of a token; what rounding left of its activations stands a panel further on.
     Lanes operator()(int part, const int32_t *sums, bool fine, float scale) const {
         Lanes product = __builtin_convertvector(load(sums) - offset_[part], Lanes);
         if (fine) product += __builtin_convertvector(load(sums + kPanel) - offset_[part], Lanes) * (1.f / kRest);
@@ -144,11 +144,11 @@ class Finish {
     }
 
   private:
-    IntLanes offset_[kParts];
-    Lanes scale_[kParts], bias_[kParts];
+    IntLanes offset_[kWide];
+    Lanes scale_[kWide], bias_[kWide];
 };
 
-// Call give(token, output, values) for the outputs [first, last) of M tokens, sixteen of them at a time; of whole panels.
+// Call give(token, output, values) for the outputs [first, last) of M tokens, kLanes of them at a time; of whole panels.
 // room [2 M, kPanel].
 template <typename Give>
 inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, int32_t *room, Give give) {
@@ -156,10 +156,10 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
     if (linear.bits == 4) {
         for (size_t n = first; n < last; n += kPanel)
             by_rows<kCoarseRows>(M, [&](size_t m, auto rows) {
-                Lanes found[rows][kParts];
+                Lanes found[rows][kWide];
                 coarse_products<rows>(linear, n, x.codes.data() + m * K, x.group_sum.data() + m * (K / kGroup), found);
                 for (int r = 0; r < rows; r++)
-                    for (int part = 0; part < kParts; part++) {
+                    for (int part = 0; part < kWide; part++) {
                         const size_t at = n + part * kLanes;
                         give(m + r, at, found[r][part] * x.scale[m + r] + bias_of(linear, at));
                     }
@@ -183,7 +183,7 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
                 panel_products<rows>(panel + k * kPanel, x.codes.data() + row * K + k, K, std::min(block, K - k), sums);
                 if (k + block < K) return;
                 for (size_t m = row / pieces; m < (row + rows) / pieces; m++, sums += pieces * kPanel)
-                    for (int part = 0; part < kParts; part++)
+                    for (int part = 0; part < kWide; part++)
                         give(m, n + part * kLanes, finish(part, sums + part * kLanes, linear.fine, x.scale[m]));
             });
     }

@@ -1,4 +1,5 @@
-// Sixteen numbers at a time, in every instruction set: what GCC's and Clang's vector types say of it.
+// As many numbers at a time as a register has, by GCC's and Clang's vector types. Wider ones would be lowered to single
+// numbers.
 
 #pragma once
 
@@ -15,7 +16,13 @@
 
 namespace {
 
+#if defined(__AVX512F__)
 constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
 typedef float Lanes __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntLanes __attribute__((vector_size(kLanes * 4)));
 typedef uint16_t HalfLanes __attribute__((vector_size(kLanes * 2)));
@@ -59,9 +66,11 @@ inline Lanes fused(Lanes a, Lanes b, Lanes c) {
 #if defined(__AVX512F__)
     return reinterpret_cast<Lanes>(_mm512_fmadd_ps(
         reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
-#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    for (int i = 0; i < kLanes; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
-    return c;
+#elif defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return reinterpret_cast<Lanes>(vfmaq_f32(reinterpret_cast<float32x4_t>(c), reinterpret_cast<float32x4_t>(a),
+                                             reinterpret_cast<float32x4_t>(b)));
 #else
     return a * b + c;
 #endif
