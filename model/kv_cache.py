@@ -96,6 +96,7 @@ class KVCache:
             node.last_used = self._clock
             slots.append(node.slots)
         self._pin(node)
+        self._join(node)
         return Lease(slots=np.concatenate(slots), node=node)
 
     def release(self, lease: Lease) -> None:
@@ -152,7 +153,8 @@ class KVCache:
             child = node.children.get(int(tokens[start]))
             if child is None:
                 return
-            n_matched = common_prefix_length(child.tokens, tokens[start:])
+            # A child is found by its first token, and most are of one token only.
+            n_matched = 1 if len(child.tokens) == 1 else common_prefix_length(child.tokens, tokens[start:])
             yield child, n_matched
             if n_matched < len(child.tokens):
                 return
@@ -167,6 +169,20 @@ class KVCache:
         node.parent, node.tokens, node.slots = upper, node.tokens[at:], node.slots[at:]
         upper.children[int(node.tokens[0])] = node
         return upper
+
+    def _join(self, node: _Node) -> None:
+        """Let the node, and each above it, take in a parent without other children that is pinned as often.
+
+        A prompt grows by a token with every keystroke: its path would become as long as the session.
+        """
+        while (parent := node.parent) is not None and parent.parent is not None:
+            if len(parent.children) > 1 or parent.pins != node.pins:
+                node = parent
+                continue
+            node.tokens = np.concatenate([parent.tokens, node.tokens])
+            node.slots = np.concatenate([parent.slots, node.slots])
+            node.parent = parent.parent
+            node.parent.children[int(node.tokens[0])] = node
 
     def _pin(self, node: _Node) -> None:
         for step in node.path():

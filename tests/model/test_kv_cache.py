@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.kv_cache import KVCache, KVCacheFullError, TokenArray
+from model.kv_cache import KVCache, KVCacheFullError, Lease, TokenArray
 
 
 def tokens_of(*ids: int) -> TokenArray:
@@ -73,6 +73,17 @@ def test_two_sequences_that_computed_the_same_keep_one_copy() -> None:
     assert cache.free_slots == 17
 
 
+def test_a_prompt_that_grows_key_by_key_stays_one_run() -> None:
+    cache = KVCache(400)
+    prompt = np.arange(300, dtype=np.int32)
+    for n_typed in range(1, 301):
+        store(cache, prompt[:n_typed])
+        lease = cache.lease(prompt[:n_typed])  # as the scheduler does, once it is computed
+        cache.release(lease)
+        assert len(list(lease.node.path())) <= 2
+    assert cache.match(prompt) == cache.cached_tokens == 300
+
+
 TOKEN_LISTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=30)
 
 
@@ -98,3 +109,25 @@ def test_no_slot_is_lost_or_held_twice(sequences: list[list[int]], n_slots: int)
     cache.clear()
     assert cache.free_slots == n_slots
     assert sorted(cache.take(n_slots).tolist()) == list(range(n_slots))
+
+
+@settings(deadline=None)
+@given(TOKEN_LISTS, st.integers(1, 4))
+def test_what_several_sequences_hold_at_once_stays_theirs(sequences: list[list[int]], n_open: int) -> None:
+    cache = KVCache(70)
+    owner: dict[int, int] = {}
+    held: list[tuple[Lease, list[int]]] = []
+    for ids in sequences:
+        tokens = np.array(ids, np.int32)
+        slots = store(cache, tokens)
+        for slot, token in zip(slots, ids, strict=True):
+            owner[slot] = token
+        held.append((cache.lease(tokens), ids))
+        if len(held) > n_open:
+            cache.release(held.pop(0)[0])
+        for lease, its_ids in held:
+            assert [owner[int(slot)] for slot in lease.slots] == its_ids
+        assert cache.pinned_tokens == len({int(slot) for lease, _ in held for slot in lease.slots})
+    for lease, _ in held:
+        cache.release(lease)
+    assert cache.pinned_tokens == 0
