@@ -1,13 +1,15 @@
 """Builds the compiled decode step, once for each instruction set; everything else is in pyproject.toml.
 
-Each library is optional: where a compiler, OpenMP or an instruction set is missing, the install goes on
-and the engine runs through PyTorch. They are plain shared libraries (ctypes loads them), not modules.
+Each library is optional: where a compiler or an instruction set is missing, the install goes on
+and the engine runs through PyTorch; without OpenMP (Apple's compiler has none) it runs on one thread. They
+are plain shared libraries (ctypes loads them), not modules.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -16,7 +18,8 @@ from setuptools.command.build_ext import build_ext
 SOURCE = "model/native/step.cpp"
 HEADERS = sorted(map(str, Path("model/native").glob("*.h")))
 # Without contraction a token's result does not depend on its batch: see `fused` in numbers.h.
-COMMON = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fopenmp"]
+OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
+COMMON = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", *OPENMP]
 X86 = {
     "avx512_vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma"],
     "avx_vnni": ["-mavx2", "-mfma", "-mavxvnni"],
@@ -25,6 +28,9 @@ X86 = {
 }
 ARM = {"neon_dotprod": ["-march=armv8.2-a+dotprod"], "plain": []}
 VARIANTS = X86 if platform.machine().lower() in ("x86_64", "amd64") else ARM
+
+# A universal Python of macOS would ask for both architectures at once, of which each flag fits one.
+os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
 
 
 class BuildLibraries(build_ext):
@@ -51,7 +57,7 @@ setup(
             [SOURCE],
             depends=HEADERS,
             extra_compile_args=[*COMMON, *flags],
-            extra_link_args=["-fopenmp"],
+            extra_link_args=OPENMP,
             language="c++",
             optional=True,
         )

@@ -34,6 +34,20 @@ struct Task {
 // Lane i of the result is the sum of vectors[i], as many as there are lanes: neighbours are added, then pairs of them and
 // so on. The vectors do not outlive it.
 inline Lanes sums_of(Lanes *vectors) {
+#if defined(__ARM_FEATURE_DOTPROD)
+    float32x4_t v[kLanes];
+    for (int i = 0; i < kLanes; i++) v[i] = reinterpret_cast<float32x4_t>(vectors[i]);
+    return reinterpret_cast<Lanes>(vpaddq_f32(vpaddq_f32(v[0], v[1]), vpaddq_f32(v[2], v[3])));
+#elif defined(__clang__) // which wants to be told each place of a shuffle
+    float parts[kLanes][kLanes], sums[kLanes];
+    for (int i = 0; i < kLanes; i++) {
+        store(parts[i], vectors[i]);
+        for (int n = kLanes; n > 1; n /= 2)
+            for (int j = 0; j < n / 2; j++) parts[i][j] = parts[i][2 * j] + parts[i][2 * j + 1];
+        sums[i] = parts[i][0];
+    }
+    return load(sums);
+#else
 #pragma GCC unroll 4
     for (int half = 1; half < kLanes; half *= 2) {
         IntLanes first, second;
@@ -48,6 +62,7 @@ inline Lanes sums_of(Lanes *vectors) {
         }
     }
     return vectors[0];
+#endif
 }
 
 // The scores of kHeads heads q [kHeads, C] against `visible` cached tokens, where they lie: [kHeads, n_scores].

@@ -11,8 +11,10 @@
 // Letters: M tokens of a step, D hidden width, F feed-forward width, H query heads, C head width,
 // L tokens of a context, O output and K input features of a linear layer, G = K / 64 groups.
 
-#include <omp.h>
 #include <sched.h>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
@@ -26,6 +28,16 @@
 #include "rounding.h"
 
 namespace {
+
+#if defined(_OPENMP)
+inline int at_most(int64_t threads) { return static_cast<int>(threads); }
+inline int thread_number() { return omp_get_thread_num(); }
+inline int thread_count() { return omp_get_num_threads(); } // may be fewer than were asked for: OMP_THREAD_LIMIT
+#else // Apple's compiler comes without it
+inline int at_most(int64_t) { return 1; }
+inline int thread_number() { return 0; }
+inline int thread_count() { return 1; }
+#endif
 
 constexpr int kMaxTokens = 4096; // of one call; far above what the engine asks for
 constexpr size_t kMany = 32;     // tokens from which on work is prepared once for all of them
@@ -47,12 +59,10 @@ void layer_norm(const float *x, size_t D, const float *weight, const float *bias
 // is short, then let others have the core: an editor's machine is busy.
 class Meeting {
   public:
-    explicit Meeting(int threads) : threads_(threads) {}
-
-    void wait() {
-        if (threads_ == 1) return;
+    void wait(int threads) {
+        if (threads == 1) return;
         const int round = round_.load(std::memory_order_relaxed);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads - 1) {
             arrived_.store(0, std::memory_order_relaxed);
             round_.store(round + 1, std::memory_order_release);
             return;
@@ -62,7 +72,6 @@ class Meeting {
     }
 
   private:
-    const int threads_;
     std::atomic<int> arrived_{0}, round_{0};
 };
 
@@ -143,21 +152,47 @@ void lay_contexts(const Step &step, const Cached *cache, size_t C, Scratch &scra
                 for (size_t c = 0; c < C; c += kLanes) store(values + i * C + c, load(cache + (slots[i] * 2 + 1) * C + c));
         }
     }
-    if (any) meeting.wait();
+    if (any) meeting.wait(threads);
+}
+
+// A thread's share of a layer's attention: tasks, of each token one for every kHeads heads.
+template <typename Cached>
+void attend_to(const Step &step, const Cached *cache, size_t H, size_t C, Part part, const float *query, float *mixed,
+               const Scratch &scratch, Worker &worker) {
+    const size_t quads = (H + kHeads - 1) / kHeads;
+    size_t row = 0;
+    for (int64_t s = 0; s < step.n_sequences; row += step.n_new[s++]) {
+        const int64_t *slots = step.context_slots + step.context_bounds[s];
+        const size_t length = step.context_bounds[s + 1] - step.context_bounds[s], n_scores = Scratch::whole_keys(length);
+        const size_t last = std::min(part.last, (row + step.n_new[s]) * quads), start = scratch.starts[s] * C;
+        for (size_t next = std::max(part.first, row * quads); next < last;) {
+            Task tasks[kTasks];
+            size_t n = 0;
+            for (; n < kTasks && next < last; n++, next++) {
+                const size_t token = next / quads, head = next % quads * kHeads, at = (token * H + head) * C;
+                const size_t visible = length - step.n_new[s] + (token - row) + 1;
+                tasks[n] = {query + at, mixed + at, std::min<size_t>(kHeads, H - head), visible};
+            }
+            if (Scratch::is_many(step.n_new[s]))
+                attend_laid(tasks, n, C, scratch.keys.data() + start, scratch.values.data() + start, scratch.in_order.data(),
+                            worker.scores.data(), n_scores);
+            else attend(tasks, n, C, cache, slots, worker.scores.data(), n_scores);
+        }
+    }
 }
 
 template <typename Cached>
-void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
+void run(const Model &model, const Step &step, Scratch &scratch) {
     const size_t M = step.n_tokens, D = model.width, H = model.n_head, C = model.head_dim, F = model.inner;
     const float epsilon = static_cast<float>(model.epsilon);
     float *x = scratch.x.data(), *query = scratch.query.data();
     float *mixed = scratch.mixed.data(), *inner = scratch.inner.data();
     std::memcpy(x, step.embedded, M * D * sizeof(float));
-    Meeting meeting(threads);
+    Meeting meeting;
     const size_t quads = (H + kHeads - 1) / kHeads;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(at_most(step.threads))
     {
-        const int id = omp_get_thread_num();
+        const int id = thread_number(), threads = thread_count();
         Worker &worker = scratch.workers[id];
         const bool many = Scratch::is_many(M);
         Quantised &codes = many ? scratch.codes : worker.codes;
@@ -165,14 +200,14 @@ void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
         const Part mine = many ? share(M, 1, id, threads) : Part{0, M};
         auto quantise = [&](const float *rows, const Linear &linear) {
             for (size_t m = mine.first; m < mine.last; m++) codes.take(rows + m * linear.n_in, m, linear);
-            if (many) meeting.wait();
+            if (many) meeting.wait(threads);
         };
         auto norm = [&](const float *weight, const float *bias, const Linear &linear) {
             for (size_t m = mine.first; m < mine.last; m++) {
                 layer_norm(x + m * D, D, weight, bias, epsilon, normed);
                 codes.take(normed, m, linear);
             }
-            if (many) meeting.wait();
+            if (many) meeting.wait(threads);
         };
         for (int64_t l = 0; l < model.n_layer; l++) {
             const Layer &layer = model.layers[l];
@@ -183,46 +218,26 @@ void run(const Model &model, const Step &step, Scratch &scratch, int threads) {
                 if (n < D) put(query + m * D + n, value);
                 else put(cache + step.new_slots[m] * 2 * C + (n - D), value);
             });
-            meeting.wait();
+            meeting.wait(threads);
             lay_contexts(step, cache, C, scratch, id, threads, meeting);
             part = share(M * quads, 1, id, threads);
-            size_t row = 0;
-            for (int64_t s = 0; s < step.n_sequences; row += step.n_new[s++]) {
-                const int64_t *slots = step.context_slots + step.context_bounds[s];
-                const size_t length = step.context_bounds[s + 1] - step.context_bounds[s], n_scores = Scratch::whole_keys(length);
-                const size_t last = std::min(part.last, (row + step.n_new[s]) * quads);
-                for (size_t next = std::max(part.first, row * quads); next < last;) {
-                    Task tasks[kTasks];
-                    size_t n = 0;
-                    for (; n < kTasks && next < last; n++, next++) {
-                        const size_t token = next / quads, head = next % quads * kHeads, at = token * D + head * C;
-                        const size_t visible = length - step.n_new[s] + (token - row) + 1;
-                        tasks[n] = {query + at, mixed + at, std::min<size_t>(kHeads, H - head), visible};
-                    }
-                    float *scores = worker.scores.data();
-                    const size_t start = scratch.starts[s] * C;
-                    if (Scratch::is_many(step.n_new[s]))
-                        attend_laid(tasks, n, C, scratch.keys.data() + start, scratch.values.data() + start,
-                                    scratch.in_order.data(), scores, n_scores);
-                    else attend(tasks, n, C, cache, slots, scores, n_scores);
-                }
-            }
-            meeting.wait();
+            attend_to(step, cache, H, C, part, query, mixed, scratch, worker);
+            meeting.wait(threads);
             quantise(mixed, layer.proj);
             part = share(D, kPanel, id, threads);
             multiply(layer.proj, codes, M, part.first, part.last, worker.sums.data(),
                      [&](size_t m, size_t n, Lanes value) { add(x + m * D + n, value); });
-            meeting.wait();
+            meeting.wait(threads);
             norm(layer.ln_2_weight, layer.ln_2_bias, layer.fc);
             part = share(F, kPanel, id, threads);
             multiply(layer.fc, codes, M, part.first, part.last, worker.sums.data(),
                      [&](size_t m, size_t n, Lanes value) { store(inner + m * F + n, gelu(value)); });
-            meeting.wait();
+            meeting.wait(threads);
             quantise(inner, layer.out);
             part = share(D, kPanel, id, threads);
             multiply(layer.out, codes, M, part.first, part.last, worker.sums.data(),
                      [&](size_t m, size_t n, Lanes value) { add(x + m * D + n, value); });
-            meeting.wait();
+            meeting.wait(threads);
         }
         const Part part = share(M, 1, id, threads);
         for (size_t m = part.first; m < part.last; m++)
@@ -239,7 +254,7 @@ bool fits(const Linear &linear, int64_t n_out, int64_t n_in) {
 
 Error check(const Model &model, const Step &step) {
     const int64_t D = model.width, C = model.head_dim, F = model.inner, M = step.n_tokens;
-    if (D <= 0 || C <= 0 || F <= 0 || D % kGroup || F % kGroup || C % kLanes || model.n_head * C != D)
+    if (D <= 0 || C <= 0 || F <= 0 || D % kGroup || F % kGroup || C % (kPanel / 2) || model.n_head * C != D)
         return kShape;
     for (int64_t l = 0; l < model.n_layer; l++) {
         const Layer &layer = model.layers[l];
@@ -269,10 +284,10 @@ Error by_panels(const void *weight, bool is_bf16, int64_t n_out, int64_t n_in, i
     try {
         std::vector<float> floats(threads * n_in);
         std::vector<int8_t> codes(threads * kPanel * n_in);
-#pragma omp parallel for num_threads(static_cast<int>(threads))
+#pragma omp parallel for num_threads(at_most(threads))
         for (int64_t n = 0; n < n_out; n += kPanel) {
-            float *room = floats.data() + omp_get_thread_num() * n_in;
-            int8_t *rows = codes.data() + omp_get_thread_num() * kPanel * n_in;
+            float *room = floats.data() + thread_number() * n_in;
+            int8_t *rows = codes.data() + thread_number() * kPanel * n_in;
             const int64_t here = std::min<int64_t>(kPanel, n_out - n);
             for (int64_t r = 0; r < here; r++) round(n + r, row_of(weight, is_bf16, n + r, n_in, room), rows + r * n_in);
             lay(n, here, rows);
@@ -319,7 +334,7 @@ const char *starcoder_variant() {
 // int8 codes [O, K] -> panels [P, K / 4, kPanel, 4], the sum of the codes for each row [O].
 int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *panels, int32_t *sums, int64_t threads) {
     if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1) return kShape;
-#pragma omp parallel for num_threads(static_cast<int>(threads))
+#pragma omp parallel for num_threads(at_most(threads))
     for (int64_t n = 0; n < n_out; n += kPanel) {
         const int64_t here = std::min<int64_t>(kPanel, n_out - n);
         lay_out(rows + n * n_in, here, n_in, panels + n * n_in);
@@ -360,12 +375,12 @@ int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, flo
         Quantised codes;
         codes.reserve(M, K);
         std::vector<int32_t> sums(threads * 2 * M * kPanel);
-#pragma omp parallel num_threads(static_cast<int>(threads))
+#pragma omp parallel num_threads(at_most(threads))
         {
 #pragma omp for
             for (size_t m = 0; m < M; m++) codes.take(x + m * K, m, *linear);
-            const int id = omp_get_thread_num();
-            const Part part = share(O, kPanel, id, omp_get_num_threads());
+            const int id = thread_number();
+            const Part part = share(O, kPanel, id, thread_count());
             multiply(*linear, codes, M, part.first, part.last, sums.data() + id * 2 * M * kPanel,
                      [&](size_t m, size_t n, Lanes value) {
                          if (n + kLanes <= O) store(y + m * O + n, value);
@@ -387,14 +402,13 @@ int starcoder_step(const Model *model, const Step *step, void *scratch_pointer) 
     const Error error = check(*model, *step);
     if (error != kOk) return error;
     Scratch &scratch = *static_cast<Scratch *>(scratch_pointer);
-    const int threads = static_cast<int>(step->threads);
     try {
         scratch.reserve(*model, *step);
     } catch (const std::bad_alloc &) {
         return kMemory;
     }
-    if (step->is_bf16) run<uint16_t>(*model, *step, scratch, threads);
-    else run<float>(*model, *step, scratch, threads);
+    if (step->is_bf16) run<uint16_t>(*model, *step, scratch);
+    else run<float>(*model, *step, scratch);
     return kOk;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -346,12 +347,44 @@ def test_every_field_is_where_the_c_structures_have_it() -> None:
         assert names == [field[0] for field in structure._fields_], structure.__name__
 
 
+@pytest.mark.parametrize("limit", ["1", "2"])
+def test_fewer_threads_than_asked_for_do_all_the_work(tmp_path: Path, limit: str) -> None:
+    """Threads wait for each other: they must count those that are there."""
+    folder = write_tiny_model(tmp_path)
+    program = (
+        "from pathlib import Path; import numpy as np\n"
+        "from model.native.model import NativeModel; from model.native.step import NativeStep\n"
+        "from model.runner import Batch; from model.scheme import Scheme\n"
+        f"model = NativeModel(Path({str(folder)!r}), Scheme.INT8, threads=4)\n"
+        "cache = np.zeros((model.config.n_layer, 50, 2, model.config.kv_dim), np.float32)\n"
+        "order = np.arange(40)\n"
+        "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order, n_new=[40], contexts=[order])\n"
+        "hidden = NativeStep(model).hidden(batch, cache, threads=4)\n"
+        "print(repr(float(np.abs(hidden).sum() + model.head(hidden, threads=4).sum())))"
+    )
+
+    def run(**environment: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            timeout=120,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+        ).stdout
+
+    assert run(OMP_THREAD_LIMIT=limit) == run()
+
+
 @pytest.mark.slow
-def test_no_memory_error_under_the_sanitizers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("openmp", [True, False])
+def test_no_memory_error_under_the_sanitizers(tmp_path: Path, openmp: bool) -> None:
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    flags = ["-std=c++17", "-O1", "-g", "-fopenmp", "-Wno-psabi", "-fsanitize=address,undefined"]
+    flags = ["-std=c++17", "-O1", "-g", "-Wno-psabi", "-fsanitize=address,undefined"]
+    flags += ["-fopenmp"] if openmp else ["-Wno-unknown-pragmas"]  # as Apple's compiler
     native = ["-march=native"] if VARIANTS[0] != "plain" else []
     driver = Path(__file__).parent / "native_driver.cpp"
     built = subprocess.run(
