@@ -358,7 +358,8 @@ def test_fewer_threads_than_asked_for_do_all_the_work(tmp_path: Path, limit: str
         f"model = NativeModel(Path({str(folder)!r}), Scheme.INT8, threads=4)\n"
         "cache = np.zeros((model.config.n_layer, 50, 2, model.config.kv_dim), np.float32)\n"
         "order = np.arange(40)\n"
-        "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order, n_new=[40], contexts=[order])\n"
+        "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order,"
+        " n_new=[40], contexts=[order])\n"
         "hidden = NativeStep(model).hidden(batch, cache, threads=4)\n"
         "print(repr(float(np.abs(hidden).sum() + model.head(hidden, threads=4).sum())))"
     )
