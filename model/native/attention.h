@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "numbers.h"
 
@@ -31,6 +32,22 @@ struct Task {
     size_t heads, visible;
 };
 
+#if !defined(__ARM_FEATURE_DOTPROD) && !defined(__clang__)
+// The places of a shuffle must be constants, or it goes through memory.
+template <int Half, size_t... Lane>
+inline void add_neighbours(Lanes *vectors, std::index_sequence<Lane...> lanes) {
+    constexpr int half = Half;
+    const IntLanes first = {(Lane & half ? kLanes + int(Lane) - half : int(Lane))...};
+    const IntLanes second = {(Lane & half ? kLanes + int(Lane) : int(Lane) + half)...};
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2 / half; i++) {
+        const Lanes a = vectors[2 * i], b = vectors[2 * i + 1];
+        vectors[i] = __builtin_shuffle(a, b, first) + __builtin_shuffle(a, b, second);
+    }
+    if constexpr (2 * half < kLanes) add_neighbours<2 * half>(vectors, lanes);
+}
+#endif
+
 // Lane i of the result is the sum of vectors[i], as many as there are lanes: neighbours are added, then pairs of them and
 // so on. The vectors do not outlive it.
 inline Lanes sums_of(Lanes *vectors) {
@@ -38,29 +55,17 @@ inline Lanes sums_of(Lanes *vectors) {
     float32x4_t v[kLanes];
     for (int i = 0; i < kLanes; i++) v[i] = reinterpret_cast<float32x4_t>(vectors[i]);
     return reinterpret_cast<Lanes>(vpaddq_f32(vpaddq_f32(v[0], v[1]), vpaddq_f32(v[2], v[3])));
-#elif defined(__clang__) // which wants to be told each place of a shuffle
-    float parts[kLanes][kLanes], sums[kLanes];
+#elif defined(__clang__) // its shuffles cannot be written so
+    float parts[kLanes], sums[kLanes];
     for (int i = 0; i < kLanes; i++) {
-        store(parts[i], vectors[i]);
-        for (int n = kLanes; n > 1; n /= 2)
-            for (int j = 0; j < n / 2; j++) parts[i][j] = parts[i][2 * j] + parts[i][2 * j + 1];
-        sums[i] = parts[i][0];
+        store(parts, vectors[i]);
+        for (int n = kLanes / 2; n; n /= 2)
+            for (int j = 0; j < n; j++) parts[j] = parts[2 * j] + parts[2 * j + 1];
+        sums[i] = parts[0];
     }
     return load(sums);
 #else
-#pragma GCC unroll 4
-    for (int half = 1; half < kLanes; half *= 2) {
-        IntLanes first, second;
-        for (int i = 0; i < kLanes; i++) {
-            first[i] = i & half ? kLanes + i - half : i;
-            second[i] = i & half ? kLanes + i : i + half;
-        }
-#pragma GCC unroll 8
-        for (int i = 0; i < kLanes / 2 / half; i++) {
-            const Lanes a = vectors[2 * i], b = vectors[2 * i + 1];
-            vectors[i] = __builtin_shuffle(a, b, first) + __builtin_shuffle(a, b, second);
-        }
-    }
+    add_neighbours<1>(vectors, std::make_index_sequence<kLanes>());
     return vectors[0];
 #endif
 }
