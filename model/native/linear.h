@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <new>
 #include <type_traits>
 #include <vector>
 
@@ -16,12 +17,28 @@ namespace {
 constexpr float kRest = 254.f;
 constexpr size_t kBlock = 512; // inputs of a panel that stay in the first-level cache
 
+// Memory from the beginning of a line of the cache on: registers are as wide as one, and what lies across two takes two
+// loads.
+template <typename T>
+struct Lines {
+    using value_type = T;
+    Lines() = default;
+    template <typename U>
+    Lines(const Lines<U> &) {}
+    T *allocate(size_t n) { return static_cast<T *>(::operator new(n * sizeof(T), std::align_val_t{64})); }
+    void deallocate(T *from, size_t) { ::operator delete(from, std::align_val_t{64}); }
+    bool operator==(const Lines &) const { return true; }
+    bool operator!=(const Lines &) const { return false; }
+};
+template <typename T>
+using Buffer = std::vector<T, Lines<T>>;
+
 // Activations of M tokens in int8; where that is too coarse, in twice eight bits.
 struct Quantised {
-    std::vector<int8_t> codes;    // [M, K], fine ones [M, 2, K]: what rounding left, in steps of 1 / kRest; for int8
+    Buffer<int8_t> codes;         // [M, K], fine ones [M, 2, K]: what rounding left, in steps of 1 / kRest; for int8
                                   // weights plus kOffset
-    std::vector<float> scale;     // [M]
-    std::vector<float> group_sum; // int4: [M, G]
+    Buffer<float> scale;          // [M]
+    Buffer<float> group_sum;      // int4: [M, G]
 
     void reserve(size_t tokens, size_t widest) {
         codes.resize(std::max(codes.size(), 2 * tokens * widest));

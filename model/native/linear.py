@@ -8,9 +8,11 @@ of a row, P panels.
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from model.native import library
@@ -21,6 +23,16 @@ Floats = NDArray[np.float32]
 
 GROUP = 64  # int4 weights that share a scale and a minimum; every width must be a multiple of it
 PANEL = 32  # outputs whose weights lie together
+_LINE = 64  # bytes of a line of the cache
+
+
+def zeros_in_lines(shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray[Any]:
+    """Zeros from the beginning of a line of the cache on: a register is as wide as one, and what lies across
+    two takes two loads. Pages of memory are only taken as they are written."""
+    wanted = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(wanted + _LINE, np.uint8)
+    first = -room.ctypes.data % _LINE
+    return room[first : first + wanted].view(dtype).reshape(shape)
 
 
 class NativeLinear:
@@ -79,7 +91,7 @@ class LinearReader:
         """The matrix `name` [O, I] in int8 by row."""
         n_out, n_in = _whole_panels(shape[0]), shape[1]
         stored = self._weights.take(name, shape)
-        panels, sums = np.zeros((n_out, n_in), np.int8), np.zeros(n_out, np.int32)
+        panels, sums = zeros_in_lines((n_out, n_in), np.int8), np.zeros(n_out, np.int32)
         if stored.dtype == "I8":
             scale = _padded(self._scale(name, shape))
             code = self._native.starcoder_lay_int8(
@@ -99,7 +111,7 @@ class LinearReader:
         if stored.dtype == "I8":
             floats = stored.data.astype(np.float32) * self._scale(name, shape)[:, None]
             stored = Stored(dtype="F32", data=floats)
-        panels = np.zeros((n_out, n_in // 2), np.uint8)
+        panels = zeros_in_lines((n_out, n_in // 2), np.uint8)
         scales, minima = np.zeros((2, n_out, n_in // GROUP), np.uint16)
         self._round("starcoder_to_int4", stored, panels, scales, minima)
         self._weights.release(name)

@@ -20,7 +20,6 @@
 #endif
 
 #include <atomic>
-#include <new>
 
 #include "attention.h"
 #include "interface.h"
@@ -87,16 +86,16 @@ Part share(size_t n, size_t unit, int id, int threads) {
 
 // What a thread has for itself.
 struct Worker {
-    std::vector<float> normed; // [D]
-    std::vector<float> scores; // [kTasks, kHeads, L]
-    Quantised codes;           // of few tokens: sharing them out would cost more than it saves
-    std::vector<int32_t> sums; // [2 M, kPanel]: see `multiply`
+    Buffer<float> normed; // [D]
+    Buffer<float> scores; // [kTasks, kHeads, L]
+    Quantised codes;      // of few tokens: sharing them out would cost more than it saves
+    Buffer<int32_t> sums; // [2 M, kPanel]: see `multiply`
 };
 
 struct Scratch {
-    std::vector<float> x, query, mixed, inner; // [M, D], [M, D], [M, D], [M, F]
+    Buffer<float> x, query, mixed, inner; // [M, D], [M, D], [M, D], [M, F]
     // The contexts of sequences with many new tokens, widened, in order; L a multiple of kKeys.
-    std::vector<float> keys, values;           // [L / kLanes, C, kLanes] and [L, C]
+    Buffer<float> keys, values;                // [L / kLanes, C, kLanes] and [L, C]
     std::vector<size_t> starts;                // where in them each sequence's are, in tokens
     std::vector<int64_t> in_order;             // 0, 1, 2…: the slots of a context that lies there
     Quantised codes;                           // of many tokens: each thread makes its share
@@ -374,7 +373,7 @@ int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, flo
     try {
         Quantised codes;
         codes.reserve(M, K);
-        std::vector<int32_t> sums(threads * 2 * M * kPanel);
+        Buffer<int32_t> sums(threads * 2 * M * kPanel);
 #pragma omp parallel num_threads(at_most(threads))
         {
 #pragma omp for
