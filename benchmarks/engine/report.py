@@ -71,7 +71,7 @@ def markdown(
     ]
     for task in tasks:
         row = [found[task, name] for name in names]
-        lines.append(f"| {task} | " + " | ".join(f"{c.median_ms:.3g} ({c.p95_ms:.3g})" for c in row) + " |")
+        lines.append(f"| {task} | " + " | ".join(f"{_shown(c.median_ms)} ({_shown(c.p95_ms)})" for c in row) + " |")
     if starts:
         by_name = {start.contender: start for start in starts}
         row_s = [f"{by_name[name].seconds:.2f} s" if name in by_name else "" for name in names]
@@ -80,9 +80,14 @@ def markdown(
         lines.append("| peak memory | " + " | ".join(row_mb) + " |")
     lines += ["", *_ratios(found, names, tasks)]
     if bounds:
-        said = ", ".join(f"{ms:.3g} ms in {size}" for size, ms in bounds.items())
+        said = ", ".join(f"{_shown(ms)} ms in {size}" for size, ms in bounds.items())
         lines += ["", f"Reading every weight once from memory takes {said}."]
     return "\n".join(lines)
+
+
+def _shown(number: float) -> str:
+    """Three digits that count, never an exponent."""
+    return f"{float(f'{number:.3g}'):,.10g}"
 
 
 def _ratios(found: Mapping[tuple[str, str], Cell], names: Sequence[str], tasks: Sequence[str]) -> list[str]:
@@ -114,7 +119,7 @@ def draw(cells: Sequence[Cell], path: Path, *, title: str) -> None:
         at = [place + (number - (len(names) - 1) / 2) * height for place in range(len(tasks))]
         values = [found[task, name] for task in tasks]
         bars = axes.barh(at, values, height, label=name)
-        axes.bar_label(bars, [f" {value:.3g}" for value in values], fontsize=6)
+        axes.bar_label(bars, [f" {_shown(value)}" for value in values], fontsize=6)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.margins(x=0.08, y=0.02)
