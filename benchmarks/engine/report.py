@@ -71,7 +71,9 @@ def markdown(
     ]
     for task in tasks:
         row = [found[task, name] for name in names]
-        lines.append(f"| {task} | " + " | ".join(f"{_shown(c.median_ms)} ({_shown(c.p95_ms)})" for c in row) + " |")
+        lines.append(
+            f"| {task} | " + " | ".join(f"{_shown(c.median_ms)} ({_shown(c.p95_ms)})" for c in row) + " |"
+        )
     if starts:
         by_name = {start.contender: start for start in starts}
         row_s = [f"{by_name[name].seconds:.2f} s" if name in by_name else "" for name in names]
