@@ -176,7 +176,9 @@ export function typing(): void {
   });
 
   scenario("suggestions in a notebook", async (stage) => {
-    const window = await stage.ready();
+    // A window of its own: in one that others had worked in, VS Code has shown the tab and never the cells.
+    const window = await stage.open();
+    await window.status(READY);
     const cell = (source: string) => ({ cell_type: "code", execution_count: null, metadata: {}, outputs: [], source: [source] });
     const metadata = { language_info: { name: "python" } };
     const cells = [cell("import numpy as np\nimport matplotlib.pyplot as plt"), cell("")];
@@ -191,5 +193,6 @@ export function typing(): void {
     await window.save();
     const saved = JSON.parse(window.read("plot.ipynb")) as { cells: { source: string[] }[] };
     assert.equal(saved.cells[1]?.source.join(""), `values = np.${ghost}`);
+    await window.close();
   });
 }

@@ -73,14 +73,8 @@ export class EditorWindow {
 
   /** Open a notebook; its cells are there. */
   async openNotebook(name: string): Promise<void> {
-    const cell = this.page.locator(".notebookOverlay .cell .monaco-editor").last();
     await this.#quickOpen(name);
-    // Seen once: the tab, and for a minute and a half no cells, of which extensions had been told long before.
-    if (await cell.waitFor({ timeout: 30_000 }).then(() => false, () => true)) {
-      await this.command("View: Close Editor");
-      await this.#quickOpen(name);
-      await cell.waitFor();
-    }
+    await this.page.locator(".notebookOverlay .cell .monaco-editor").last().waitFor();
   }
 
   /** Put the cursor at a line's end, lines from 1. */
