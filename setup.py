@@ -17,8 +17,8 @@ from setuptools.command.build_ext import build_ext
 
 SOURCE = "model/native/step.cpp"
 HEADERS = sorted(map(str, Path("model/native").glob("*.h")))
-# Without contraction a token's result does not depend on its batch: see `fused` in numbers.h.
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
+# Without contraction a token's result does not depend on its batch: see `fused` in numbers.h.
 COMMON = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", *OPENMP]
 X86 = {
     "avx512_vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma"],
@@ -29,8 +29,9 @@ X86 = {
 ARM = {"neon_dotprod": ["-march=armv8.2-a+dotprod"], "plain": []}
 VARIANTS = X86 if platform.machine().lower() in ("x86_64", "amd64") else ARM
 
-# A universal Python of macOS would ask for both architectures at once, of which each flag fits one.
-os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
+if sys.platform == "darwin":
+    # A universal Python would ask for both architectures at once, of which each flag fits one.
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
 
 
 class BuildLibraries(build_ext):

@@ -188,7 +188,6 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
     for (size_t n = first; n < last; n += kPanel) {
         const int8_t *panel = static_cast<const int8_t *>(linear.weight) + n * K;
         const Finish finish(linear, n);
-        if (block < K) std::fill_n(room, rows_of_all * kPanel, 0);
         for (size_t k = 0; k < K; k += block)
             by_rows<kRows>(rows_of_all, [&](size_t row, auto rows) {
                 // While a block is in use, the next one, which follows it in memory, comes into the second-level cache.
@@ -196,7 +195,7 @@ inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t 
                 for (size_t line = row * coming; rows_of_all > kRows && line < (row + rows) * coming; line += 64)
                     __builtin_prefetch(panel + (k + block) * kPanel + line, 0, 2);
                 int32_t *sums = room + row * kPanel;
-                if (block == K) std::fill_n(sums, rows * kPanel, 0);
+                if (k == 0) std::fill_n(sums, rows * kPanel, 0);
                 panel_products<rows>(panel + k * kPanel, x.codes.data() + row * K + k, K, std::min(block, K - k), sums);
                 if (k + block < K) return;
                 for (size_t m = row / pieces; m < (row + rows) / pieces; m++, sums += pieces * kPanel)
