@@ -1,6 +1,6 @@
 """The exception tree of `attribution/`.
 
-Every message names the offending value and the remedy. `attribution.cli` turns these into exit
+Every message names the offending value and the remedy. `attribution.cli.check` turns these into exit
 codes and the language server into messages; nothing in between does.
 """
 

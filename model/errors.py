@@ -1,7 +1,7 @@
 """The exception tree of `model/`.
 
-Every message names the offending value and the remedy. `model.server` turns these into
-HTTP answers and `lsp.cli` into exit codes; nothing in between does.
+Every message names the offending value and the remedy. `model.serve.server` turns these into
+HTTP answers and `lsp.cli.cli` into exit codes; nothing in between does.
 """
 
 from __future__ import annotations

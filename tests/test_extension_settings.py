@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lsp.settings import Layer, SettingInfo, resolve, setting_infos
+from lsp.settings.settings import Layer, SettingInfo, resolve, setting_infos
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "extension" / "package.json"

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from setuptools import find_packages
 
-from lsp.cli import ExitCode
-from lsp.settings import setting_infos
+from lsp.cli.cli import ExitCode
+from lsp.settings.settings import setting_infos
 from model import errors
-from model.chat_protocol import ChatBody
-from model.protocol import CompletionBody
+from model.serve.chat_protocol import ChatBody
+from model.serve.protocol import CompletionBody
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("lsp", "model", "attribution", "training")
@@ -130,9 +131,11 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
-def test_setuptools_lists_every_package() -> None:
+def test_setuptools_finds_every_package() -> None:
     present = {".".join(path.parent.parts) for path in modules() if path.name == "__init__.py"}
-    assert set(project()["tool"]["setuptools"]["packages"]) == present
+    found = project()["tool"]["setuptools"]["packages"]["find"]
+    assert not found["namespaces"]
+    assert set(find_packages(str(ROOT), include=found["include"])) == present
     homeless = {path.parent for path in modules()} - {Path(*name.split(".")) for name in present}
     assert homeless == set()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from training.cli import eval_app, train_app
+from training.cli.cli import eval_app, train_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(train_app, name="train")

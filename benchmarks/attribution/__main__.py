@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from attribution.attribute import Question
 from attribution.errors import AttributionError
+from attribution.match.attribute import Question
 from attribution.source import Document
 from benchmarks.attribution.corpus import Corpus, default_sources, read_corpus
 from benchmarks.attribution.excerpts import CHANGES, Excerpt, changed, draw_excerpts

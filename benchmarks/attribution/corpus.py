@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from attribution.ingest import Sources, why_not
 from attribution.source import Document, Source
+from attribution.sources.ingest import Sources, why_not
 
 SUFFIX = re.compile(
     r"\.(pyi?|[mc]?js|[jt]sx?|vue|go|rs|java|kt|scala|swift|cs|c|h|cc|hh|[ch](pp|xx)|cuh?|rb|php|p[lm]|sh|lua|r|jl|hs|ml|"

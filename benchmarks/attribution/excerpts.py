@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attribution.shape import KEYWORDS
 from attribution.source import Document
+from attribution.tokens.shape import KEYWORDS
 from benchmarks.attribution.judge import tokens_of
 
 LINES = 20

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from attribution.attribute import AUTOMATIC, Question, attribute
-from attribution.build import build
-from attribution.index import is_remote, open_index, open_writer
+from attribution.indexing.build import build
+from attribution.match.attribute import AUTOMATIC, Question, attribute
 from attribution.source import Document, Match
+from attribution.store.index import is_remote, open_index, open_writer
 from benchmarks.attribution.excerpts import Excerpt
 from benchmarks.attribution.judge import holds, is_true, shares_copy
 from benchmarks.attribution.measure import Asked, Built, stopwatch

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from training.corpus.minhash import (
+from training.corpus.filters.minhash import (
     JACCARD_MIN,
     gram_hashes,
     signature,
     signature_of_grams,
     similarity,
 )
-from training.corpus.near_duplicates import band_keys
+from training.corpus.filters.near_duplicates import band_keys
 
 
 def print_duplicates(folder: Path, originals: int) -> None:

@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attribution.ingest import read_tree
-from attribution.trees import FolderTree
-from training.corpus.decontaminate import Decontaminator
-from training.corpus.document import Document
-from training.corpus.intake import Intake
-from training.corpus.languages import TableName
-from training.corpus.minhash import signature
-from training.corpus.near_duplicates import band_keys
-from training.corpus.options import BuildOptions
+from attribution.sources.ingest import read_tree
+from attribution.sources.trees import FolderTree
+from training.corpus.filters.decontaminate import Decontaminator
+from training.corpus.filters.intake import Intake
+from training.corpus.filters.minhash import signature
+from training.corpus.filters.near_duplicates import band_keys
+from training.corpus.filters.options import BuildOptions
 from training.corpus.pii.addresses import find_emails, find_ips
 from training.corpus.pii.keys import find_keys
 from training.corpus.pii.passwords import find_passwords
 from training.corpus.pii.redact import redact
-from training.corpus.reading import FoundFile
-from training.corpus.shards import ShardWriter
+from training.corpus.records.document import Document
+from training.corpus.records.languages import TableName
+from training.corpus.records.reading import FoundFile
+from training.corpus.records.shards import ShardWriter
 
 _MAX_BYTES = 20_000_000
 

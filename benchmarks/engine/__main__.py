@@ -19,8 +19,8 @@ from benchmarks.engine.models import SHAPES, model_folder
 from benchmarks.engine.report import draw, limits, markdown
 from benchmarks.engine.start import Start, cold_starts
 from benchmarks.engine.tasks import Plan, run_all
-from model.config import ModelConfig
-from model.threads import available_cpus
+from model.local.threads import available_cpus
+from model.weights.config import ModelConfig
 
 
 def parser() -> argparse.ArgumentParser:

@@ -74,7 +74,7 @@ def _convert(folder: Path, target: Path) -> None:
 def _spec(folder: Path, loader: Any) -> Any:
     from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
 
-    from model.checkpoint import dense_state
+    from model.pytorch.checkpoint import dense_state
 
     model: Any = GPTBigCodeForCausalLM(GPTBigCodeConfig.from_pretrained(folder))
     model.load_state_dict(dense_state(folder), strict=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import converted
-from model.config import ModelConfig
+from model.weights.config import ModelConfig
 
 _MAX_SEQUENCES = 32
 _CONTEXT = 2304  # tokens of one sequence: the longest prompt and what follows it
@@ -116,7 +116,9 @@ def write_gguf(folder: Path, path: Path, quantization: str) -> None:
     """The checkpoint of `folder` in llama.cpp's format, matrices in `quantization` (Q8_0, Q4_0)."""
     import gguf  # type: ignore[import-not-found]  # comes with the peer
 
-    from model.checkpoint import dense_state  # needs PyTorch, which no start of llama.cpp should pay for
+    from model.pytorch.checkpoint import (
+        dense_state,  # needs PyTorch, which no start of llama.cpp should pay for
+    )
 
     config = ModelConfig.from_file(folder / "config.json")
     writer = gguf.GGUFWriter(path, "starcoder")

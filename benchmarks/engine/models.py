@@ -10,8 +10,8 @@ from pathlib import Path
 
 import platformdirs
 
-from model.config import CONFIG_FILE, ModelConfig
-from model.hub import resolve
+from model.weights.config import CONFIG_FILE, ModelConfig
+from model.weights.hub import resolve
 
 # starcoderbase-1b's shape. Random weights take as long as trained ones.
 SHAPES = {
@@ -69,8 +69,8 @@ def _cache() -> Path:
 def _write_random(folder: Path, config: ModelConfig) -> None:
     import torch  # not above: engines that start without PyTorch are timed with this module loaded
 
-    from model.checkpoint import save_checkpoint
-    from model.transformer import GPTBigCode
+    from model.pytorch.checkpoint import save_checkpoint
+    from model.pytorch.transformer import GPTBigCode
 
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import has_weights
-from model.engine import Engine, EngineOptions, Handle, load_engine
-from model.generation import GenerationRequest
-from model.sampling import SamplingParams
+from model.engine.engine import Engine, EngineOptions, Handle, load_engine
+from model.engine.generation import GenerationRequest
+from model.runner.sampling import SamplingParams
 
 if TYPE_CHECKING:
-    from model.device import Placement
-    from model.transformer import GPTBigCode
+    from model.pytorch.device import Placement
+    from model.pytorch.transformer import GPTBigCode
 
 
 class Ours:
@@ -87,8 +87,8 @@ class Ours:
 
 def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:
     """An engine for a shape whose weights are made where they are used."""
-    from model.tokenizer import Tokenizer
-    from model.torch_runner import TorchRunner
+    from model.prompt.tokenizer import Tokenizer
+    from model.pytorch.torch_runner import TorchRunner
 
     return Engine(TorchRunner(*_random_model(folder, device)), Tokenizer.from_folder(folder), options)
 
@@ -97,9 +97,9 @@ def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:
 def _random_model(folder: Path, device: str) -> tuple[GPTBigCode, Placement]:
     import torch
 
-    from model.config import CONFIG_FILE, ModelConfig
-    from model.device import choose_placement
-    from model.transformer import GPTBigCode
+    from model.pytorch.device import choose_placement
+    from model.pytorch.transformer import GPTBigCode
+    from model.weights.config import CONFIG_FILE, ModelConfig
 
     config = ModelConfig.from_file(folder / CONFIG_FILE)
     placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize="none")

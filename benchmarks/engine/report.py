@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.engine.contender import Cell
 from benchmarks.engine.start import Start
-from model.config import ModelConfig
+from model.weights.config import ModelConfig
 
 _PROBE_BYTES = 2**30
 

@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import has_weights
-from model.checkpoint import dense_state
+from model.pytorch.checkpoint import dense_state
 
 
 class Transformers:

@@ -24,13 +24,13 @@ import torch
 
 from benchmarks.training.contenders import COMPILED, OURS, THEIRS, Ours, Turns, theirs
 from benchmarks.training.report import Report, describe, report_of
-from model.hub import resolve
-from training.data import DataOptions, TrainingSamples
-from training.encoding import open_encoding
-from training.own_code import as_one_language, read_own_code
-from training.packing import PackedCorpus, PackOptions, pack
-from training.precision import Precision, pick_device
-from training.recipe import Recipe, load_recipe
+from model.weights.hub import resolve
+from training.compute.precision import Precision, pick_device
+from training.data.data import DataOptions, TrainingSamples
+from training.data.encoding import open_encoding
+from training.data.own_code import as_one_language, read_own_code
+from training.data.packing import PackedCorpus, PackOptions, pack
+from training.recipe.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

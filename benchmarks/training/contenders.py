@@ -14,21 +14,21 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from model.fim_format import END_OF_TEXT
-from training.batches import stage_batches
-from training.data import TrainingSamples
-from training.distributed import Group
-from training.encoding import open_encoding
-from training.packing import PackedCorpus
-from training.precision import Precision
-from training.recipe import Recipe
-from training.trainee import Trainee
+from model.prompt.fim_format import END_OF_TEXT
+from training.compute.distributed import Group
+from training.compute.precision import Precision
+from training.data.data import TrainingSamples
+from training.data.encoding import open_encoding
+from training.data.packing import PackedCorpus
+from training.loop.batches import stage_batches
+from training.loop.trainee import Trainee
+from training.recipe.recipe import Recipe
 
 OURS, COMPILED, THEIRS = "ours", "ours, compiled", "transformers Trainer"
 
 
 class Ours:
-    """Our model, optimizers and batches: what one step of `training.pretrain` does."""
+    """Our model, optimizers and batches: what one step of `training.loop.pretrain` does."""
 
     def __init__(self, recipe: Recipe, corpus: PackedCorpus, tokenizer: Path, precision: Precision) -> None:
         encoding = open_encoding(tokenizer)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.training.contenders import THEIRS
-from training.precision import Precision, flops_per_token, peak_flops
-from training.recipe import Recipe
+from training.compute.precision import Precision, flops_per_token, peak_flops
+from training.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,9 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from lsp import speed
 from lsp.demo.editor import Editor, Progress, ServerFailedError, open_editor
 from lsp.demo.script import FILE_NAME, Scene, Script, shipped_script
+from lsp.status import speed
 
 CONTEXT_LINES = 4
 

@@ -20,8 +20,8 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from lsp import protocol as wire
-from lsp.status import State
+from lsp.server import protocol as wire
+from lsp.status.status import State
 from model.version import package_version
 
 NAME = "starcoder-lsp demo"

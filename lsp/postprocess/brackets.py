@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lsp.languages import Family, family
+from lsp.documents.languages import Family, family
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _BRACKET = r"(?P<open>[(\[{])|(?P<close>[)\]}])"

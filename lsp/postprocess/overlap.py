@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from lsp.languages import family
+from lsp.documents.languages import family
 from lsp.postprocess.brackets import Brackets, Closer
 from lsp.postprocess.suggestion import CursorContext, Suggestion
 

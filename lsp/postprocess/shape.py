@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
-from lsp.languages import family
+from lsp.documents.languages import family
 from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
 
 # What OpenAI-compatible servers are known to leak in place of an end.

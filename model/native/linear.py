@@ -16,8 +16,8 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from model.native import library
-from model.scheme import SCALE_SUFFIX
-from model.weight_files import Stored, WeightFiles
+from model.weights.scheme import SCALE_SUFFIX
+from model.weights.weight_files import Stored, WeightFiles
 
 Floats = NDArray[np.float32]
 

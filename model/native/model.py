@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import CONFIG_FILE, ModelConfig
 from model.native import library
 from model.native.linear import GROUP, Floats, LinearReader, NativeLinear
-from model.scheme import Scheme, bits_of
-from model.weight_files import (
+from model.weights.config import CONFIG_FILE, ModelConfig
+from model.weights.scheme import Scheme, bits_of
+from model.weights.weight_files import (
     POSITION_EMBEDDING,
     TOKEN_EMBEDDING,
     Shapes,

@@ -1,4 +1,4 @@
-// Weights rounded as they are loaded, the same as model.quantize does, and laid out in panels.
+// Weights rounded as they are loaded, the same as model.pytorch.quantize does, and laid out in panels.
 
 #pragma once
 

@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model.local.threads import ThreadChoice
 from model.native import library
 from model.native.linear import Floats, zeros_in_lines
 from model.native.model import NativeModel
 from model.native.step import NativeStep
-from model.runner import Batch
-from model.sampling import HostLogits
-from model.scheme import Scheme
-from model.threads import ThreadChoice
+from model.runner.runner import Batch
+from model.runner.sampling import HostLogits
+from model.weights.scheme import Scheme
 
 _LARGEST_ARRAY = 2**23  # bytes: a step's logits, say
 
@@ -41,7 +41,7 @@ class NativeHidden:
 
 
 class NativeRunner:
-    """See `model.runner.Runner`. Keys and values are kept in bf16 unless `cache_dtype` says otherwise."""
+    """See `model.runner.runner.Runner`. Keys and values are kept in bf16 unless `cache_dtype` says so."""
 
     def __init__(
         self,

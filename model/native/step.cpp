@@ -3,7 +3,7 @@
 // One OpenMP region runs over all layers: on a small model the dispatch of operators costs as much
 // as the arithmetic, and on a large one a step then reads each weight once at memory speed. This
 // file is compiled once for each instruction set (model/native/library.py picks one at load);
-// model.quantize and model.transformer are the reference it is tested against.
+// model.pytorch.quantize and model.pytorch.transformer are the reference it is tested against.
 //
 // Numbers: activations are quantised by token to int8, symmetric; int8 weights have a scale a row,
 // int4 weights a scale and a minimum for each group of 64 inputs.

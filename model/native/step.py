@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.native import library
 from model.native.linear import Floats
 from model.native.model import NativeModel
-from model.runner import Batch
+from model.runner.runner import Batch
 
 
 class NativeStep:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from attribution.elastic_place import Place, connect
+from attribution.store.elastic.place import Place, connect
 from tests.attribution.elasticsearch_archive import NoServerError
 from tests.attribution.elasticsearch_server import URL_VARIABLE, Server, running_server
 

@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from attribution.attribute import attribute
-from attribution.build import build
-from attribution.index import open_index, open_writer
+from attribution.indexing.build import build
+from attribution.match.attribute import attribute
 from attribution.source import Document, Source
+from attribution.store.index import open_index, open_writer
 
 WORDS = ["alpha", "beta", "gamma", "delta", "if", "for", "return", "self", "row", "größe", "x1", "42", "'s'"]
 MARKS = ["(", ")", ".", ",", "=", "+", ":", "[", "]"]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from attribution.index import OptOut, open_writer
-from lsp.attribution_store import AttributionStore, Where
+from attribution.store.index import OptOut, open_writer
+from lsp.sources.store import AttributionStore, Where
 from tests.attribution.samples import index_of
 from tests.lsp.indexed import FILES, NEW, documents, excerpt
 
-CALIBRATE = excerpt("lsp/confidence.py", "def calibrate", "def _clamped").encode()
+CALIBRATE = excerpt("lsp/completion/confidence.py", "def calibrate", "def _clamped").encode()
 
 
 @pytest.fixture

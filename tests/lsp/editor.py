@@ -18,7 +18,7 @@ from pytest_lsp import ClientServerConfig, LanguageClient
 from pytest_lsp.client import configuration as answer_configuration
 from pytest_lsp.client import register_lsp_features
 
-from lsp.protocol import _notification, _response
+from lsp.server.protocol import _notification, _response
 
 SERVER = [sys.executable, "-I", "-m", "lsp"]
 # Bounds a failure, not a success: a loaded machine may take a quarter of a minute to load torch.

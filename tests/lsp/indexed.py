@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[2]
 REVISION = "0123abc"
 # path in this checkout -> (repository, licence)
 FILES = {
-    "lsp/confidence.py": ("alice/gate", "MIT"),
-    "lsp/gitignore.py": ("bob/ignore", "GPL-3.0-only"),
-    "lsp/debounce.py": ("carol/timing", "MIT OR Apache-2.0"),
-    "lsp/context_ring.py": ("carol/timing", "MIT OR Apache-2.0"),
-    "model/sampling.py": ("dave/dice", None),
-    "attribution/shape.py": ("erin/shapes", "BSD-3-Clause"),
+    "lsp/completion/confidence.py": ("alice/gate", "MIT"),
+    "lsp/settings/gitignore.py": ("bob/ignore", "GPL-3.0-only"),
+    "lsp/documents/debounce.py": ("carol/timing", "MIT OR Apache-2.0"),
+    "lsp/context/ring.py": ("carol/timing", "MIT OR Apache-2.0"),
+    "model/runner/sampling.py": ("dave/dice", None),
+    "attribution/tokens/shape.py": ("erin/shapes", "BSD-3-Clause"),
 }
 NEW = '''def tariff(zone, weight_kg, fragile=False):
     """The price of a parcel in cents: three zones, a surcharge for glass."""

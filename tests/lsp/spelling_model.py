@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer as HFTokenizer
 
-from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
-from model.fim_format import SPECIAL_TOKENS
-from model.transformer import Block, GPTBigCode
+from model.prompt.fim_format import SPECIAL_TOKENS
+from model.pytorch.checkpoint import save_checkpoint
+from model.pytorch.transformer import Block, GPTBigCode
+from model.weights.config import ModelConfig
 from tests.model.tiny import N_SPECIAL_AND_BYTES, write_byte_tokenizer
 
 DIGITS = string.digits

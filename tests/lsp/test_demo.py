@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from lsp.demo.script import Scene, Script, shipped_script
-from lsp.engines import engine_of
-from lsp.settings import Settings
+from lsp.link.engines import engine_of
+from lsp.settings.settings import Settings
 
 
 def test_marks_split_a_text_into_scenes() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from model.client import EngineClient
+from model.client.client import EngineClient
 from tests.lsp.editor import TIMEOUT_S, Editor, editor
 from tests.lsp.spelling_model import CYCLE, write_spelling_model
 

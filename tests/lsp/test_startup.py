@@ -69,7 +69,7 @@ def test_initialize_is_answered_nearly_as_quickly_as_by_an_empty_server(
 def test_the_server_imports_nothing_heavy_before_initialize_is_answered(tmp_path: Path) -> None:
     code = f"""
 import json, sys
-from lsp.server import create_server
+from lsp.server.server import create_server
 create_server()
 print(json.dumps(sorted({HEAVY!r} & sys.modules.keys())))
 """.replace(repr(HEAVY), repr(set(HEAVY)))

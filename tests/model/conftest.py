@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from model.listen import Listen
-from model.tokenizer import Tokenizer
-from tests.model.small_tokenizers import write_merging_tokenizer
+from model.local.listen import Listen
+from model.prompt.tokenizer import Tokenizer
+from tests.model.prompt.small_tokenizers import write_merging_tokenizer
 from tests.model.tiny import write_byte_tokenizer, write_tiny_model
 
 # How long one example takes says nothing on a machine that does other work too.
@@ -35,7 +35,7 @@ def byte_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 def merging_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     """Byte-level BPE with merges: small, but every kind of token occurs."""
     folder = tmp_path_factory.mktemp("merging-tokenizer")
-    source = Path(__file__).with_name("test_tokenizer.py").read_text(encoding="utf-8")
+    source = (Path(__file__).with_name("prompt") / "test_tokenizer.py").read_text(encoding="utf-8")
     write_merging_tokenizer(folder, source)
     return Tokenizer.from_folder(folder)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.client import CompletionQuery, ContextText, EngineClient
-from model.client_openai import OpenAIClient
+from model.client.client import CompletionQuery, ContextText, EngineClient
+from model.client.openai import OpenAIClient
 
 CONTEXT = (ContextText(path="far.py", text="far = 1"), ContextText(path="near.py", text="near = 2"))
 

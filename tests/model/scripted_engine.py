@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from model import version
 from model.errors import EngineUnavailableError, RequestError
-from model.listen import Listen
-from model.run import _announce
-from model.server import serve, stopping_on_signals
-from model.serving import Served, Serving
+from model.local.listen import Listen
+from model.serve.server import serve, stopping_on_signals
+from model.serve.serving import Served, Serving
+from model.start.run import _announce
 
 if TYPE_CHECKING:
-    from model.generation import GenerationRequest
+    from model.engine.generation import GenerationRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,7 @@ if __name__ == "__main__":
         sys.stderr.write("loading\nerror: the weights are damaged\n")
         raise SystemExit(3)
     if given.version:
-        from model import server
+        from model.serve import server
 
         vars(server)["package_version"] = lambda: given.version
     assert version.PROTOCOL

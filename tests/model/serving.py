@@ -10,12 +10,12 @@ from pathlib import Path
 
 import httpx
 
-from model.async_engine import AsyncEngine
-from model.engine import Engine
-from model.listen import Listen
-from model.prompting import generation_request, token_text
-from model.server import serve
-from model.serving import Served, Serving
+from model.engine.async_engine import AsyncEngine
+from model.engine.engine import Engine
+from model.local.listen import Listen
+from model.serve.prompting import generation_request, token_text
+from model.serve.server import serve
+from model.serve.serving import Served, Serving
 from tests.model.scripted_engine import ScriptedServing, scripted_serving
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.attention import causal_attend, flash_attention_module
-from model.checkpoint import load_checkpoint
-from model.config import ModelConfig
-from model.device import Placement
-from model.engine import EngineOptions, load_engine
-from model.generation import GenerationRequest
-from model.runner import Batch
-from model.sampling import SamplingParams
-from model.scheme import Scheme
-from model.torch_runner import GRAPHS_VARIABLE, load_torch_runner
+from model.engine.engine import EngineOptions, load_engine
+from model.engine.generation import GenerationRequest
+from model.pytorch.attention import causal_attend, flash_attention_module
+from model.pytorch.checkpoint import load_checkpoint
+from model.pytorch.device import Placement
+from model.pytorch.torch_runner import GRAPHS_VARIABLE, load_torch_runner
+from model.runner.runner import Batch
+from model.runner.sampling import SamplingParams
+from model.weights.config import ModelConfig
+from model.weights.scheme import Scheme
 from tests.model.tiny import write_tiny_model
 
 pytestmark = [
@@ -45,7 +45,7 @@ def test_flash_attention_equals_the_reference(
     query = torch.randn(2 * 300, 8, head_dim, device=CUDA, generator=generator).bfloat16()
     key_value = torch.randn(2 * 300, 2, n_kv_head, head_dim, device=CUDA, generator=generator).bfloat16()
     fast = causal_attend(2, CUDA)(0, query, key_value)
-    monkeypatch.setattr("model.attention.flash_attention_module", lambda device: None)
+    monkeypatch.setattr("model.pytorch.attention.flash_attention_module", lambda device: None)
     exact = causal_attend(2, CUDA)(0, query.float(), key_value.float())
     torch.testing.assert_close(fast.float(), exact, atol=2e-2, rtol=2e-2)
 

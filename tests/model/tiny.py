@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
-from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
-from model.fim_format import SPECIAL_TOKENS
-from model.transformer import GPTBigCode
+from model.prompt.fim_format import SPECIAL_TOKENS
+from model.pytorch.checkpoint import save_checkpoint
+from model.pytorch.transformer import GPTBigCode
+from model.weights.config import ModelConfig
 
 N_SPECIAL_AND_BYTES = len(SPECIAL_TOKENS) + 256
 

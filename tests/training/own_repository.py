@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
-from model.transformer import GPTBigCode
+from model.pytorch.checkpoint import save_checkpoint
+from model.pytorch.transformer import GPTBigCode
+from model.weights.config import ModelConfig
 from tests.training.tiny import document
-from training.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
+from training.data.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 
 CONFIG = ModelConfig(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2)
 KEY = "AKIA" + "Q3EXAMPLEKEY42XY"

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from training.encoding import ByteEncoding
-from training.packing import PackedCorpus, PackOptions, pack
-from training.pretrain import RunPaths
-from training.recipe import Recipe, recipe_from_dict
+from training.data.encoding import ByteEncoding
+from training.data.packing import PackedCorpus, PackOptions, pack
+from training.loop.pretrain import RunPaths
+from training.recipe.recipe import Recipe, recipe_from_dict
 
 LANGUAGES = ("Python", "JavaScript", "C")
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.corpus.errors import CorpusError
-from training.corpus.fetch import default_cache_dir, fetch_manifest
-from training.corpus.licences import notice_markdown
-from training.corpus.manifest import Manifest, Package
+from training.corpus.records.fetch import default_cache_dir, fetch_manifest
+from training.corpus.records.licences import notice_markdown
+from training.corpus.records.manifest import Manifest, Package
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.corpus.errors import CorpusError
-from training.corpus.executors import Execution, Progress, run_stages
-from training.corpus.fetch import default_cache_dir
-from training.corpus.manifest import Manifest
-from training.corpus.options import BuildOptions
-from training.corpus.report import CorpusReport
-from training.corpus.units import tasks_of, units_of
-from training.corpus.workspace import REPORT_FILE, Plan, Workspace
+from training.corpus.filters.options import BuildOptions
+from training.corpus.records.fetch import default_cache_dir
+from training.corpus.records.manifest import Manifest
+from training.corpus.records.report import CorpusReport
+from training.corpus.records.units import tasks_of, units_of
+from training.corpus.stages.executors import Execution, Progress, run_stages
+from training.corpus.stages.workspace import REPORT_FILE, Plan, Workspace
 
 
 def build_corpus(

@@ -19,11 +19,11 @@ from training.cli_common import fail
 from training.corpus.errors import CorpusError
 
 if TYPE_CHECKING:
-    from training.corpus.executors import Execution
-    from training.corpus.manifest import Package
-    from training.corpus.options import BuildOptions
-    from training.corpus.report import CorpusReport
-    from training.corpus.workspace import Stage
+    from training.corpus.filters.options import BuildOptions
+    from training.corpus.records.manifest import Package
+    from training.corpus.records.report import CorpusReport
+    from training.corpus.stages.executors import Execution
+    from training.corpus.stages.workspace import Stage
 
 _LABELS = {
     "filter": "reading and filtering",
@@ -101,7 +101,7 @@ def corpus_command(
     (DATASHEET.md), a manifest with hashes (corpus.json) and the licences' texts.
     """
     from training.corpus.build import build_corpus
-    from training.corpus.options import file_names
+    from training.corpus.filters.options import file_names
 
     names = [*sources, *(held_out or [])]
     console = Console(stderr=True)
@@ -146,8 +146,8 @@ def corpus_command(
 
 def fetch_missing(names: list[str], packages: Path | None, console: Console) -> None:
     """Fetch the packages of the manifests among the sources that are not there yet."""
-    from training.corpus.fetch import default_cache_dir, fetch_manifest
-    from training.corpus.manifest import Manifest
+    from training.corpus.records.fetch import default_cache_dir, fetch_manifest
+    from training.corpus.records.manifest import Manifest
 
     manifests = [Manifest.load(Path(name)) for name in names if name.endswith(".toml")]
     with _bar(console) as bar:
@@ -179,7 +179,7 @@ def stage_bar(console: Console) -> Iterator[Callable[[Stage, int, int], None]]:
 
 def print_summary(report: CorpusReport | None, into: Path) -> None:
     """What a build did, in a few lines."""
-    from training.corpus.manifest import Split
+    from training.corpus.records.manifest import Split
 
     if report is None:
         typer.echo(f"submitted to Slurm; {into} appears when the last job is done")
@@ -192,9 +192,9 @@ def print_summary(report: CorpusReport | None, into: Path) -> None:
 
 
 def _options(names: list[str], *, table: str | None, weights: list[str], **values: object) -> BuildOptions:
-    from training.corpus.languages import TableName
-    from training.corpus.manifest import Manifest
-    from training.corpus.options import PAPER_WEIGHTS, BuildOptions
+    from training.corpus.filters.options import PAPER_WEIGHTS, BuildOptions
+    from training.corpus.records.languages import TableName
+    from training.corpus.records.manifest import Manifest
 
     if table is not None and table not in list(TableName):
         raise CorpusError(f"--table {table!r}: expected {' or '.join(TableName)}")
@@ -214,7 +214,7 @@ def _weight(text: str) -> tuple[str, int]:
 
 
 def _execution(executor: str, workers: int | None, slurm: list[str]) -> Execution:
-    from training.corpus.executors import Execution, ExecutorKind
+    from training.corpus.stages.executors import Execution, ExecutorKind
 
     if executor not in list(ExecutorKind):
         raise CorpusError(f"--executor {executor!r}: expected {', '.join(ExecutorKind)}")

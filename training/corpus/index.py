@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import SourceError
-from attribution.listing import Listed
-from attribution.prepare import MAX_DOCUMENT_BYTES
+from attribution.indexing.listing import Listed
 from attribution.source import Document, Source
-from model.hub import STARTER, bundled_folder
-from training.corpus.archives import read_members
+from attribution.store.prepare import MAX_DOCUMENT_BYTES
+from model.weights.hub import STARTER, bundled_folder
 from training.corpus.errors import CorpusError, FetchError
-from training.corpus.fetch import default_cache_dir, fetch_package
-from training.corpus.manifest import Manifest, Package, Split, starter_manifest
+from training.corpus.records.archives import read_members
+from training.corpus.records.fetch import default_cache_dir, fetch_package
+from training.corpus.records.manifest import Manifest, Package, Split, starter_manifest
 
 DOCUMENTS_FILE = "documents.jsonl.gz"
 # Clients of package indexes mostly wait; more at once than this would be impolite.

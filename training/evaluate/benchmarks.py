@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.hub import resolve
-from model.threads import available_cpus
+from model.local.threads import available_cpus
+from model.weights.hub import resolve
 from training.errors import EvaluationError
-from training.evaluate.problems import Problem, mbpp_test, read_json_lines, read_tasks
 from training.evaluate.progress import progress_bar
 from training.evaluate.sandbox.pool import Limits, Sandbox
-from training.evaluate.scoring import Sample, check_tools, judge, samples_of, summarise
+from training.evaluate.scoring.scoring import Sample, check_tools, judge, samples_of, summarise
+from training.evaluate.sets.problems import Problem, mbpp_test, read_json_lines, read_tasks
 
 if TYPE_CHECKING:
-    from training.evaluate.generate import SamplingPlan
+    from training.evaluate.scoring.generate import SamplingPlan
 
 
 # A worker waits for the kernel a third of its time, and one with an endless program holds up no others.
@@ -103,8 +103,8 @@ def run_benchmark(
     problems: Mapping[str, Problem], plan: SamplingPlan, judging: Judging, samples_file: Path
 ) -> dict[str, Any]:
     """Sample the model, then score: what `score` gives, and the plan. Raises EvaluationError, ModelError."""
-    from model.engine import load_engine
-    from training.evaluate.generate import generate
+    from model.engine.engine import load_engine
+    from training.evaluate.scoring.generate import generate
 
     folder = resolve(plan.model).folder
     check_tools([Sample(problem=problem, answer="") for problem in problems.values()])

@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from model.config import ModelConfig
-from model.hub import resolve
+from model.weights.config import ModelConfig
+from model.weights.hub import resolve
 from training.errors import EvaluationError
 from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
 from training.evaluate.progress import progress_bar
@@ -88,7 +88,7 @@ def _shape(model: str) -> tuple[ModelConfig, int]:
     """Its configuration, and how many parameters it has."""
     import torch
 
-    from model.transformer import GPTBigCode
+    from model.pytorch.transformer import GPTBigCode
 
     config = ModelConfig.from_file(resolve(model).folder / "config.json")
     with torch.device("meta"):  # no memory is taken
@@ -99,7 +99,7 @@ def _shape(model: str) -> tuple[ModelConfig, int]:
 def _tested(
     model: str, sources: Sources, effort: Effort, judging: Judging, left_out: list[str]
 ) -> dict[str, dict[str, Any]]:
-    from training.evaluate.generate import SamplingPlan
+    from training.evaluate.scoring.generate import SamplingPlan
 
     plan = SamplingPlan(
         model=model,
@@ -130,9 +130,9 @@ def measure_spans(
     heal: bool = True,
 ) -> dict[str, Any]:
     """Infilling in each of the orders, side by side; the pass rate too if programs may be run."""
-    from model.engine import load_engine
-    from model.fim_format import FimOrder
-    from training.evaluate.spans import read_spans, score_spans
+    from model.engine.engine import load_engine
+    from model.prompt.fim_format import FimOrder
+    from training.evaluate.scoring.spans import read_spans, score_spans
 
     kind, spans = read_spans(problems, limit)
     engine = load_engine(resolve(model).folder)
@@ -154,10 +154,10 @@ def measure_spans(
 
 def measure_lines(model: str, held_out: Path, lines: int, languages: Sequence[str] = ()) -> dict[str, Any]:
     """Line completion with what is before the line only, and with what follows it too."""
-    from model.engine import load_engine
-    from model.fim_format import FimOrder
-    from training.evaluate.held_out_text import read_held_out
-    from training.evaluate.lines import draw_lines, score_lines
+    from model.engine.engine import load_engine
+    from model.prompt.fim_format import FimOrder
+    from training.evaluate.scoring.lines import draw_lines, score_lines
+    from training.evaluate.sets.held_out_text import read_held_out
 
     problems = draw_lines(read_held_out(held_out, languages), lines)
     engine = load_engine(resolve(model).folder)
@@ -178,13 +178,13 @@ def measure_perplexity(
     """By context length; None: those of 512 to 8,192 that the model has."""
     import torch
 
-    from model.checkpoint import load_checkpoint
-    from model.device import Placement
-    from model.quantize import Scheme
-    from model.tokenizer import Tokenizer
-    from training.evaluate import perplexity
-    from training.evaluate.held_out_text import read_held_out
-    from training.precision import Precision, pick_device
+    from model.prompt.tokenizer import Tokenizer
+    from model.pytorch.checkpoint import load_checkpoint
+    from model.pytorch.device import Placement
+    from model.pytorch.quantize import Scheme
+    from training.compute.precision import Precision, pick_device
+    from training.evaluate.scoring import perplexity
+    from training.evaluate.sets.held_out_text import read_held_out
 
     folder = resolve(model).folder
     device = pick_device("auto")

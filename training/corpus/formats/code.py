@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.fim_format import FILENAME, GH_STARS, REPONAME
+from model.prompt.fim_format import FILENAME, GH_STARS, REPONAME
 from training.corpus.formats.marked import MarkedText
 
 TAG_RATE = 0.2

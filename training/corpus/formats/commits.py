@@ -17,9 +17,9 @@ from pathlib import PurePosixPath
 from random import Random
 from typing import Any
 
-from training.corpus.document import Reason
 from training.corpus.errors import CorpusError
 from training.corpus.formats.marked import MarkedText
+from training.corpus.records.document import Reason
 
 COMMIT_BEFORE = "<commit_before>"
 COMMIT_MSG = "<commit_msg>"

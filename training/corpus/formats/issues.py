@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.corpus.document import Reason
 from training.corpus.errors import CorpusError
 from training.corpus.formats.marked import MarkedText
+from training.corpus.records.document import Reason
 
 ISSUE_START = "<issue_start>"
 ISSUE_COMMENT = "<issue_comment>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from training.corpus.document import Document
+from training.corpus.records.document import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

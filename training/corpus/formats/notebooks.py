@@ -16,9 +16,9 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
 
-from training.corpus.document import Reason
 from training.corpus.errors import CorpusError
 from training.corpus.formats.marked import MarkedText
+from training.corpus.records.document import Reason
 
 JUPYTER_START = "<jupyter_start>"
 JUPYTER_TEXT = "<jupyter_text>"

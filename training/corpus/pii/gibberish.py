@@ -34,7 +34,7 @@ def train_gibberish_model(corpus: Path) -> str:
     """The model of the prose in a folder of shards, as the library stores it."""
     from gibberish_detector import serializer, trainer  # type: ignore[import-untyped] # has none
 
-    from training.corpus.shards import read_documents
+    from training.corpus.records.shards import read_documents
 
     prose = "\n".join(
         document.text.lower() for document in read_documents(corpus) if document.language in _PROSE

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from training.corpus.document import Document
 from training.corpus.formats.marked import Segment, segments, with_segments
 from training.corpus.pii.addresses import find_emails, find_ips
 from training.corpus.pii.finding import Finder, Finding, Kind
 from training.corpus.pii.keys import find_keys
 from training.corpus.pii.passwords import find_passwords
+from training.corpus.records.document import Document
 
 IPV4_REPLACEMENTS = ("172.16.31.10", "172.16.58.3", "172.16.17.32", "192.168.127.12", "192.168.3.11")
 IPV6_REPLACEMENTS = (

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from model.threads import available_cpus
+from model.local.threads import available_cpus
 from training.errors import EvaluationError
 from training.evaluate.sandbox.inmate import EXIT_MEMORY, EXIT_SYNTAX, Job
 from training.evaluate.sandbox.languages import LANGUAGES, Language

@@ -1,0 +1,4 @@
+"""`starcoder-lsp check` and `index`: options to calls, results to text, errors to exit codes.
+
+Read first: `attribution.cli.check`.
+"""

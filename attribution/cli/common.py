@@ -1,0 +1,55 @@
+"""What the commands of attribution share: which index, and errors as messages and exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from attribution.errors import AttributionError
+
+INDEX_VARIABLE = "STARCODER_ATTRIBUTION_INDEX"
+FAILED = 2
+# What only attribution needs.
+_EXTRA = frozenset({"rapidfuzz", "zstandard"})
+
+
+def index_url(given: str | None) -> str:
+    """The index that is named, or the one in the user's data folder."""
+    from attribution.store.index import default_index_folder
+
+    return given or str(default_index_folder())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    """Where `check` looks if it is not told: the index that is set, and else the portrait of the model.
+
+    `build` is the command that builds an index of what the model was trained on.
+    """
+
+    index: str | None = None
+    model: str = ""
+    portrait: Path | None = None
+    build: str = "starcoder-lsp index build SOURCES…"
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """The one place where this package's errors become a message and an exit code."""
+    try:
+        yield
+    except AttributionError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(FAILED) from error
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        typer.echo(f"error: {error.name} is missing: `pip install starcoder-lsp[attribution]`", err=True)
+        raise typer.Exit(FAILED) from error
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was committed stays, and the same command goes on", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,5 @@
+"""Driving a build: documents through fingerprinting, on all cores, into a store.
+
+Called `indexing` because git, ruff and setuptools pass over folders called `build`.
+Read first: `attribution.indexing.build`.
+"""

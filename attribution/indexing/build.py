@@ -1,0 +1,99 @@
+"""Drives a build: documents from a reader through `prepare`, on all cores, into a writer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import connection, get_context, parent_process
+
+from attribution.source import Document
+from attribution.store.index import AddCounts, Writer
+from attribution.store.prepare import PreparedBatch, batches, prepare
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a build is: what was read so far (not all of it is committed yet)."""
+
+    documents: int = 0
+    source_bytes: int = 0
+
+
+def build(
+    documents: Iterable[Document],
+    writer: Writer,
+    *,
+    processes: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> AddCounts:
+    """Add documents to an index; commits at the end, and whenever the writer sees fit.
+
+    What is there already costs little: a killed build is resumed by its repetition. `processes` 0
+    means one a core.
+    """
+    new = _registered(documents, writer, Progress(), on_progress)
+    work = partial(prepare, channels=writer.channels, block_bytes=writer.block_bytes)
+    for batch in _prepared(new, work, processes or os.cpu_count() or 1):
+        writer.add(batch)
+    writer.commit()
+    return writer.counts
+
+
+def _registered(
+    documents: Iterable[Document],
+    writer: Writer,
+    progress: Progress,
+    on_progress: Callable[[Progress], None] | None,
+) -> Iterator[list[Document]]:
+    """Batches of the documents that are new to the writer."""
+    for group in batches(documents):
+        new = writer.register(group)
+        progress.documents += len(group)
+        progress.source_bytes += sum(len(document.text) for document in group)
+        if on_progress is not None:
+            on_progress(progress)
+        if new:
+            yield new
+
+
+def _prepared(
+    groups: Iterable[list[Document]], work: Callable[[list[Document]], PreparedBatch], processes: int
+) -> Iterator[PreparedBatch]:
+    """The work on every group, in order; with several processes, a bounded number is under way."""
+    if processes == 1:
+        yield from map(work, groups)
+        return
+    # The threads of a process that forks would be lost in the child; `spawn` is everywhere.
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_end_with_parent
+    ) as pool:
+        waiting: deque[Future[PreparedBatch]] = deque()
+        try:
+            for group in groups:
+                waiting.append(pool.submit(work, group))
+                if len(waiting) > 2 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _end_with_parent() -> None:
+    """In a worker: Ctrl+C is the parent's to handle, and a killed parent leaves no workers behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_exit, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_and_exit(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

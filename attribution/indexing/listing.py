@@ -1,0 +1,69 @@
+"""A set of documents that is known by a list: provenance, licence and hash of each; texts are had on demand.
+
+So a model's training set can be indexed exactly, and what is indexed already is not fetched again.
+Where the texts come from is the business of who makes the list (`training/`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from attribution.indexing.build import Progress, build
+from attribution.source import Document, Source
+from attribution.store.index import Writer
+
+_GROUP = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A document without its text: `key` is the first 16 bytes of the text's SHA-256."""
+
+    source: Source
+    key: bytes
+    text_bytes: int
+
+
+class ListedSet(Protocol):
+    """A list of documents, and the way to their texts."""
+
+    name: str
+
+    def listed(self) -> Sequence[Listed]:
+        """All documents of the set."""
+
+    def documents(self, wanted: Sequence[Listed], skipped: Counter[str]) -> Iterator[Document]:
+        """The texts of some of them, fetched if need be; counts by reason what cannot be had.
+
+        Raises `SourceError`.
+        """
+
+    def clear(self) -> None:
+        """Delete what was fetched for this only."""
+
+
+def missing_from(listed: Sequence[Listed], writer: Writer) -> list[Listed]:
+    """Those whose content the index lacks; the others are recorded, or refused by an opt-out."""
+    remaining = iter(listed)
+    missing: list[Listed] = []
+    while group := list(islice(remaining, _GROUP)):
+        missing += writer.register(group)
+    return missing
+
+
+def build_listed(
+    wanted: ListedSet,
+    missing: Sequence[Listed],
+    writer: Writer,
+    skipped: Counter[str],
+    *,
+    processes: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Add the documents of a set that the index lacks, as `build` does; resumed by its repetition."""
+    build(wanted.documents(missing, skipped), writer, processes=processes, on_progress=on_progress)
+    wanted.clear()

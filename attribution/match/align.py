@@ -1,0 +1,188 @@
+"""From "they share fingerprints" to "these tokens here are those tokens there".
+
+Runs of equal tokens that follow each other on nearby diagonals are chained, and what
+lies between them is aligned by rapidfuzz (LCS). With names abstracted, a run may also be a renamed
+copy: then its names must map one to one.
+
+Knows tokens only: nothing of bytes, documents or indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rapidfuzz.distance import LCSseq
+
+from attribution.match.renaming import is_renamed_copy, plausible
+from attribution.match.runs import SEED_TOKENS, Run, chains, equal_runs, fullest_diagonals, undominated
+from attribution.source import ALL_KINDS, Kind
+from attribution.tokens.fingerprint import WINNOWING, Channel
+from attribution.tokens.lexer import U64, Tokens
+from attribution.tokens.shape import shape_hashes
+
+# Beyond the ends of a chain, this many tokens are searched for more of the same.
+MARGIN_TOKENS = 16
+MIN_ANCHOR_TOKENS = 3
+NEAR_SIMILARITY = 0.8
+# A weaker kind has to explain this much more than an exact run inside it to be worth saying instead.
+MUCH_LONGER = 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """Tokens [query_start, query_end) of the query and [source_start, source_end) of the source.
+
+    `tokens` of them are the same. For a kind of EXACT all are: the bytes between are not looked at
+    here, so that EXACT stands for REFORMATTED too.
+    """
+
+    kind: Kind
+    query_start: int
+    query_end: int
+    source_start: int
+    source_end: int
+    tokens: int
+
+    @property
+    def similarity(self) -> float:
+        """Twice the same tokens by all tokens of both sides: 1 is equal."""
+        return 2 * self.tokens / (self.query_end - self.query_start + self.source_end - self.source_start)
+
+
+def align(
+    query: Tokens,
+    source: Tokens,
+    *,
+    min_tokens: int,
+    kinds: frozenset[Kind] = ALL_KINDS,
+    by_shape: bool = False,
+) -> list[Alignment]:
+    """All copies of at least `min_tokens` tokens, by their place in the query.
+
+    `by_shape` also looks where only the shapes agree, which an index with the SHAPE channel finds.
+    """
+    diagonals = fullest_diagonals(query.hashes, source.hashes, SEED_TOKENS)
+    runs = list(equal_runs(query.hashes, source.hashes, diagonals, SEED_TOKENS))
+    whole = next((run for run in runs if run.length == len(query)), None)
+    if whole is not None and len(query) >= min_tokens:
+        return [_exact(whole)]
+    found: list[Alignment] = []
+    if Kind.RENAMED in kinds:
+        found += _renamed(query, source, diagonals, min_tokens, by_shape=by_shape)
+    if kinds & {Kind.EXACT, Kind.REFORMATTED, Kind.NEAR}:
+        allow_near = Kind.NEAR in kinds
+        for chain in chains(undominated(runs)) if allow_near else [[run] for run in runs]:
+            found += _of_chain(query.hashes, source.hashes, chain, min_tokens, allow_near=allow_near)
+    return sorted(_best(found), key=lambda alignment: (alignment.query_start, alignment.source_start))
+
+
+def _best(found: Sequence[Alignment]) -> list[Alignment]:
+    """Without those whose query tokens a longer one covers, or one as long and more equal."""
+    exact = [one for one in found if one.kind is Kind.EXACT]
+    kept: list[Alignment] = []
+    for one in sorted(found, key=lambda a: (a.query_start - a.query_end, -a.tokens, a.source_start)):
+        if one.kind is Kind.RENAMED and any(_says_as_much(other, one) for other in exact):
+            continue
+        if not any(k.query_start <= one.query_start and one.query_end <= k.query_end for k in kept):
+            kept.append(one)
+    return kept
+
+
+def _says_as_much(exact: Alignment, renamed: Alignment) -> bool:
+    inside = renamed.query_start <= exact.query_start and exact.query_end <= renamed.query_end
+    return inside and renamed.query_end - renamed.query_start < MUCH_LONGER * exact.tokens
+
+
+def _of_chain(
+    query: U64, source: U64, chain: Sequence[Run], min_tokens: int, *, allow_near: bool
+) -> Iterator[Alignment]:
+    """The chain as one near match if it is one, or else its runs."""
+    near = _near(query, source, chain) if allow_near else None
+    runs = [run for run in chain if run.length >= min_tokens]
+    longest = max((run.length for run in runs), default=0)
+    if near is not None and near.tokens >= max(MUCH_LONGER * longest, min_tokens):
+        yield near
+        return
+    yield from map(_exact, runs)
+
+
+def _exact(run: Run) -> Alignment:
+    return Alignment(
+        kind=Kind.EXACT,
+        query_start=run.query_start,
+        query_end=run.query_end,
+        source_start=run.source_start,
+        source_end=run.source_end,
+        tokens=run.length,
+    )
+
+
+def _near(query: U64, source: U64, chain: Sequence[Run]) -> Alignment | None:
+    """The chain with what is the same in its gaps and beyond its ends; None if too little is."""
+    tokens = sum(run.length for run in chain)
+    for before, after in pairwise(chain):
+        tokens += LCSseq.similarity(
+            query[before.query_end : after.query_start].tolist(),
+            source[before.source_end : after.source_start].tolist(),
+        )
+    left, right = chain[0], chain[-1]
+    more_right = _margin(query[right.query_end :], source[right.source_end :])
+    more_left = _margin(query[: left.query_start][::-1], source[: left.source_start][::-1])
+    found = Alignment(
+        kind=Kind.NEAR,
+        query_start=left.query_start - more_left[0],
+        query_end=right.query_end + more_right[0],
+        source_start=left.source_start - more_left[1],
+        source_end=right.source_end + more_right[1],
+        tokens=tokens + more_left[2] + more_right[2],
+    )
+    return found if found.similarity >= NEAR_SIMILARITY else None
+
+
+def _margin(query: U64, source: U64) -> tuple[int, int, int]:
+    """How far a match goes on behind a difference: (tokens of the query, of the source, the same)."""
+    best = (0, 0, 0)
+    same = 0
+    for block in LCSseq.editops(
+        query[:MARGIN_TOKENS].tolist(), source[:MARGIN_TOKENS].tolist()
+    ).as_matching_blocks():
+        same += block.size
+        if block.size >= MIN_ANCHOR_TOKENS:
+            best = (block.a + block.size, block.b + block.size, same)
+    return best
+
+
+def _renamed(
+    query: Tokens, source: Tokens, diagonals: Sequence[int], min_tokens: int, *, by_shape: bool
+) -> Iterator[Alignment]:
+    """Runs of equal shape whose names map one to one."""
+    if not diagonals and not by_shape:
+        return
+    # Of a long file, only what the diagonals reach: the shapes of all of it would cost more than the rest.
+    first, last = (0, len(source)) if by_shape else _reached(diagonals, len(query), len(source))
+    ours, theirs = query, source.part(first, last)
+    shapes = shape_hashes(ours), shape_hashes(theirs)
+    shifted = [diagonal - first for diagonal in diagonals]
+    runs = list(equal_runs(*shapes, shifted, max(min_tokens, 2 * SEED_TOKENS)))
+    if by_shape:
+        sizes = WINNOWING[Channel.SHAPE]
+        others = [one for one in fullest_diagonals(*shapes, sizes.k) if one not in set(shifted)]
+        runs += equal_runs(*shapes, others, max(min_tokens, sizes.guaranteed_tokens))
+    for run in plausible(runs, ours.hashes, theirs.hashes, shapes[0]):
+        at, to = slice(run.query_start, run.query_end), slice(run.source_start, run.source_end)
+        if is_renamed_copy(ours.hashes[at], theirs.hashes[to], shapes[0][at]):
+            yield Alignment(
+                kind=Kind.RENAMED,
+                query_start=run.query_start,
+                query_end=run.query_end,
+                source_start=run.source_start + first,
+                source_end=run.source_end + first,
+                tokens=int((ours.hashes[at] == theirs.hashes[to]).sum()),
+            )
+
+
+def _reached(diagonals: Sequence[int], query: int, source: int) -> tuple[int, int]:
+    """The tokens of a source of `source` tokens that lie on the diagonals of a query of `query` tokens."""
+    return max(min(diagonals), 0), min(max(diagonals) + query, source)

@@ -1,0 +1,248 @@
+"""From what a user names as a source to documents: folders, archives, tables, manifests, datasets.
+
+What is not taken in is counted by reason, never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from attribution.errors import SourceError
+from attribution.source import Document, Source
+from attribution.sources.licences import licence_of_header
+from attribution.sources.provenance import (
+    INSTALLED_FILES,
+    MAX_METADATA_BYTES,
+    NOTHING,
+    Facts,
+    facts_of_file,
+    facts_of_git,
+    git_root,
+    installed_names,
+    is_metadata,
+)
+from attribution.sources.tables import is_table, read_dataset, read_table
+from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive
+from attribution.store.prepare import MAX_DOCUMENT_BYTES
+
+# `OWNER/NAME`, or with a folder of it, as The Stack has one a language: `hf:OWNER/NAME/data/python`.
+DATASET = re.compile(
+    r"(?P<hub>hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?(hub)(?:/(?P<folder>[\w./-]+))?)"
+    r"(@(?P<revision>[\w./-]+))?"
+)
+# Source code compresses to about a quarter; enough for telling the time left.
+_COMPRESSION = 4
+_COMPRESSED = frozenset({".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip", ".whl", ".jar", ".crate", ".parquet"})
+_SKIPPED_FILES = re.compile(r"\.min\.(js|css)$|\.map$|(^|/)(package-lock\.json|yarn\.lock|poetry\.lock)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What to read. `packages` is the folder with the archives that a manifest names."""
+
+    names: Sequence[str]
+    packages: Path | None = None
+
+    def documents(self, skipped: Counter[str]) -> Iterator[Document]:
+        """All documents, source by source; counts into `skipped` what is left out, by reason."""
+        for name in self.names:
+            for document in read_source(name, skipped, packages=self.packages):
+                reason = why_not(document)
+                if reason is None:
+                    yield document
+                else:
+                    skipped[reason] += 1
+
+    def check(self) -> None:
+        """Raises `SourceError` on a name that can be nothing; before an index is made for it."""
+        for name in self.names:
+            if not Path(name).expanduser().exists() and DATASET.fullmatch(name) is None:
+                raise _no_source(name)
+
+    def total_bytes(self) -> int | None:
+        """About how much text there is, for a progress bar; None where nobody knows."""
+        paths = [Path(name).expanduser() for name in self.names]
+        known = all(path.exists() and path.suffix != ".toml" for path in paths)
+        return sum(map(_text_bytes, paths)) if known else None
+
+
+def read_source(name: str, skipped: Counter[str], *, packages: Path | None = None) -> Iterator[Document]:
+    """The documents of one source. Raises `SourceError`."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        tables = sorted(entry for entry in path.iterdir() if is_table(entry))
+        if tables:  # a folder of shards
+            for table in tables:
+                yield from read_table(table)
+        else:
+            yield from read_tree(FolderTree(path), skipped)
+    elif path.is_file():
+        yield from _read_file(path, skipped, packages)
+    elif (dataset := DATASET.fullmatch(name)) is not None:
+        yield from read_dataset(dataset["name"], folder=dataset["folder"], revision=dataset["revision"])
+    else:
+        raise _no_source(name)
+
+
+def _no_source(name: str) -> SourceError:
+    return SourceError(
+        f"{name}: no such file or folder, and not the id of a dataset (OWNER/NAME, or hf:OWNER/NAME/FOLDER); "
+        "check the spelling"
+    )
+
+
+def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[Document]:
+    if is_table(path):
+        yield from read_table(path)
+    elif is_archive(path):
+        yield from read_tree(ArchiveTree(path), skipped)
+    elif path.suffix == ".toml":
+        yield from read_manifest(path, skipped, packages)
+    else:
+        data = path.read_bytes()
+        facts = _facts_around(path.resolve().parent)
+        yield Document(source=_source(path.name, data, facts, default=path.resolve().parent.name), text=data)
+
+
+def why_not(document: Document) -> str | None:
+    """Why a document is not worth indexing."""
+    if len(document.text) > MAX_DOCUMENT_BYTES:
+        return f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
+    if b"\0" in document.text[:8192]:
+        return "binary"
+    if _SKIPPED_FILES.search(document.source.path):
+        return "minified, or a lock file"
+    return None
+
+
+def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iterator[Document]:
+    """The files of a folder or archive, with what it says about them; `known` says it for all."""
+    facts, top = _facts_of_tree(tree)
+    tree.skipped.clear()
+    for member in tree.members():
+        data = member.read(MAX_DOCUMENT_BYTES)
+        if data is None:
+            skipped[f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"] += 1
+            continue
+        nearest, place = known, PurePosixPath(member.path)
+        for folder in (place, *place.parents):
+            nearest = nearest.filled_from(facts.get(str(folder), NOTHING))
+        path = member.path.removeprefix(top)
+        yield Document(source=_source(path, data, nearest, default=tree.name), text=data)
+    skipped.update(tree.skipped)
+
+
+def _source(path: str, data: bytes, facts: Facts, *, default: str) -> Source:
+    is_repository_path = (
+        facts.revision is not None and re.fullmatch(r"[0-9a-f]{40,64}", facts.revision) is not None
+    )
+    return Source(
+        repository=facts.repository or default,
+        path=path,
+        revision=facts.revision,
+        license=licence_of_header(data) or facts.license,
+        url=facts.url(path, is_repository_path=is_repository_path),
+    )
+
+
+def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
+    """What is said of each folder (and loose module) of a tree, and the one folder that everything of an
+    archive stands in."""
+    facts: dict[str, Facts] = {}
+    installed: dict[PurePosixPath, Facts] = {}  # by *.dist-info or *.egg-info
+    contents: dict[PurePosixPath, set[str]] = {}
+    tops: set[str] = set()
+    for member in tree.members():
+        path = PurePosixPath(member.path)
+        tops.add(path.parts[0] if len(path.parts) > 1 else "")
+        of_package = path.parent.suffix in {".egg-info", ".dist-info"}
+        wanted = is_metadata(member.path) or (of_package and path.name in INSTALLED_FILES)
+        if not wanted or (data := member.read(MAX_METADATA_BYTES)) is None:
+            continue
+        if path.name in INSTALLED_FILES:
+            contents.setdefault(path.parent, set()).update(installed_names(path.name, data))
+        elif of_package:
+            known = installed.get(path.parent, NOTHING)
+            installed[path.parent] = known.filled_from(facts_of_file(member.path, data))
+        else:
+            folder = str(path.parent)
+            facts[folder] = facts.get(folder, NOTHING).filled_from(facts_of_file(member.path, data))
+    for info, said in installed.items():
+        # Many packages may be installed beside each other: one speaks only of what it lists as its own.
+        for place in [info.parent / name for name in contents.get(info, ())] or [info.parent]:
+            facts[str(place)] = facts.get(str(place), NOTHING).filled_from(said)
+    if tree.root is not None:
+        facts["."] = (
+            facts_of_git(tree.root)
+            .filled_from(facts.get(".", NOTHING))
+            .filled_from(_facts_around(tree.root.resolve()))
+        )
+        return facts, ""
+    return facts, f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
+
+
+def _facts_around(folder: Path) -> Facts:
+    """What the folder and those above it say, up to the root of the working tree."""
+    root = git_root(folder)
+    facts = NOTHING
+    for place in (folder, *folder.parents) if root is not None else (folder,):
+        for path in sorted(place.iterdir()):
+            if path.is_file() and is_metadata(path.name) and path.stat().st_size <= MAX_METADATA_BYTES:
+                facts = facts.filled_from(facts_of_file(path.name, path.read_bytes()))
+        if place == root:
+            break
+    return facts if root is None else facts_of_git(root).filled_from(facts)
+
+
+def read_manifest(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[Document]:
+    """The selected files of the archives that a corpus manifest of `training/` names."""
+    if packages is None:
+        raise SourceError(f"{path}: a manifest needs the folder of its packages; name it with --packages")
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["package"]
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{path}: not a corpus manifest: {error}") from error
+    for entry in entries:
+        yield from _package(entry, path, packages, skipped)
+
+
+def _package(
+    entry: dict[str, Any], manifest: Path, packages: Path, skipped: Counter[str]
+) -> Iterator[Document]:
+    archive = packages / str(entry["ecosystem"]) / str(entry["file"])
+    if not archive.is_file():
+        raise SourceError(
+            f"{manifest}: {archive} is not there; fetch it with `python -m training.corpus fetch`"
+        )
+    with archive.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != entry["sha256"]:
+            raise SourceError(f"{archive}: not the file that {manifest} names; delete it and fetch it again")
+    identity = f"{entry['ecosystem']}:{entry['name']}=={entry['version']}"
+    known = Facts(
+        repository=entry["repository"], revision=identity, web=f"https://github.com/{entry['repository']}"
+    )
+    for document in read_tree(ArchiveTree(archive), skipped, known):
+        if _selects(entry, document.source.path):
+            # The manifest's licence was checked by a person; a header's is not of the whole package.
+            yield replace(document, source=replace(document.source, license=entry["license"]))
+
+
+def _selects(entry: dict[str, Any], path: str) -> bool:
+    include = entry.get("include", [])
+    included = not include or any(fnmatchcase(path, pattern) for pattern in include)
+    return included and not any(fnmatchcase(path, pattern) for pattern in entry.get("exclude", []))
+
+
+def _text_bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(_text_bytes(entry) for entry in path.rglob("*") if entry.is_file())
+    compressed = path.suffix in _COMPRESSED
+    return path.stat().st_size * (_COMPRESSION if compressed else 1)

@@ -1,0 +1,5 @@
+"""The index on an Elasticsearch cluster.
+
+Knows nothing of the other store.
+Read first: `attribution.store.elastic.reader`.
+"""

@@ -1,0 +1,211 @@
+"""The index on an Elasticsearch cluster. Reading: what goes to the server is fingerprints, never text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from elasticsearch import Elasticsearch, helpers
+
+from attribution.errors import IndexDamagedError
+from attribution.source import Source, content_key
+from attribution.store.elastic.place import Place, connect, translated
+from attribution.store.elastic.schema import FIELDS, channels_of, terms
+from attribution.store.embedded.reader import SCORE_DIGITS
+from attribution.store.index import Candidate, Content, IndexInfo, OptOut
+from attribution.store.prepare import unpack
+from attribution.tokens.fingerprint import Channel
+from attribution.tokens.lexer import U64
+
+# Below every server's `indices.query.bool.max_clause_count`.
+MAX_TERMS = 1000
+_SPARE_CANDIDATES = 16
+_PAGE = 500
+
+
+class ElasticIndex:
+    """An index on a cluster, open for reading."""
+
+    def __init__(self, client: Elasticsearch, place: Place, channels: tuple[Channel, ...]) -> None:
+        self._client = client
+        self._place = place
+        self._channels = channels
+
+    @classmethod
+    def open(cls, url: str) -> ElasticIndex:
+        """Connect and check; raises `IndexUnavailableError`, `IndexMissingError` or `IndexFormatError`."""
+        place = Place.parse(url)
+        client = connect(place)
+        try:
+            with translated(place):
+                return cls(client, place, channels_of(client, place))
+        except BaseException:
+            client.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Server and name, without a password."""
+        return self._place.url
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels it was made with."""
+        return self._channels
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def document_count(self) -> int:
+        """How many documents a query searches."""
+        with translated(self._place):
+            return int(self._client.count(index=self._place.documents)["count"])
+
+    def candidates(self, fingerprints: U64, channel: Channel, *, limit: int) -> list[Candidate]:
+        """Contents that share fingerprints, by BM25 without lengths and repetitions: summed idf."""
+        words = terms(np.unique(fingerprints))
+        scores: dict[bytes, float] = {}
+        with translated(self._place):
+            for start in range(0, len(words), MAX_TERMS):
+                for hit in self._hits(words[start : start + MAX_TERMS], channel, limit + _SPARE_CANDIDATES):
+                    key = bytes.fromhex(hit["_id"])
+                    scores[key] = scores.get(key, 0.0) + float(hit["_score"])
+        found = (Candidate(key=key, score=round(score, SCORE_DIGITS)) for key, score in scores.items())
+        return sorted(found, key=lambda candidate: (-candidate.score, candidate.key))[:limit]
+
+    def _hits(self, words: Sequence[str], channel: Channel, size: int) -> list[Any]:
+        answer = self._client.search(
+            index=self._place.contents,
+            query={"match": {FIELDS[channel]: {"query": " ".join(words), "operator": "or"}}},
+            size=size,
+            sort=[{"_score": "desc"}, {"key": "asc"}],
+            source=False,
+            track_total_hits=False,
+            # Frequencies of all shards, so that the score does not depend on where a content lies.
+            search_type="dfs_query_then_fetch",
+        )
+        return list(answer["hits"]["hits"])
+
+    def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
+        """The contents that are there."""
+        if not keys:
+            return {}
+        ids = [key.hex() for key in keys]
+        with translated(self._place):
+            stored = self._client.mget(
+                index=self._place.contents, ids=ids, source_includes=["packed", "text_bytes"]
+            )
+            sources = self._sources(ids)
+        found = {}
+        for one in stored["docs"]:
+            if one.get("found") and one["_id"] in sources:
+                source, documents = sources[one["_id"]]
+                key = bytes.fromhex(one["_id"])
+                found[key] = Content(key=key, text=_text(one["_source"]), source=source, documents=documents)
+        return {key: found[key] for key in keys if key in found}
+
+    def _sources(self, ids: Sequence[str]) -> dict[str, tuple[Source, int]]:
+        """The first source of each content, and how many documents hold it."""
+        first = {"top_hits": {"size": 1, "sort": [{"repository": "asc"}, {"path": "asc"}]}}
+        answer = self._client.search(
+            index=self._place.documents,
+            size=0,
+            query={"terms": {"content": list(ids)}},
+            aggs={"contents": {"terms": {"field": "content", "size": len(ids)}, "aggs": {"first": first}}},
+        )
+        return {
+            bucket["key"]: (
+                source_of(bucket["first"]["hits"]["hits"][0]["_source"]),
+                int(bucket["doc_count"]),
+            )
+            for bucket in answer["aggregations"]["contents"]["buckets"]
+        }
+
+    def info(self) -> IndexInfo:
+        """Counts and sizes."""
+        place, client = self._place, self._client
+        with translated(place):
+            client.indices.refresh(index=f"{place.contents},{place.documents}")
+            sums = {name: {"sum": {"field": name}} for name in ("postings", "packed_bytes")}
+            contents = client.search(index=place.contents, size=0, track_total_hits=True, aggs=sums)
+            documents = client.search(
+                index=place.documents,
+                size=0,
+                track_total_hits=True,
+                aggs={
+                    "repositories": {"cardinality": {"field": "repository"}},
+                    "text_bytes": {"sum": {"field": "text_bytes"}},
+                },
+            )
+            stats = client.indices.stats(
+                index=f"{place.contents},{place.documents}", metric=["store", "docs"]
+            )
+        total = stats["_all"]["primaries"]
+        packed = int(contents["aggregations"]["packed_bytes"]["value"])
+        return IndexInfo(
+            url=self.url,
+            documents=int(documents["hits"]["total"]["value"]),
+            contents=int(contents["hits"]["total"]["value"]),
+            repositories=int(documents["aggregations"]["repositories"]["value"]),
+            source_bytes=int(documents["aggregations"]["text_bytes"]["value"]),
+            postings=int(contents["aggregations"]["postings"]["value"]),
+            channels=tuple(channel.name.lower() for channel in self.channels),
+            text_disk_bytes=packed,
+            other_disk_bytes=max(int(total["store"]["size_in_bytes"]) - packed, 0),
+            removed_contents=int(total["docs"].get("deleted", 0)),
+        )
+
+    def opt_outs(self) -> list[str]:
+        """What was removed for good, as the lines of an opt-out list."""
+        with translated(self._place):
+            rules = helpers.scan(self._client, index=self._place.opt_outs)
+            return sorted({OptOut(**rule["_source"]).line for rule in rules})
+
+    def verify(self) -> list[str]:
+        """Read every text, and look for documents that have lost theirs."""
+        return [*self._damaged_texts(), *self._lost_texts()]
+
+    def _damaged_texts(self) -> Iterator[str]:
+        with translated(self._place):
+            for hit in helpers.scan(
+                self._client, index=self._place.contents, _source=["packed", "text_bytes"]
+            ):
+                try:
+                    text = _text(hit["_source"])
+                except IndexDamagedError:
+                    text = b""
+                if content_key(text).hex() != hit["_id"]:
+                    yield f"the text of content {hit['_id']} is missing or damaged"
+
+    def _lost_texts(self) -> Iterator[str]:
+        with translated(self._place):
+            hits = helpers.scan(self._client, index=self._place.documents, _source=["content"], size=_PAGE)
+            wanted = {hit["_source"]["content"] for hit in hits}
+            for page in pages(sorted(wanted)):
+                answer = self._client.mget(index=self._place.contents, ids=page, source=False)
+                lost = [one["_id"] for one in answer["docs"] if not one.get("found")]
+                yield from (f"documents have lost their text: content {key}" for key in lost)
+
+
+def _text(stored: Mapping[str, Any]) -> bytes:
+    return unpack(base64.b64decode(stored["packed"]))[: stored["text_bytes"]]
+
+
+def source_of(stored: Mapping[str, Any]) -> Source:
+    """A stored document's source."""
+    return Source(
+        repository=stored["repository"],
+        path=stored["path"],
+        revision=stored.get("revision"),
+        license=stored.get("license"),
+        url=stored.get("url"),
+    )
+
+
+def pages(values: Sequence[str]) -> Iterator[list[str]]:
+    """Pieces that one request takes."""
+    for start in range(0, len(values), _PAGE):
+        yield list(values[start : start + _PAGE])

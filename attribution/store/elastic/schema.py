@@ -1,0 +1,140 @@
+"""What an index on Elasticsearch 8 consists of: mappings, settings, and how fingerprints are words.
+
+Three indices behind aliases: NAME-contents (fingerprints and packed texts, by content key),
+NAME-documents (provenance, by repository and path) and NAME-opt-outs, which also keeps the settings that the
+other two get back after a load.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from elasticsearch import Elasticsearch
+
+from attribution.errors import IndexFormatError
+from attribution.store.elastic.place import Place
+from attribution.tokens.fingerprint import FORMAT_VERSION, WINNOWING, Channel
+from attribution.tokens.lexer import U64
+
+FIELDS = {Channel.TEXT: "fp", Channel.SHAPE: "fp_shape"}
+# One term a fingerprint, no positions, no lengths: a score is the summed idf and nothing else.
+_SIMILARITY = {"summed_idf": {"type": "BM25", "k1": 0.0, "b": 0.0}}
+_FINGERPRINTS = {
+    "type": "text",
+    "analyzer": "whitespace",
+    "norms": False,
+    "index_options": "docs",
+    "similarity": "summed_idf",
+}
+_STORED = {"type": "keyword", "index": False, "doc_values": False}
+_NUMBER = {"type": "long", "index": False}
+
+CONTENTS: dict[str, Any] = {
+    "dynamic": "strict",
+    # The terms are in the index; they need not be kept a second time.
+    "_source": {"excludes": list(FIELDS.values())},
+    "properties": {
+        **dict.fromkeys(FIELDS.values(), _FINGERPRINTS),
+        "key": {"type": "keyword"},
+        "packed": {"type": "binary"},
+        "packed_bytes": _NUMBER,
+        "text_bytes": _NUMBER,
+        "tokens": _NUMBER,
+        "postings": _NUMBER,
+    },
+}
+DOCUMENTS: dict[str, Any] = {
+    "dynamic": "strict",
+    "properties": {
+        "content": {"type": "keyword"},
+        "repository": {"type": "keyword"},
+        "repository_folded": {"type": "keyword"},
+        "owner_folded": {"type": "keyword"},
+        "path": {"type": "keyword", "ignore_above": 8191},
+        "revision": _STORED,
+        "license": _STORED,
+        "url": _STORED,
+        "text_bytes": _NUMBER,
+    },
+}
+OPT_OUTS: dict[str, Any] = {
+    "dynamic": "strict",
+    "properties": {"owner": _STORED, "repository": _STORED, "path": _STORED},
+}
+
+
+def create(client: Elasticsearch, place: Place, channels: Sequence[Channel]) -> None:
+    """Make the indices that are not there."""
+    for alias, mappings in (
+        (place.contents, CONTENTS),
+        (place.documents, DOCUMENTS),
+        (place.opt_outs, OPT_OUTS),
+    ):
+        if not client.indices.exists(index=alias):
+            client.indices.create(
+                index=f"{alias}-v{FORMAT_VERSION}",
+                aliases={alias: {}},
+                mappings={**mappings, "_meta": meta(channels)},
+                settings={
+                    "number_of_shards": 1 if place.shards is None else place.shards,
+                    "number_of_replicas": place.replicas or 0,
+                    "similarity": _SIMILARITY,
+                },
+            )
+
+
+def tune_for_loading(client: Elasticsearch, place: Place) -> None:
+    """While loading, nothing is made visible or copied that the next batch changes again."""
+    _set(client, place, {"refresh_interval": "-1", "number_of_replicas": 0})
+
+
+def restore(client: Elasticsearch, place: Place) -> None:
+    """Undo `tune_for_loading`, also that of a killed build. Replicas: as the URL or the index says."""
+    if place.replicas is not None:
+        client.indices.put_settings(index=place.opt_outs, settings={"number_of_replicas": place.replicas})
+    [kept] = client.indices.get_settings(index=place.opt_outs).values()
+    replicas = int(kept["settings"]["index"]["number_of_replicas"])
+    _set(client, place, {"refresh_interval": None, "number_of_replicas": replicas})
+
+
+def _set(client: Elasticsearch, place: Place, settings: dict[str, Any]) -> None:
+    client.indices.put_settings(index=f"{place.contents},{place.documents}", settings=settings)
+
+
+def channels_of(client: Elasticsearch, place: Place) -> tuple[Channel, ...]:
+    """The channels an index was made with; raises `IndexFormatError` on another format."""
+    mappings = [one["mappings"] for one in client.indices.get_mapping(index=place.contents).values()]
+    found = mappings[0].get("_meta", {}) if len(mappings) == 1 else {}
+    if "format" not in found:
+        raise IndexFormatError(
+            f"{place.url}: {place.contents} is there, but is no attribution index of this program; "
+            "choose another name with --into"
+        )
+    channels = tuple(channel for channel in Channel if channel in found.get("channels", ()))
+    if found != meta(channels):
+        raise IndexFormatError(
+            f"{place.url}: made by another version of this program (format {found['format']}, this one's is "
+            f"{FORMAT_VERSION}, or other parameters); build it again under another name: "
+            f"`starcoder-lsp index build SOURCES… --into {place.url}-v{FORMAT_VERSION}`"
+        )
+    return channels
+
+
+def meta(channels: Sequence[Channel]) -> dict[str, Any]:
+    """What makes fingerprints comparable."""
+    sizes = [[WINNOWING[channel].k, WINNOWING[channel].window] for channel in channels]
+    return {
+        "format": FORMAT_VERSION,
+        "channels": [int(channel) for channel in channels],
+        "winnowing": sizes,
+    }
+
+
+def terms(fingerprints: U64) -> list[str]:
+    """Fingerprints as words: 48 bits are 8 characters of base64url."""
+    raw = fingerprints.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 2:].tobytes()
+    encoded = base64.urlsafe_b64encode(raw).decode("ascii")
+    return [encoded[at : at + 8] for at in range(0, len(encoded), 8)]

@@ -1,0 +1,229 @@
+"""The index on one disk: a SQLite catalogue and segments of postings in a folder. Reading.
+
+A reader follows what a writer in another process commits: when the catalogue says that it changed,
+the list of segments is read anew. Files of segments that were merged away meanwhile are still
+mapped, hence readable, until then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from attribution.errors import IndexDamagedError
+from attribution.store.embedded.catalogue import Catalogue
+from attribution.store.embedded.segment import Segment, Written
+from attribution.store.index import Candidate, Content, IndexInfo
+from attribution.tokens.arrays import ranges
+from attribution.tokens.fingerprint import Channel
+from attribution.tokens.lexer import U64, Ints
+
+SEGMENTS = "segments"
+# Postings read for one query, the rarest fingerprints first: a licence header must not cost a second.
+MAX_QUERY_POSTINGS = 200_000
+# Scores are sums of floats in some order: what differs by less than this is a tie, ordered by key.
+SCORE_DIGITS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """What one version of the catalogue says."""
+
+    version: int
+    segments: Mapping[Channel, Sequence[Segment]]
+    dead: U64
+    contents: int
+    documents: int
+
+
+class EmbeddedIndex:
+    """An index folder, open for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        self._catalogue = Catalogue.open(folder)
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._open_segments: dict[str, Segment] = {}
+        self._view = self._read_view()
+
+    @property
+    def url(self) -> str:
+        """The folder."""
+        return str(self._folder)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels it was built with."""
+        return self._catalogue.channels
+
+    def close(self) -> None:
+        """Close the catalogue; mapped files go with the last reference to them."""
+        with self._lock:
+            self._catalogue.close()
+            self._open_segments.clear()
+
+    def document_count(self) -> int:
+        """How many documents a query searches."""
+        with self._lock:
+            return self._current().documents
+
+    def candidates(self, fingerprints: U64, channel: Channel, *, limit: int) -> list[Candidate]:
+        """Contents that share fingerprints, by summed idf, BM25's: log(1 + (N - df + .5) / (df + .5))."""
+        with self._lock:
+            view = self._current()
+        wanted = np.unique(fingerprints)
+        contents, fingerprint_of = _postings(view.segments.get(channel, ()), wanted)
+        if not len(contents):
+            return []
+        # Of everything that has the fingerprint, dead or alive, as Elasticsearch counts.
+        frequency = fingerprint_of.counts[fingerprint_of.index]
+        idf = np.log1p((view.contents - frequency + 0.5) / (frequency + 0.5))
+        found, at = np.unique(contents, return_inverse=True)
+        scores = np.bincount(at, weights=idf).astype(np.float64)
+        alive = ~np.isin(found, view.dead)
+        return self._ranked(found[alive], scores[alive], limit)
+
+    def _ranked(self, contents: U64, scores: npt.NDArray[np.float64], limit: int) -> list[Candidate]:
+        """The best by rounded score, ties by key; ties at the cut are all looked at."""
+        rounded = np.round(scores, SCORE_DIGITS)
+        if len(rounded) > limit:
+            cut = np.partition(rounded, len(rounded) - limit)[len(rounded) - limit]
+            contents, rounded = contents[rounded >= cut], rounded[rounded >= cut]
+        with self._lock:
+            keys = self._catalogue.keys(contents.tolist())
+        found = [
+            Candidate(key=keys[content], score=score)
+            for content, score in zip(contents.tolist(), rounded.tolist(), strict=True)
+            if content in keys
+        ]
+        return sorted(found, key=lambda candidate: (-candidate.score, candidate.key))[:limit]
+
+    def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
+        """The contents that are there, with their texts."""
+        found = {}
+        with self._lock:
+            for key in keys:
+                if (content := self._content(key)) is not None:
+                    found[key] = content
+        return found
+
+    def _content(self, key: bytes) -> Content | None:
+        stored = self._catalogue.text(key)
+        if stored is None or (sources := self._catalogue.sources(stored[0])) is None:
+            return None
+        source, documents = sources
+        return Content(key=key, text=stored[1], source=source, documents=documents)
+
+    def info(self) -> IndexInfo:
+        """Counts and sizes."""
+        with self._lock:
+            view, catalogue = self._current(), self._catalogue
+            files = [written for _, written, _, _ in catalogue.segments()]
+            text_bytes = catalogue.packed_bytes()
+            disk_bytes = sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+            return IndexInfo(
+                url=self.url,
+                documents=view.documents,
+                contents=catalogue.totals()[1],
+                repositories=catalogue.repositories(),
+                source_bytes=catalogue.source_bytes(),
+                postings=sum(written.postings for written in files),
+                channels=tuple(channel.name.lower() for channel in self.channels),
+                text_disk_bytes=text_bytes,
+                other_disk_bytes=disk_bytes - text_bytes,
+                removed_contents=len(view.dead),
+            )
+
+    def opt_outs(self) -> list[str]:
+        """What was removed for good, as the lines of an opt-out list."""
+        with self._lock:
+            return sorted({rule.line for rule in self._catalogue.opt_outs()})
+
+    def verify(self) -> list[str]:
+        """Read every file; what is wrong."""
+        with self._lock:
+            found = self._catalogue.problems()
+            for _, written, _, _ in self._catalogue.segments():
+                found += _segment_problems(self._folder, written)
+            found += self._catalogue.damaged_texts()
+        return found
+
+    def _current(self) -> _View:
+        if self._catalogue.data_version() != self._view.version:
+            self._view = self._read_view()
+        return self._view
+
+    def _read_view(self) -> _View:
+        """Raises `IndexDamagedError`, unless a merge took the file away and the list is newer by now."""
+        catalogue = self._catalogue
+        while True:
+            version = catalogue.data_version()
+            try:
+                segments = self._map(catalogue.segments())
+                break
+            except IndexDamagedError:
+                if catalogue.data_version() == version:
+                    raise
+        dead = catalogue.dead()
+        documents, contents = catalogue.totals()
+        return _View(
+            version=version,
+            segments=segments,
+            dead=dead,
+            contents=contents + len(dead),
+            documents=documents,
+        )
+
+    def _map(self, listed: Sequence[tuple[int, Written, int, int]]) -> dict[Channel, list[Segment]]:
+        """Map what is new, forget what is gone."""
+        names = [written.file for _, written, _, _ in listed]
+        self._open_segments = {
+            name: self._open_segments.get(name) or Segment(self._folder / SEGMENTS / name) for name in names
+        }
+        found: dict[Channel, list[Segment]] = {}
+        for segment in self._open_segments.values():
+            found.setdefault(segment.channel, []).append(segment)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FingerprintOf:
+    """Which fingerprint each posting belongs to, and how many postings each fingerprint has in all."""
+
+    index: Ints
+    counts: Ints
+
+
+def _postings(segments: Sequence[Segment], wanted: U64) -> tuple[U64, _FingerprintOf]:
+    """The contents of all postings of the wanted fingerprints, within `MAX_QUERY_POSTINGS`."""
+    places = [segment.find(wanted) for segment in segments]
+    counts = np.zeros(len(wanted), dtype=np.int64)
+    for first, last in places:
+        counts += last - first
+    present = np.flatnonzero(counts)
+    order = present[np.argsort(counts[present], kind="stable")]
+    # At least the rarest is read, whatever it costs.
+    affordable = max(int(np.searchsorted(np.cumsum(counts[order]), MAX_QUERY_POSTINGS, side="right")), 1)
+    read = np.zeros(len(wanted), dtype=bool)
+    read[order[:affordable]] = True
+    contents: list[U64] = [np.empty(0, dtype=np.uint64)]
+    index: list[Ints] = [np.empty(0, dtype=np.int64)]
+    for segment, (first, last) in zip(segments, places, strict=True):
+        hits = np.flatnonzero(read & (last > first))
+        lengths = (last - first)[hits]
+        contents.append(segment.contents(ranges(first[hits], last[hits])))
+        index.append(np.repeat(hits, lengths))
+    return np.concatenate(contents), _FingerprintOf(index=np.concatenate(index), counts=counts)
+
+
+def _segment_problems(folder: Path, written: Written) -> list[str]:
+    try:
+        problem = Segment(folder / SEGMENTS / written.file).check(written.crc32)
+    except IndexDamagedError as error:
+        return [str(error)]
+    return [] if problem is None else [problem]

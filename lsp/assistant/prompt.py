@@ -1,0 +1,125 @@
+"""What is said to the assistant for each kind of question: the task, the code, and what is around it.
+
+Only words: which lines they are about is `lsp.assistant.subject`'s, how a conversation is put to a model
+is the engine's (`model.prompt.dialogue`, or the model's chat template).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lsp.assistant.subject import Subject
+from model.fences import fenced
+
+# What is around the code gets at most this part of the room that the code leaves.
+_AROUND_SHARE = 0.5
+_MIN_AROUND_CHARS = 200
+_MAX_DIAGNOSTICS = 5
+_MAX_DIAGNOSTIC_CHARS = 500
+
+
+class Kind(StrEnum):
+    """What is wanted."""
+
+    ASK = "ask"
+    EXPLAIN = "explain"
+    DOCUMENT = "document"
+    FIX = "fix"
+    TEST = "test"
+    EDIT = "edit"
+
+    @property
+    def edits(self) -> bool:
+        """Whether the answer is to become an edit."""
+        return self in (Kind.DOCUMENT, Kind.FIX, Kind.EDIT)
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether the question means nothing without code."""
+        return self is not Kind.ASK
+
+
+_TASKS = {
+    Kind.EXPLAIN: "What does this code do?",
+    Kind.DOCUMENT: "Document this code. Write it out whole, with the documentation, otherwise unchanged.",
+    Kind.FIX: "Fix this code. Write it out whole, otherwise unchanged.",
+    Kind.TEST: "Write a test for this code.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A diagnostic: its message, where it comes from, and the line (from 0) that it is on."""
+
+    message: str
+    source: str
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A question in words. `kept` is what later questions are told of it: without what was around."""
+
+    text: str
+    kept: str
+    is_cut: bool
+
+
+def put(
+    kind: Kind, question: str, subject: Subject | None, problems: Sequence[Problem], *, max_chars: int
+) -> Said:
+    """The user's message, at most about `max_chars` long. `is_cut`: not all of the code had room."""
+    task = _task(kind, question, subject, problems)
+    if subject is None:
+        return Said(text=task, kept=task, is_cut=False)
+    room = max_chars - len(task)
+    lines, is_cut = _first_lines(subject.code_lines, room)
+    block = fenced("\n".join(lines), subject.language)
+    where = f"`{subject.path}`, lines {subject.first + 1} to {subject.first + len(lines)}:"
+    kept = f"{task}\n\n{where}\n\n{block}"
+    around = "" if is_cut else _around(subject, int((max_chars - len(kept)) * _AROUND_SHARE))
+    return Said(text=around + kept, kept=kept, is_cut=is_cut)
+
+
+def _task(kind: Kind, question: str, subject: Subject | None, problems: Sequence[Problem]) -> str:
+    parts = [_TASKS[kind]] if kind in _TASKS else []
+    if problems:
+        parts.insert(0, "\n".join(_problem(each, subject) for each in problems[:_MAX_DIAGNOSTICS]))
+    if question.strip():
+        parts.append(question.strip())
+    if kind is Kind.EDIT:
+        parts.append("Write out the changed code whole.")
+    return "\n\n".join(parts)
+
+
+def _problem(problem: Problem, subject: Subject | None) -> str:
+    message = " ".join(problem.message.split())[:_MAX_DIAGNOSTIC_CHARS]
+    source = f"{problem.source}: " if problem.source else ""
+    told = f"{source}{message}"
+    if subject is None or not 0 <= problem.line < len(subject.lines):
+        return told
+    line = subject.lines[problem.line].strip().replace("`", "'")
+    return f"{told}\nin line {problem.line + 1}: `{line}`" if line else told
+
+
+def _first_lines(lines: Sequence[str], room: int) -> tuple[list[str], bool]:
+    """As many lines as have room, at least one, and whether some had none."""
+    kept: list[str] = []
+    for line in lines:
+        room -= len(line) + 1
+        if kept and room < 0:
+            return kept, True
+        kept.append(line[: max(room + len(line) + 1, 1)])
+    return kept, any(len(a) < len(b) for a, b in zip(kept, lines, strict=False))
+
+
+def _around(subject: Subject, max_chars: int) -> str:
+    if max_chars < _MIN_AROUND_CHARS:
+        return ""
+    first, last = subject.around(max_chars)
+    if (first, last) == (subject.first, subject.last):
+        return ""
+    block = fenced("\n".join(subject.lines[first:last]), subject.language)
+    return f"This is in `{subject.path}`:\n\n{block}\n\n"

@@ -1,0 +1,43 @@
+"""What several commands share: options, the settings in force, and Ctrl+C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lsp.settings.settings import Effective
+
+PROGRAM = "starcoder-lsp"
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def effective_settings(folder: Path, model: str | None, *, quiet: bool = False) -> Effective:
+    """The settings for a folder, without an editor's. What is wrong with them goes to standard error."""
+    from lsp.settings.config_sources import read_sources
+
+    effective = read_sources(folder, os.environ).resolve()
+    for message in () if quiet else effective.messages:
+        sys.stderr.write(f"{PROGRAM}: {message}\n")
+    if model is None:
+        return effective
+    return replace(effective, settings=replace(effective.settings, model=model))
+
+
+def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine; Ctrl+C ends it in good order."""
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

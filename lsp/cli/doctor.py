@@ -1,0 +1,289 @@
+"""What `starcoder-lsp doctor` looks at: each check says what it found and, if need be, the remedy.
+
+Owns the checks and nothing of how they are shown. A check never raises: what is broken is its finding.
+torch is imported by the device check only.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsp.settings.settings import Effective, Settings
+from lsp.sources.store import AttributionStore, Where
+from model.errors import EngineUnavailableError, ModelError
+from model.start.backend import compiled_scheme, has_nvidia_driver
+from model.version import DISTRIBUTION, package_version
+
+if TYPE_CHECKING:
+    from model.client.client import CompletionClient
+    from model.weights.config import ModelConfig
+    from model.weights.hub import ResolvedModel
+
+# What completions rest on; their versions are the first question of every bug report.
+_LIBRARIES = ("torch", "tokenizers", "safetensors", "pygls", "lsprotocol", "starlette", "uvicorn", "httpx")
+
+# Programs on the PATH and where docs/editors.md says how to set them up.
+_EDITORS = {
+    "nvim": "Neovim",
+    "emacs": "Emacs",
+    "hx": "Helix",
+    "vim": "Vim",
+    "code": "VS Code",
+    "zed": "Zed",
+}
+
+
+class Verdict(StrEnum):
+    """How a check went."""
+
+    GOOD = "good"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One finding. `remedy` is a sentence or a command; empty where nothing is to be done."""
+
+    name: str
+    verdict: Verdict
+    finding: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalModel:
+    """The model on this machine, or why there is none; neither where a server at a URL has its own."""
+
+    resolved: ResolvedModel | None = None
+    config: ModelConfig | None = None
+    error: str = ""
+
+
+async def examine(effective: Effective, environ: Mapping[str, str]) -> list[Check]:
+    """All checks, in the order in which a person would ask."""
+    settings = effective.settings
+    model = find_model(settings)
+    return [
+        check_installation(),
+        check_libraries(),
+        *check_settings(effective.messages),
+        check_model(settings, model),
+        *check_licence(model),
+        check_device(settings, model),
+        await check_engine(settings),
+        check_index(settings),
+        check_editors(environ),
+    ]
+
+
+def find_model(settings: Settings) -> LocalModel:
+    """The local model's files, without fetching any."""
+    if settings.engine.url is not None:
+        return LocalModel()
+    from model.weights.config import ModelConfig
+    from model.weights.hub import resolve
+
+    try:
+        resolved = resolve(settings.model, offline=True)
+        config = ModelConfig.from_file(resolved.folder / "config.json")
+    except ModelError as error:
+        return LocalModel(error=str(error))
+    return LocalModel(resolved=resolved, config=config)
+
+
+def check_installation() -> Check:
+    """This program's version and what it runs on."""
+    return Check(
+        name="installation",
+        verdict=Verdict.GOOD,
+        finding=f"{DISTRIBUTION} {package_version()}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}",
+    )
+
+
+def check_libraries(names: Sequence[str] = _LIBRARIES) -> Check:
+    """The versions of the libraries, without importing them."""
+    versions: dict[str, str | None] = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    missing = [name for name, version in versions.items() if version is None]
+    return Check(
+        name="libraries",
+        verdict=Verdict.PROBLEM if missing else Verdict.GOOD,
+        finding=", ".join(f"{name} {version or 'is missing'}" for name, version in versions.items()),
+        remedy=f"install {' '.join(missing)}, or {DISTRIBUTION} anew" if missing else "",
+    )
+
+
+def check_settings(messages: Sequence[str]) -> list[Check]:
+    """What was wrong with the settings, one finding each."""
+    if not messages:
+        return [Check(name="settings", verdict=Verdict.GOOD, finding="understood")]
+    remedy = f"`{DISTRIBUTION} config` shows what is in force instead"
+    return [
+        Check(name="settings", verdict=Verdict.PROBLEM, finding=message, remedy=remedy)
+        for message in messages
+    ]
+
+
+def check_device(settings: Settings, model: LocalModel) -> Check:
+    """Where the local engine computes, in which number format, and why."""
+    if settings.engine.url is not None:
+        return Check(name="device", verdict=Verdict.GOOD, finding="that of the server at engine.url")
+    n_parameters = model.config.n_parameters if model.config is not None else 0
+    asked = settings.engine
+    if model.config is not None:
+        compiled = compiled_scheme(model.config, device=asked.device, quantize=asked.quantize)
+        if compiled is not None:
+            return Check(name="device", verdict=Verdict.GOOD, finding=f"{os.cpu_count()} CPUs: {compiled[1]}")
+    try:
+        import torch
+
+        from model.pytorch.device import choose_placement
+
+        placement = choose_placement(n_parameters=n_parameters, device=asked.device, quantize=asked.quantize)
+    except ImportError as error:
+        finding, remedy = f"PyTorch cannot be imported ({error})", "install torch anew"
+        return Check(name="device", verdict=Verdict.PROBLEM, finding=finding, remedy=remedy)
+    except ModelError as error:
+        return Check(name="device", verdict=Verdict.PROBLEM, finding=str(error), remedy="see engine.device")
+    if placement.device.type == "cuda":
+        where = torch.cuda.get_device_name(placement.device)
+    else:
+        where = f"{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()})"
+    finding = f"{where}: {placement.reason}" if model.config is not None else where
+    if torch.version.cuda is None and has_nvidia_driver():
+        remedy = "there is an NVIDIA GPU, but this PyTorch is the CPU build: install one with CUDA"
+        return Check(name="device", verdict=Verdict.NOTE, finding=finding, remedy=remedy)
+    return Check(name="device", verdict=Verdict.GOOD, finding=finding)
+
+
+def check_model(settings: Settings, model: LocalModel) -> Check:
+    """Whether the model's files are here and whole, and its size."""
+    if settings.engine.url is not None:
+        finding = f"whatever {settings.engine.url} serves"
+        return Check(name="model", verdict=Verdict.GOOD, finding=finding)
+    if model.resolved is None or model.config is None:
+        return Check(name="model", verdict=Verdict.PROBLEM, finding=settings.model, remedy=model.error)
+    folder = model.resolved.folder
+    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return Check(
+        name="model",
+        verdict=Verdict.GOOD,
+        finding=f"{model.resolved.name}: {model.config.n_parameters / 1e6:,.1f} M parameters, context of "
+        f"{model.config.n_positions:,} tokens, {n_bytes / 1e6:,.0f} MB in {folder}",
+    )
+
+
+def check_licence(model: LocalModel) -> list[Check]:
+    """The licence of the local model, and what it restricts."""
+    if model.resolved is None:
+        return []
+    licence, restrictions = model.resolved.license, model.resolved.restrictions
+    if licence is None:
+        finding, remedy = "not stated in the model's folder", "read it where the model comes from"
+        return [Check(name="licence", verdict=Verdict.NOTE, finding=finding, remedy=remedy)]
+    finding = f"{licence} (of the model)"
+    if restrictions is None:
+        return [Check(name="licence", verdict=Verdict.GOOD, finding=finding)]
+    return [Check(name="licence", verdict=Verdict.NOTE, finding=f"{finding}. {restrictions}")]
+
+
+async def check_engine(settings: Settings) -> Check:
+    """Whether the engine answers. A local one that is not running is well: it starts on demand."""
+    async with _client(settings) as (client, address, log):
+        if client is None:
+            return Check(
+                name="engine",
+                verdict=Verdict.GOOD,
+                finding="not running; the first completion starts it",
+                remedy=f"its last log is {log}" if log is not None and log.exists() else "",
+            )
+        try:
+            health = await client.health()
+        except EngineUnavailableError as error:
+            return Check(
+                name="engine",
+                verdict=Verdict.PROBLEM,
+                finding=f"{address} does not answer",
+                remedy=str(error) if log is None else f"{error}; see {log}",
+            )
+    version = f", version {health.version}" if health.version else ""
+    return Check(
+        name="engine", verdict=Verdict.GOOD, finding=f"{health.model} at {address}{version}: {health.status}"
+    )
+
+
+@asynccontextmanager
+async def _client(settings: Settings) -> AsyncIterator[tuple[CompletionClient | None, str, Path | None]]:
+    """A client of the engine in use without starting one, its address, and its log if it is ours."""
+    from lsp.link.engines import engine_of
+    from model.client.client import EngineClient
+    from model.process.engine_files import LaunchOptions
+    from model.process.process import EngineProcess
+
+    if settings.engine.url is not None:
+        engine = engine_of(settings)
+        try:
+            yield await engine.ensure(), settings.engine.url, None
+        finally:
+            await engine.aclose()
+        return
+    asked = settings.engine
+    options = LaunchOptions(
+        model=settings.model, quantize=asked.quantize, device=asked.device, threads=asked.threads
+    )
+    files = EngineProcess(options).files
+    if not files.socket.exists():
+        yield None, "", files.log
+        return
+    client = EngineClient(unix_path=files.socket)
+    try:
+        yield client, f"unix:{files.socket}", files.log
+    finally:
+        await client.aclose()
+
+
+def check_index(settings: Settings) -> Check:
+    """Where attribution is looked up, and how much there is."""
+    store = AttributionStore(Where.of(settings))
+    found = store.describe()
+    store.close()
+    on_match = settings.attribution.on_match
+    if found.kind == "index":
+        finding = f"{found.documents:,} files in {found.index}; suggestions that are copies: {on_match}"
+        return Check(name="attribution", verdict=Verdict.GOOD, finding=finding)
+    if found.kind == "portrait":
+        finding = (
+            f"the model's own portrait of {found.documents:,} files, which says what was seen, not where"
+        )
+        return Check(name="attribution", verdict=Verdict.NOTE, finding=finding, remedy=found.lack)
+    # Asked for and not to be had, as opposed to never asked for.
+    wanted = settings.attribution.index is not None or on_match == "block"
+    verdict = Verdict.PROBLEM if wanted else Verdict.NOTE
+    return Check(name="attribution", verdict=verdict, finding="nothing is looked up", remedy=found.lack)
+
+
+def check_editors(environ: Mapping[str, str]) -> Check:
+    """The editors on the PATH."""
+    path = environ.get("PATH", "")
+    found = [name for program, name in _EDITORS.items() if shutil.which(program, path=path)]
+    return Check(
+        name="editors",
+        verdict=Verdict.GOOD if found else Verdict.NOTE,
+        finding=", ".join(found) if found else "none that is known is on the PATH",
+        remedy="docs/editors.md says what to put into their settings",
+    )

@@ -1,0 +1,283 @@
+"""The pipeline of one completion, from the editor's question to the items it gets.
+
+excluded? → does what was typed fit a suggestion that is running or was given? → debounce → context →
+engine stream → filters → confidence gate → checks of what will be shown → items. A newer request
+of a document ends the older one. Knows neither the editor's protocol nor how the engine is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from lsp.completion.generation import Generation
+from lsp.completion.kept import Kept, KeptGenerations
+from lsp.completion.reading import Item, Reading, Update, state_of
+from lsp.completion.request_clock import RequestClock
+from lsp.context.query import QueryMaker, is_single_line
+from lsp.documents import debounce
+from lsp.documents.place import Place
+from lsp.link.engine_link import EngineLink
+from lsp.postprocess import CursorContext
+from lsp.settings.settings import Settings
+from lsp.status.status import State, StatusBoard
+from lsp.status.telemetry import LatencyBook
+from model.errors import EngineUnavailableError, ModelError
+
+KEPT_KEY_TIMES = 12
+OFF = "completions are off (completion.enabled)"
+
+# Looks at an item that is about to be shown; returns it (perhaps changed), or why it is kept back.
+Check = Callable[[Item], Awaitable[Item | str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One question of the editor."""
+
+    place: Place
+    explicit: bool = False  # a key was pressed for it, as opposed to any key
+    can_replace: bool = True  # the client can replace text behind the cursor
+    client_debounces: bool = False
+
+
+@dataclass
+class _Run:
+    """The request of a document that is being answered."""
+
+    task: asyncio.Task[object]
+    superseded: bool = False
+
+
+class Completer:
+    """Completions for all documents of one editor window."""
+
+    def __init__(
+        self,
+        *,
+        link: EngineLink,
+        board: StatusBoard,
+        book: LatencyBook,
+        settings: Settings,
+        why_excluded: Callable[[Place], str | None],
+        queries: QueryMaker,
+        trace: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.settings = settings
+        self.checks: list[Check] = []
+        self._link = link
+        self._board = board
+        self._book = book
+        self._why_excluded = why_excluded
+        self._queries = queries
+        self._trace = trace
+        self._runs: dict[str, _Run] = {}
+        self._kept = KeptGenerations()
+        self._key_times_s: deque[float] = deque(maxlen=KEPT_KEY_TIMES)
+
+    def key_pressed(self) -> None:
+        """A document was edited: the typing speed is part of the debounce."""
+        self._key_times_s.append(time.monotonic())
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from the next request on."""
+        self.settings = settings
+        self._kept.clear()
+        self._board.exclude(None if settings.completion.enabled else OFF)
+
+    def forget(self, uri: str) -> None:
+        """A document was closed."""
+        self._kept.forget(uri)
+
+    async def aclose(self) -> None:
+        """Stop everything that runs."""
+        for run in self._runs.values():
+            run.task.cancel()
+        await self._kept.aclose()
+
+    async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
+        """Follow the suggestions for one question. Closing the generator gives the answer up.
+
+        A failing engine ends the stream early; the status says why.
+        """
+        clock = RequestClock()
+        self._book.requested()
+        if self._is_excluded(ask.place):
+            return
+        async with self._only(ask.place):
+            kept = self._kept.find(
+                state_of(ask.place),
+                asked_again=ask.explicit,
+                random=self.settings.completion.temperature > 0,
+            )
+            while True:
+                is_new = kept is None
+                if kept is None:
+                    clock.delay_ms = self._delay_ms(ask)
+                    await asyncio.sleep(clock.delay_ms / 1e3)
+                    if not ask.place.is_current:
+                        self._tell(ask.place, "not answered: the document has changed meanwhile")
+                        return
+                    kept = self._begin(ask)
+                self._tell(ask.place, "the engine is asked" if is_new else "an earlier answer goes on")
+                readings = self._readings(kept, ask)
+                async with aclosing(self._follow(kept, readings, ask.place)) as updates:
+                    async for update in updates:
+                        if clock.is_first(update):
+                            self._board.measured(clock.now_ms())
+                        yield clock.stamped(update, kept.generation.timings)
+                is_answered = is_new or not all(reading.is_misfit for reading in readings)
+                if is_answered or kept.generation.error is not None:
+                    break
+                # It had not come as far as the user when it was taken up.
+                self._tell(ask.place, "the earlier answer went another way")
+                kept = None
+            self._account(kept.generation, clock, is_new=is_new)
+
+    def _is_excluded(self, place: Place) -> bool:
+        enabled = self.settings.completion.enabled
+        reason = self._why_excluded(place) if enabled else OFF
+        self._board.exclude(reason)
+        if reason is not None:
+            self._tell(place, f"not answered: {reason}")
+            self._book.not_shown("excluded" if enabled else "disabled")
+        return reason is not None
+
+    @asynccontextmanager
+    async def _only(self, place: Place) -> AsyncIterator[None]:
+        """Answer one request of a document at a time: the one before ends, quietly."""
+        uri = place.uri
+        task = asyncio.current_task()
+        assert task is not None
+        run = _Run(task)
+        if (previous := self._runs.get(uri)) is not None:
+            previous.superseded = True
+            previous.task.cancel()
+        self._runs[uri] = run
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._book.cancelled()
+            self._tell(place, "another question came" if run.superseded else "cancelled")
+            if not run.superseded:
+                raise
+            task.uncancel()
+        finally:
+            if self._runs.get(uri) is run:
+                del self._runs[uri]
+
+    def _delay_ms(self, ask: Ask) -> int:
+        place = ask.place
+        return debounce.debounce_ms(
+            debounce.Place(
+                line_before=place.line_before,
+                line_tail=place.line_tail,
+                at_document_end=not place.after.strip(),
+            ),
+            key_gaps_ms=[(later - earlier) * 1e3 for earlier, later in pairwise(self._key_times_s)],
+            responses_ms=self._book.recent_total_ms(),
+            setting=self.settings.completion.debounce_ms,
+            client_debounces=ask.client_debounces,
+            manual=ask.explicit,
+        )
+
+    def _begin(self, ask: Ask) -> Kept:
+        """Ask the engine."""
+        completion = self.settings.completion
+        single_line = is_single_line(ask.place, multiline=completion.multiline, explicit=ask.explicit)
+        query = self._queries.make(ask.place, completion, single_line=single_line)
+        generation = Generation(self._link.stream(query), n=query.n)
+        kept = Kept(origin=state_of(ask.place), generation=generation, single_line=single_line)
+        self._kept.add(kept)
+        return kept
+
+    async def _follow(
+        self, kept: Kept, readings: list[Reading], place: Place
+    ) -> AsyncGenerator[Update, None]:
+        """Read a generation from a place until nothing more of it matters. Of a misfit nothing is told."""
+        generation = kept.generation
+        texts: set[str] = set()
+        with generation.reader(), self._board.busy():
+            async with aclosing(generation.progress()) as progress:
+                async for _ in progress:
+                    for reading, alternative in zip(readings, generation.alternatives, strict=True):
+                        update = reading.look(alternative, ended=generation.finished)
+                        if update is None:
+                            continue
+                        if update.done:
+                            generation.conclude(reading.index, "length" if update.item else "cancelled")
+                        if reading.is_misfit:
+                            continue
+                        if update.item is not None and not self._withholds and update.item.text not in texts:
+                            # Who streams need not wait for the checks, which only add to the item.
+                            yield replace(update, done=False, item=None)
+                        yield await self._checked(place, update, texts)
+                    if all(reading.done for reading in readings):
+                        return
+
+    def _readings(self, kept: Kept, ask: Ask) -> list[Reading]:
+        place = ask.place
+        context = CursorContext.at(
+            prefix=place.before,
+            suffix=place.after,
+            language=place.language,
+            manual=ask.explicit,
+            can_replace=ask.can_replace,
+            from_file_start=place.from_file_start,
+        )
+        threshold = 0.0 if ask.explicit else self.settings.completion.confidence_threshold
+        return [
+            Reading(index, origin=kept.origin, place=place, context=context, threshold=threshold)
+            for index in range(len(kept.generation.alternatives))
+        ]
+
+    async def _checked(self, place: Place, update: Update, texts: set[str]) -> Update:
+        """Put an item through the checks, and count what is kept back. `texts` are the items so far."""
+        item, dropped_by = update.item, update.dropped_by
+        if item is not None and item.text in texts:
+            item, dropped_by = None, "the same as another"
+        for check in self.checks:
+            if item is not None:
+                outcome = await check(item)
+                item, dropped_by = (None, outcome) if isinstance(outcome, str) else (outcome, None)
+        if item is not None:
+            texts.add(item.text)
+        elif update.done:
+            self._book.not_shown(dropped_by or "")
+            self._tell(place, f"alternative {update.index + 1} is kept back: {dropped_by or 'no text'}")
+            text = "" if self._withholds else update.text
+            return replace(update, text=text, shown="", item=None, dropped_by=dropped_by)
+        elif self._withholds:
+            return replace(update, text="", shown="")
+        return replace(update, item=item)
+
+    @property
+    def _withholds(self) -> bool:
+        """Whether nothing may be seen before it has passed the checks, however it streams."""
+        return self.settings.attribution.on_match == "block"
+
+    def _account(self, generation: Generation, clock: RequestClock, *, is_new: bool) -> None:
+        """Enter a finished answer into the book and the status."""
+        error = generation.error
+        if error is None:
+            self._board.proven()
+            if is_new:
+                self._book.completed(clock.timing(generation.timings))
+            else:
+                self._book.typed_through()
+            return
+        self._book.failed()
+        if not isinstance(error, ModelError):
+            raise error
+        if not isinstance(error, EngineUnavailableError):  # those the link has told already
+            self._board.set(State.ERROR, str(error))
+
+    def _tell(self, place: Place, what: str) -> None:
+        """Note a step for those who follow them. Lines and columns from 1, no text of the document."""
+        name = place.uri.rsplit("/", 1)[-1]
+        self._trace(f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}")

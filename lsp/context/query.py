@@ -1,0 +1,122 @@
+"""From a place to the engine's question: the window, the excerpts of other files, how far to go.
+
+Owns what is remembered of the user's work (visited places, open files) as context for the next
+question. Excluded files never get in. Knows nothing about how the question is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lsp.context.context import ContextBudget, window_around
+from lsp.context.excerpts import ExcerptChooser
+from lsp.context.ring import ContextRing
+from lsp.documents.documents import Document
+from lsp.documents.place import Place, well_formed
+from lsp.postprocess.suggestion import to_lf
+
+if TYPE_CHECKING:
+    from lsp.settings.settings import CompletionSettings
+    from model.client.client import CompletionQuery
+
+# What is said of an engine that does not tell: StarCoder's context.
+DEFAULT_CONTEXT_TOKENS = 8_192
+# After these at its end, a line is continued by the lines below it.
+_OPENERS = (":", "{", "(", "[", ",", "=>", "->", "do", "then", "else", "begin", "\\")
+_CLOSERS = ")]}>\"'`;, \t"
+
+
+class QueryMaker:
+    """Makes questions for all documents of one editor window."""
+
+    def __init__(self, *, is_allowed: Callable[[Path], bool], roots: Callable[[], Sequence[Path]]) -> None:
+        self.context_tokens = DEFAULT_CONTEXT_TOKENS
+        self._is_allowed = is_allowed
+        self._roots = roots
+        self._ring = ContextRing()
+        self._chooser = ExcerptChooser(self._ring)
+
+    def opened(self, document: Document) -> None:
+        """A file was opened: its text may serve others as context."""
+        self._ring.opened(document.path, document.language_id or "", document.lines)
+
+    def edited(self, document: Document, line: int) -> None:
+        """The user works at a line."""
+        language = document.language_id or ""
+        self._ring.visited(document.path, language, document.lines, line)
+        self._ring.changed(document.path, language, document.lines)
+
+    def closed(self, path: str) -> None:
+        """A file was closed: places visited in it still serve."""
+        self._ring.closed(path)
+        self._chooser.forget(path)
+
+    def make(self, place: Place, settings: CompletionSettings, *, single_line: bool) -> CompletionQuery:
+        """The question for a place."""
+        from model.client.client import CompletionQuery, ContextText
+
+        document, line = place.document, place.line
+        lines = document.lines
+        budget = ContextBudget.of_engine(
+            self.context_tokens, max_new_tokens=settings.max_new_tokens, language=place.language
+        )
+        window = window_around(lines, line, place.replace_end_char, budget)
+        excerpts = self._chooser.choose(
+            document.path,
+            place.language,
+            lines,
+            line,
+            budget_chars=budget.excerpt_chars,
+            window_lines=(window.start_line, window.end_line),
+            # Asked for each of hundreds of chunks, and it looks at the disk.
+            allowed=cache(lambda path: self._is_allowed(Path(path))),
+        )
+        if not excerpts:
+            window = window_around(lines, line, place.replace_end_char, budget.without_excerpts())
+        return CompletionQuery(
+            prefix=_clean(self._prefix(place, window.prefix, window.start_line)),
+            suffix=_clean(window.suffix),
+            path=self.shown_path(document.path),
+            context=tuple(
+                ContextText(path=self.shown_path(each.path), text=_clean(each.text)) for each in excerpts
+            ),
+            max_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            n=settings.alternatives,
+            stop_at="line" if single_line else "block",
+        )
+
+    def _prefix(self, place: Place, text: str, start_line: int) -> str:
+        """The window's prefix with the selected item in place, and a notebook's cells above it."""
+        n_replaced = place.replace_end_char - place.replace_start_char
+        text = (text[:-n_replaced] if n_replaced else text) + place.lead
+        return text if start_line else place.above + text
+
+    def shown_path(self, path: str) -> str:
+        """The path as the model sees it: relative to the workspace, with forward slashes."""
+        for root in self._roots():
+            if Path(path).is_relative_to(root):
+                return Path(path).relative_to(root).as_posix()
+        return os.path.basename(path)
+
+
+def _clean(text: str) -> str:
+    return well_formed(to_lf(text))
+
+
+def is_single_line(place: Place, *, multiline: Literal["auto", "always", "never"], explicit: bool) -> bool:
+    """Whether a suggestion should end with its first line.
+
+    "auto": several lines on a blank line or after what opens a block, and for a user who asked by key;
+    one line in mid-line and behind a statement, where more is mostly guessed and always slower.
+    """
+    if multiline != "auto":
+        return multiline == "never"
+    if place.line_tail.strip(_CLOSERS):
+        return True
+    before = place.line_before.rstrip()
+    return not (explicit or not before or before.endswith(_OPENERS))

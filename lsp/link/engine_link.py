@@ -1,0 +1,182 @@
+"""The way to the engine: connected in the background, kept, and found again when it is lost.
+
+Owns the connection's life and what the status says of it; knows nothing about which engine it is or
+what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from lsp.link.engines import Engine
+from lsp.status.status import State, StatusBoard
+from model.errors import EngineUnavailableError, ModelError
+
+if TYPE_CHECKING:
+    from model.client.chat import ChatQuery
+    from model.client.client import CompletionClient, CompletionDelta, CompletionQuery, EngineHealth
+
+    _Ask = Callable[[CompletionClient], AsyncGenerator[CompletionDelta, None]]
+
+FIRST_BACK_OFF_S = 0.25
+MAX_BACK_OFF_S = 30.0
+# How long a request waits for an engine that is starting. Weights may have to be fetched first, and
+# an editor should not hold a request for as long as that takes.
+PATIENCE_S = 20.0
+# Attempts in the background; after these only a request, or the restart command, tries again.
+MAX_QUIET_ATTEMPTS = 4
+
+
+class EngineLink:
+    """The connection to one engine, shared by all documents of an editor window."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        board: StatusBoard,
+        *,
+        on_connected: Callable[[EngineHealth], None],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._engine = engine
+        self._board = board
+        self._on_connected = on_connected
+        self._patience_s = patience_s
+        self._client: CompletionClient | None = None
+        self._connecting: asyncio.Task[CompletionClient] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._n_failures = 0
+        self._retry_at_s = 0.0
+        self._failure = ""
+
+    def start(self) -> None:
+        """Connect in the background; the outcome shows in the status."""
+        if self._client is None and self._connecting is None:
+            self._begin()
+
+    async def restart(self, engine: Engine | None = None) -> None:
+        """End the engine, if it is ours, and start it anew; or let go of it and use another one."""
+        await self._disconnect()
+        if engine is None:
+            await self._engine.stop()
+        else:
+            await self._engine.aclose()
+            self._engine = engine
+        self._n_failures = 0
+        self._retry_at_s = 0.0
+        self._begin()
+
+    async def client(self) -> CompletionClient:
+        """The connected client, waited for if need be. Raises `ModelError` if there is none."""
+        if self._client is not None:
+            return self._client
+        if self._connecting is None:
+            if asyncio.get_running_loop().time() < self._retry_at_s:
+                raise EngineUnavailableError(self._failure)
+            self._begin()
+        assert self._connecting is not None
+        try:
+            # Shielded: one request's end must not cancel the connection that others wait for.
+            return await asyncio.wait_for(asyncio.shield(self._connecting), self._patience_s)
+        except TimeoutError as error:
+            raise EngineUnavailableError("the engine is still starting") from error
+
+    def stream(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
+        """The engine's deltas; closing the generator cancels the request in the engine.
+
+        An engine that is gone before its first delta (it ends itself when idle) is replaced and asked
+        once more. Raises `ModelError`; after `EngineUnavailableError` a new engine is on its way.
+        """
+        return self._twice(lambda client: client.complete(query))
+
+    def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+        """The deltas of the assistant's answer, as `stream` gives those of a completion."""
+        return self._twice(lambda client: client.chat(query))
+
+    async def _twice(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
+        was_connected = self._client is not None
+        started = False
+        try:
+            async with aclosing(self._deltas(ask)) as deltas:
+                async for delta in deltas:
+                    started = True
+                    yield delta
+            return
+        except EngineUnavailableError:
+            if started or not was_connected:
+                raise
+        async with aclosing(self._deltas(ask)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def aclose(self) -> None:
+        """Close the connection; the engine lives on for other windows."""
+        await self._disconnect()
+        await self._engine.aclose()
+
+    async def _deltas(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
+        client = await self.client()
+        try:
+            async with aclosing(ask(client)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except EngineUnavailableError as error:
+            self._lose(client, error)
+            raise
+
+    async def _disconnect(self) -> None:
+        self._client = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._connecting is not None:
+            connecting, self._connecting = self._connecting, None
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+
+    def _begin(self) -> None:
+        self._board.set(State.STARTING)
+        self._connecting = asyncio.get_running_loop().create_task(self._open())
+        self._connecting.add_done_callback(self._opened)
+
+    async def _open(self) -> CompletionClient:
+        try:
+            client = await self._engine.ensure()
+            health = await client.health()
+        except OSError as error:
+            raise EngineUnavailableError(str(error)) from error
+        self._on_connected(health)
+        self._client = client
+        self._n_failures = 0
+        self._board.set(State.READY, model=health.model)
+        return client
+
+    def _opened(self, task: asyncio.Task[CompletionClient]) -> None:
+        if self._connecting is task:
+            self._connecting = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        self._n_failures += 1
+        self._failure = str(error)
+        back_off_s = min(FIRST_BACK_OFF_S * 2 ** (self._n_failures - 1), MAX_BACK_OFF_S)
+        loop = asyncio.get_running_loop()
+        self._retry_at_s = loop.time() + back_off_s
+        # A model that does not exist will not exist in a second either: no retries for those.
+        passing = isinstance(error, EngineUnavailableError)
+        self._board.set(State.OFFLINE if passing else State.ERROR, str(error))
+        if passing and self._n_failures < MAX_QUIET_ATTEMPTS:
+            self._retry = loop.call_later(back_off_s, self.start)
+        if not isinstance(error, ModelError):
+            loop.call_exception_handler({"message": "connecting to the engine failed", "exception": error})
+
+    def _lose(self, client: CompletionClient, error: EngineUnavailableError) -> None:
+        """The client's engine is gone: forget it (if nobody did so already) and look for a new one."""
+        if self._client is client:
+            self._client = None
+            self._board.set(State.OFFLINE, str(error))
+            self.start()

@@ -1,0 +1,119 @@
+"""Which engine answers: our own process, or a server at a URL.
+
+Owns how settings become one of the two. Their modules (httpx alone costs 100 ms) are imported by a
+thread at the first connection, so that the server's start and its event loop wait for none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lsp.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from model.client.client import CompletionClient
+    from model.process.process import EngineProcess
+
+
+class Engine(Protocol):
+    """An engine that can be connected to. Methods raise `ModelError`."""
+
+    async def ensure(self) -> CompletionClient:
+        """A client of the running engine, which is started first if need be."""
+
+    async def stop(self) -> None:
+        """End the engine, if it is ours to end."""
+
+    async def aclose(self) -> None:
+        """Let go of the engine, which lives on."""
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine that the settings ask for; nothing is started or connected yet."""
+    return LocalEngine(settings) if settings.engine.url is None else RemoteEngine(settings)
+
+
+class LocalEngine:
+    """Our engine process, shared with this user's other windows."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: EngineProcess | None = None
+
+    async def ensure(self) -> CompletionClient:
+        """See `Engine`."""
+        return await (await self._found()).ensure()
+
+    async def stop(self) -> None:
+        """See `Engine`."""
+        await (await self._found()).stop()
+
+    async def aclose(self) -> None:
+        """See `Engine`."""
+        if self._process is not None:
+            await self._process.aclose()
+
+    async def _found(self) -> EngineProcess:
+        if self._process is None:
+            self._process = await asyncio.to_thread(self._make)
+        return self._process
+
+    def _make(self) -> EngineProcess:
+        import httpx  # noqa: F401  # here rather than at the first request, on the event loop
+
+        from model.process.engine_files import LaunchOptions
+        from model.process.process import EngineProcess
+
+        engine = self._settings.engine
+        return EngineProcess(
+            LaunchOptions(
+                model=self._settings.model,
+                quantize=engine.quantize,
+                device=engine.device,
+                threads=engine.threads,
+            )
+        )
+
+
+class RemoteEngine:
+    """A server at `engine.url`: any that speaks OpenAI's completions, or our own on a unix socket."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: CompletionClient | None = None
+
+    async def ensure(self) -> CompletionClient:
+        """See `Engine`."""
+        if self._client is None:
+            self._client = await asyncio.to_thread(self._make)
+        return self._client
+
+    async def stop(self) -> None:
+        """Not ours to end: the connections are closed."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See `Engine`."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _make(self) -> CompletionClient:
+        import httpx  # noqa: F401  # as above
+
+        from model.client.client import EngineClient
+        from model.client.openai import OpenAIClient
+
+        engine = self._settings.engine
+        assert engine.url is not None
+        if engine.url.startswith("unix:"):
+            return EngineClient(unix_path=Path(engine.url.removeprefix("unix:")).expanduser())
+        model = self._settings.model
+        return OpenAIClient(
+            engine.url,
+            # The default names our bundled model, which no other server has: take what it serves.
+            model=None if model == Settings().model else model,
+            api_key_env=engine.api_key_env,
+            fim_template=engine.fim_template,
+        )

@@ -1,0 +1,159 @@
+"""The assistant's code actions, and how editors that know nothing of it show an answer.
+
+Our own extension has a panel: it gets the command `starcoder.assist` and asks by itself. For any other
+editor the server runs the question (`starcoder.runAssist`), shows the text as a document or a message,
+and offers the change by `workspace/applyEdit`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lsprotocol import types
+
+from lsp.assistant.prompt import Kind
+from lsp.server.assist import answer_assist, diagnostics_to_wire
+from lsp.server.attribution_actions import is_wanted
+from lsp.sources.marks import SOURCE as ATTRIBUTION
+
+if TYPE_CHECKING:
+    from lsp.server.window import Window
+
+ASK_CLIENT = "starcoder.assist"
+RUN = "starcoder.runAssist"
+KIND = f"{types.CodeActionKind.Refactor.value}.starcoder"
+MAX_FIXES = 5
+_MAX_MESSAGE_CHARS = 1_500
+_TITLES = {Kind.EXPLAIN: "Explain", Kind.DOCUMENT: "Document", Kind.TEST: "Write a test", Kind.ASK: "Ask…"}
+
+
+class Shower(Protocol):
+    """How an answer is brought before the user's eyes."""
+
+    def inform(self, message: str) -> None:
+        """Show a message."""
+
+    async def show(self, uri: str, place: types.Range | None) -> bool:
+        """Show a document; False if the editor cannot."""
+
+    def working(self, title: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        """Show that something is under way; gives whether the user has cancelled it."""
+
+    async def apply(self, edit: types.WorkspaceEdit, label: str) -> str | None:
+        """Offer an edit; None if it was applied, else why not."""
+
+
+class AssistActions:
+    """Code actions of one window, and the command behind them."""
+
+    def __init__(self, window: Window, shower: Shower) -> None:
+        self._window = window
+        self._shower = shower
+        self._folder: Path | None = None
+        self._n_answers = 0
+
+    def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
+        """What can be asked about a place. Without a selection or a key, only fixes: no lamp everywhere."""
+        window, uri, context = self._window, params.text_document.uri, params.context
+        document = window.documents.open_document(uri)
+        if document is None or window.why_withheld(document) is not None:
+            return []
+        found: list[types.CodeAction] = []
+        if is_wanted(types.CodeActionKind.QuickFix.value, context):
+            theirs = [each for each in context.diagnostics if each.source != ATTRIBUTION]
+            found += [self._fix(uri, each) for each in theirs[:MAX_FIXES]]
+        is_asked = context.trigger_kind != types.CodeActionTriggerKind.Automatic
+        if is_wanted(KIND, context) and (is_asked or params.range.start != params.range.end):
+            found += [
+                self._action(title, {"kind": kind.value, "uri": uri, "range": params.range}, kind=KIND)
+                for kind, title in _TITLES.items()
+                if kind is not Kind.ASK or window.facts.wants_deltas
+            ]
+        return found
+
+    async def run(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Ask, and show the answer. Returns what `starcoder/assist` does; None if the user gave up."""
+        asked = dict(arguments)
+        if (uri := asked.pop("uri", None)) is not None:
+            asked["textDocument"] = {"uri": uri}
+        try:
+            async with self._shower.working("StarCoder") as is_given_up:
+                result = await answer_assist(self._window, asked, lambda piece: _end_if(is_given_up()))
+        except GivenUpError:
+            return None
+        await self._show(result)
+        edit = result["edit"]
+        if edit is not None and (reason := await self._shower.apply(edit, "StarCoder")) is not None:
+            result["note"] = f"the change was not applied: {reason}"
+        if result["note"]:
+            self._shower.inform(f"StarCoder: {result['note']}")
+        return result
+
+    def close(self) -> None:
+        """Remove what was written for the editor to show."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    async def _show(self, result: Mapping[str, Any]) -> None:
+        who = ", ".join(filter(None, (result["model"], result["caution"])))
+        text = f"{result['text'].rstrip()}\n\n— {who}\n{_sources(result['references'])}"
+        if self._window.facts.shows_documents and await self._shower.show(self._written(text), None):
+            return
+        self._shower.inform(text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + "…")
+
+    def _written(self, text: str) -> str:
+        """The URI of a new file with the text."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="starcoder-answers-"))
+        self._n_answers += 1
+        path = self._folder / f"answer-{self._n_answers}.md"
+        path.write_text(text, encoding="utf-8")
+        return path.as_uri()
+
+    def _fix(self, uri: str, diagnostic: types.Diagnostic) -> types.CodeAction:
+        message = " ".join(diagnostic.message.split())
+        title = f"Fix this diagnostic: {message if len(message) <= 60 else message[:59] + '…'}"
+        argument = {
+            "kind": Kind.FIX.value,
+            "uri": uri,
+            "range": diagnostic.range,
+            "diagnostics": list(diagnostics_to_wire([diagnostic])),
+        }
+        return self._action(title, argument, kind=types.CodeActionKind.QuickFix.value, about=[diagnostic])
+
+    def _action(
+        self,
+        title: str,
+        argument: Mapping[str, Any],
+        *,
+        kind: str,
+        about: list[types.Diagnostic] | None = None,
+    ) -> types.CodeAction:
+        name = ASK_CLIENT if self._window.facts.wants_deltas else RUN
+        command = types.Command(title=title, command=name, arguments=[argument])
+        return types.CodeAction(title=title, command=command, kind=kind, diagnostics=about)
+
+
+class GivenUpError(Exception):
+    """The user does not want the answer any more."""
+
+
+def _end_if(is_given_up: bool) -> None:
+    if is_given_up:
+        raise GivenUpError
+
+
+def _sources(references: Sequence[Mapping[str, Any]]) -> str:
+    """Below an answer: where its code is from."""
+    lines = [
+        f"- {each['license'] or 'licence unknown'}: {each['name']}"
+        + (f"/{each['path']}, lines {each['startLine']} to {each['endLine']}" if each["path"] else "")
+        for each in references
+    ]
+    return "\n".join(["\nParts of this are found in:", *lines, ""]) if lines else ""

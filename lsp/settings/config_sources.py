@@ -1,0 +1,92 @@
+"""Where settings come from besides the editor: the user's file, the project's file, the environment.
+
+Reads files into `lsp.settings.settings.Layer`s, the weakest first. Knows the places and TOML; what a key
+means, and which keys a project may set, is `lsp.settings.settings`' business.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path
+
+from lsp.settings.settings import Effective, Layer, environment_layer, resolve
+from model.local.listen import TOKEN_VARIABLE
+
+APPLICATION = "starcoder-lsp"
+USER_FILE_NAME = "config.toml"
+PROJECT_FILE_NAME = ".starcoder.toml"
+PYPROJECT = "pyproject.toml"
+EDITOR = "editor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What the files and the environment say; `messages` tells which file could not be read."""
+
+    files: tuple[Layer, ...]
+    environment: Layer
+    messages: tuple[str, ...] = ()
+
+    def resolve(self, editor: object = None) -> Effective:
+        """Merge them: defaults, user file, project file, editor, environment, each over the one before."""
+        merged = resolve([*self.files, Layer(source=EDITOR, values=editor), self.environment])
+        return Effective(
+            settings=merged.settings,
+            origins=merged.origins,
+            messages=(*self.messages, *merged.messages),
+        )
+
+
+def default_user_file() -> Path:
+    """The settings file of this user, `~/.config/starcoder-lsp/config.toml` on Linux."""
+    return user_config_path(APPLICATION, appauthor=False) / USER_FILE_NAME
+
+
+def read_sources(
+    folder: Path | None, environ: Mapping[str, str], *, user_file: Path | None = None
+) -> Sources:
+    """Read what applies to a workspace folder (None: to no workspace in particular).
+
+    A file that is missing says nothing; one that cannot be read becomes a message that names it.
+    """
+    messages: list[str] = []
+    user_path = user_file or default_user_file()
+    layers = [Layer(source=str(user_path), values=_read_toml(user_path, messages))]
+    if folder is not None:
+        for source, values in _project_tables(folder, messages):
+            layers.append(Layer(source=source, values=values, trusted=False))
+            break
+    return Sources(
+        files=tuple(layers),
+        environment=environment_layer(environ, ignore=(TOKEN_VARIABLE,)),
+        messages=tuple(messages),
+    )
+
+
+def _project_tables(folder: Path, messages: list[str]) -> Iterator[tuple[str, Any]]:
+    """Settings tables from the folder upwards, the nearest first, not beyond the repository."""
+    for place in (folder, *folder.parents):
+        own = place / PROJECT_FILE_NAME
+        if (values := _read_toml(own, messages)) is not None:
+            yield str(own), values
+        shared = place / PYPROJECT
+        tool = (_read_toml(shared, messages) or {}).get("tool")
+        if isinstance(tool, dict) and "starcoder" in tool:
+            yield f"{shared} [tool.starcoder]", tool["starcoder"]
+        if (place / ".git").exists():
+            return
+
+
+def _read_toml(path: Path, messages: list[str]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
+        messages.append(f"{path} cannot be read and is passed over: {error}")
+        return None

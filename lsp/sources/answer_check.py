@@ -1,0 +1,93 @@
+"""Looks up the code of an assistant's answer: what is it a copy of, and may it be shown?
+
+Each fenced block for itself; an answer without any as a whole. Where copies are withheld, so is what
+could not be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from lsp.documents.documents import columns_of
+from lsp.sources.references import Reference, references_in
+from lsp.sources.shown_check import BLOCKED, UNCHECKED
+from lsp.sources.store import Answer as Found
+from model.fences import code_blocks
+
+if TYPE_CHECKING:
+    from lsp.sources.attribution import Attribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """An answer as it may be shown. `withheld` says why a part of it is missing, None if none is."""
+
+    text: str
+    references: Sequence[Reference] = ()
+    withheld: str | None = None
+
+
+class Check(Protocol):
+    """How answers are checked."""
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether nothing may be shown that was not checked."""
+
+    async def check(self, text: str) -> Checked:
+        """Look up the code in a text."""
+
+
+class AnswerCheck:
+    """By the window's attribution."""
+
+    def __init__(self, attribution: Attribution) -> None:
+        self._attribution = attribution
+
+    @property
+    def is_strict(self) -> bool:
+        """See `Check`."""
+        return self._attribution.is_strict
+
+    async def check(self, text: str) -> Checked:
+        """See `Check`."""
+        is_strict = self.is_strict
+        references: list[Reference] = []
+        shown, withheld, end_of_last = "", None, 0
+        for start, end in _parts(text):
+            found = await self._attribution.look_up(text[start:end])
+            here = [] if found is None else self._references(text, start, end, found)
+            references += here
+            reason = _reason(found, here) if is_strict else None
+            if reason is not None:
+                shown += text[end_of_last:start] + f"({reason})\n"
+                withheld, end_of_last = reason, end
+        return Checked(
+            text=shown + text[end_of_last:],
+            # They would point at text that is not there.
+            references=() if withheld else references,
+            withheld=withheld,
+        )
+
+    def _references(self, text: str, start: int, end: int, found: Found) -> list[Reference]:
+        data = text[start:end].encode("utf-8", "surrogatepass")
+        n_before = columns_of(text[:start], "utf-16")
+        inside = references_in(data, 0, found.findings, model=self._attribution.model)
+        return [replace(one, start=one.start + n_before, end=one.end + n_before) for one in inside]
+
+
+def _parts(text: str) -> list[tuple[int, int]]:
+    """Where the code is: a model that makes no blocks may write code all the same."""
+    blocks = [(block.start, block.end) for block in code_blocks(text)]
+    return blocks or [(0, len(text))]
+
+
+def _reason(found: Found | None, references: Sequence[Reference]) -> str | None:
+    """Why a part must not be shown."""
+    if found is None:
+        return f"{UNCHECKED}: the index does not answer"
+    if found.kind == "none":
+        return f"{UNCHECKED}: {found.lack}"
+    return f"{BLOCKED}: {references[0].label}" if references else None

@@ -1,0 +1,132 @@
+"""Looks each suggestion up before it is shown: what is it a copy of, and may it be shown?
+
+The suggestion is checked together with the lines before it, so that a copy that the user began is
+seen too; only what overlaps the suggestion itself counts. Never waits long, unless the user wants
+copies withheld: then nothing is shown that was not checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lsp.documents.place import well_formed
+from lsp.postprocess.suggestion import to_lf
+from lsp.sources.references import references_in
+from lsp.sources.store import Answer, AttributionStore
+
+if TYPE_CHECKING:
+    from lsp.completion.reading import Item
+    from lsp.status.telemetry import LatencyBook
+    from lsp.status.worker import Worker
+
+# An index on this disk answers in a few milliseconds; a server, or a first question that has to open
+# the index, may take longer, and then the suggestion is shown without.
+WAIT_S = 0.15
+# Where copies are withheld. A newer key ends the wait anyway.
+STRICT_WAIT_S = 10.0
+BLOCKED = "blocked by attribution"
+UNCHECKED = "not checked by attribution"
+# As much of the lines before as a copy across the cursor needs to be recognised, and to be long.
+_CONTEXT_TOKENS = 128
+_CONTEXT_LINES = 40
+_CONTEXT_CHARS = 6_000
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+class ShownCheck:
+    """One of the completer's checks. `tell` gets a sentence for the status when something is withheld."""
+
+    def __init__(
+        self,
+        *,
+        store: AttributionStore,
+        worker: Worker,
+        book: LatencyBook,
+        is_strict: Callable[[], bool],
+        has_label: Callable[[], bool],
+        tell: Callable[[str], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self.store = store
+        self._worker = worker
+        self._book = book
+        self._is_strict = is_strict
+        self._has_label = has_label
+        self._tell = tell
+        self._log = log
+        self._late: asyncio.Future[Answer] | None = None
+        self._logged: set[str] = set()
+
+    async def __call__(self, item: Item) -> Item | str:
+        """The item with its references, or why it is withheld."""
+        text, start_byte = checked_text(item)
+        answer = await self._answer(text)
+        if answer is None or answer.kind == "none":
+            return self._unchecked(item, answer)
+        model = self.store.where.model or ""
+        references = references_in(text, start_byte, answer.findings, model=model)
+        if not references:
+            return item
+        self._book.attributed()
+        label = references[0].label
+        if self._is_strict():
+            self._tell(f"{BLOCKED}: {label}")
+            return BLOCKED
+        return replace(item, references=tuple(references), label=label if self._has_label() else None)
+
+    async def _answer(self, text: bytes) -> Answer | None:
+        """What the store says; None if it takes too long."""
+        strict = self._is_strict()
+        if not strict and self._late is not None and not self._late.done():
+            self._book.check_late()
+            return None
+        started_s = time.perf_counter()
+        future = self._worker.submit(partial(self.store.search, text, by_hand=False))
+        try:
+            async with asyncio.timeout(STRICT_WAIT_S if strict else WAIT_S):
+                answer = await asyncio.shield(future)
+        except TimeoutError:
+            self._late = future
+            self._book.check_late()
+            where = self.store.where.index or "the index"
+            self._once(f"attribution: {where} takes too long; suggestions are shown unchecked")
+            return None
+        if answer.kind != "none":
+            self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=False)
+        return answer
+
+    def _unchecked(self, item: Item, answer: Answer | None) -> Item | str:
+        reason = "the index does not answer" if answer is None else answer.lack
+        if not self._is_strict():
+            # That there is no index need not be said to who does not ask for one.
+            if answer is not None and self.store.where.index is not None:
+                self._once(f"attribution: suggestions are not checked: {reason}")
+            return item
+        self._tell(f"{UNCHECKED} (attribution.onMatch is block): {reason}")
+        return UNCHECKED
+
+    def _once(self, message: str) -> None:
+        if message not in self._logged:
+            self._logged.add(message)
+            self._log(message)
+
+
+def checked_text(item: Item) -> tuple[bytes, int]:
+    """The lines before an item with its insert text, and the byte at which that begins."""
+    place = item.place
+    before = to_lf(place.before[: len(place.before) - len(place.lead)])[-_CONTEXT_CHARS:]
+    lines = before.split("\n")
+    first = len(lines) - 1
+    n_tokens = 0
+    # Whole lines above the cursor's: the same ones again while the user types through the suggestion.
+    while first > 0 and len(lines) - first <= _CONTEXT_LINES and n_tokens < _CONTEXT_TOKENS:
+        first -= 1
+        n_tokens += len(_TOKEN.findall(lines[first]))
+    context = "\n".join(lines[first:]).encode()
+    return context + well_formed(place.lead + item.text).encode(), len(context)

@@ -1,0 +1,278 @@
+"""Where attribution is looked up: the index that is set, the default one, or the model's portrait.
+
+Blocking and for one thread at a time: the language server gives it to a `Worker`. numpy, SQLite and
+the rest are imported by the first question.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from attribution.errors import AttributionError, IndexMissingError, IndexUnavailableError
+from lsp.settings.rules import without_credentials
+
+if TYPE_CHECKING:
+    from attribution.match.lexed import Lexed
+    from attribution.match.portrait import Portrait
+    from attribution.source import Match
+    from attribution.store.index import Index
+    from lsp.settings.settings import Settings
+
+BUILD = "starcoder-lsp index build"
+# The kind of what only a portrait knows.
+SEEN = "seen"
+# A server that could not be reached is not asked again for every completion.
+_RETRY_S = 30.0
+_MIN_TOKENS = 12
+# Of the files that suggestions were compared with lately: 25 MB, about five of source.
+_KEPT_TOKENS = 1_000_000
+_EXTRA = frozenset({"rapidfuzz", "zstandard"})
+
+Kind = Literal["index", "portrait", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """What decides where is searched: the index that is set, and the local model (None: a server's)."""
+
+    index: str | None = None
+    model: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Where:
+        """As the settings say."""
+        local = settings.engine.url is None
+        return cls(index=settings.attribution.index, model=settings.model if local else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Bytes [start_byte, end_byte) of a text that stand elsewhere too; a portrait cannot say where."""
+
+    kind: str
+    tokens: int
+    similarity: float
+    start_byte: int
+    end_byte: int
+    match: Match | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Where was searched, and what was found. `lack` says why there is no more, and what to do about it.
+
+    `tokens` of the text; `share` of its fingerprints that the portrait holds (0 to 1).
+    """
+
+    kind: Kind
+    index: str | None = None
+    documents: int = 0
+    findings: tuple[Finding, ...] = ()
+    tokens: int = 0
+    share: float = 0.0
+    lack: str = ""
+
+
+class AttributionStore:
+    """Answers questions; opens what is needed for that, and again when it was built anew."""
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        self._index: Index | None = None
+        self._stamp: object = None
+        self._lexed: Lexed | None = None
+        self._portraits: dict[Path, tuple[Portrait, int]] = {}
+        self._failed: tuple[float, AttributionError] | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the answers come over a network."""
+        from attribution.store.index import is_remote
+
+        return self.where.index is not None and is_remote(self.where.index)
+
+    def search(self, text: bytes, *, by_hand: bool) -> Answer:
+        """Look a text up. `by_hand`: all k-grams, not the winnowed only, and a server is always tried.
+
+        A short text that was asked for by hand counts if all of it was copied. What is wrong with an
+        index or a portrait is not raised: it is the answer's `lack`.
+        """
+        import sqlite3
+
+        try:
+            return self._found(text, by_hand=by_hand)
+        except AttributionError as error:
+            return Answer(kind="none", index=self.shown_index(), lack=str(error))
+        except (sqlite3.Error, OSError) as error:
+            self._close_index()  # a file went away, perhaps: opened anew for the next question
+            lack = f"the attribution index at {self.shown_index()} cannot be read: {error}"
+            return Answer(kind="none", index=self.shown_index(), lack=lack)
+
+    def describe(self) -> Answer:
+        """Where a question would be asked, and how much there is."""
+        return self.search(b"", by_hand=True)
+
+    def text_of(self, match: Match) -> bytes | None:
+        """The whole text that a match was found in; None if it is not in the index any more."""
+        try:
+            content = self._opened(try_again=True).contents([match.key]).get(match.key)
+        except AttributionError:
+            return None
+        return None if content is None else content.text
+
+    def close(self) -> None:
+        """Let go of files, connections and portraits."""
+        self._close_index()
+        self._portraits.clear()
+
+    def _close_index(self) -> None:
+        if self._index is not None:
+            self._index.close()
+        self._index = self._stamp = self._lexed = None
+
+    def shown_index(self) -> str:
+        """Where the index is or should be, without a password."""
+        return str(without_credentials(self._url()))
+
+    def _url(self) -> str:
+        if self.where.index is not None:
+            return str(self.where.index)
+        from attribution.store.index import default_index_folder
+
+        return str(default_index_folder())
+
+    def _found(self, text: bytes, *, by_hand: bool) -> Answer:
+        try:
+            index = self._opened(try_again=by_hand)
+        except IndexMissingError:
+            return self._from_portrait(text)
+        return self._from_index(index, text, by_hand=by_hand)
+
+    # The index
+
+    def _opened(self, *, try_again: bool) -> Index:
+        """The index, opened or opened anew. Raises `AttributionError`."""
+        if self.is_remote:
+            return self._index or self._open_remote(try_again=try_again)
+        from attribution.store.index import index_stamp, missing
+
+        url = self._url()
+        stamp = index_stamp(url)
+        if stamp is None or stamp != self._stamp:
+            self._close_index()
+        if stamp is None:
+            raise missing(url)
+        if self._index is None:
+            self._index, self._stamp = _open(url), stamp
+        return self._index
+
+    def _open_remote(self, *, try_again: bool) -> Index:
+        if self._failed is not None and not try_again and time.monotonic() < self._failed[0] + _RETRY_S:
+            raise self._failed[1]
+        try:
+            self._index = _open(self._url())
+        except AttributionError as error:
+            self._failed = (time.monotonic(), error)
+            raise
+        return self._index
+
+    def _from_index(self, index: Index, text: bytes, *, by_hand: bool) -> Answer:
+        from attribution.match.attribute import AUTOMATIC, Question, attribute
+        from attribution.match.lexed import Lexed
+        from attribution.tokens.lexer import lex
+
+        self._lexed = self._lexed or Lexed(max_tokens=_KEPT_TOKENS)
+        n_tokens = len(lex(text))
+        question = AUTOMATIC
+        if by_hand:
+            question = Question(min_tokens=max(min(n_tokens, Question().min_tokens), _MIN_TOKENS))
+        matches = attribute(text, index, question, self._lexed) if text else []
+        return Answer(
+            kind="index",
+            index=index.url,
+            documents=index.document_count(),
+            findings=tuple(_finding(match) for match in matches),
+            tokens=n_tokens,
+        )
+
+    # The portrait
+
+    def _from_portrait(self, text: bytes) -> Answer:
+        lack = self._missing(build_command(self.where.model))
+        path = portrait_of(self.where.model)
+        if path is None:
+            return Answer(kind="none", index=self.shown_index(), lack=lack)
+        from attribution.tokens.lexer import lex
+
+        portrait, documents = self._portrait(path)
+        seen = portrait.check(text)
+        answer = Answer(
+            kind="portrait", documents=documents, tokens=len(lex(text)), share=seen.share, lack=lack
+        )
+        findings = (
+            Finding(
+                kind=SEEN,
+                tokens=tokens,
+                similarity=round(seen.share, 4),
+                start_byte=span.start_byte,
+                end_byte=span.end_byte,
+            )
+            for span, tokens in seen.copies
+        )
+        return replace(answer, findings=tuple(findings))
+
+    def _missing(self, command: str) -> str:
+        into = "" if self.where.index is None else f" --into {self.shown_index()}"
+        return f"there is no attribution index at {self.shown_index()}; to build one: {command}{into}"
+
+    def _portrait(self, path: Path) -> tuple[Portrait, int]:
+        from attribution.match.portrait import Portrait, trained_documents
+
+        if path not in self._portraits:
+            self._portraits[path] = Portrait.load(path), trained_documents(path.parent)
+        return self._portraits[path]
+
+
+def portrait_of(model: str | None) -> Path | None:
+    """The portrait in a local model's folder: the bundled model's, or one's own; never another model's."""
+    from attribution.match.portrait import PORTRAIT
+    from model.weights.hub import STARTER, bundled_folder
+
+    if model is None:
+        return None
+    path = (bundled_folder() if model == STARTER else Path(model).expanduser()) / PORTRAIT
+    return path if path.is_file() else None
+
+
+def build_command(model: str | None) -> str:
+    """The command that builds an index: of exactly its training set for the bundled model."""
+    from model.weights.hub import STARTER
+
+    return f"{BUILD} {'--starter' if model == STARTER else 'SOURCES…'}"
+
+
+def _open(url: str) -> Index:
+    try:
+        from attribution.store.index import open_index
+
+        return open_index(url)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        raise IndexUnavailableError(
+            f"the attribution index needs {error.name}: `pip install 'starcoder-lsp[attribution]'`"
+        ) from error
+
+
+def _finding(match: Match) -> Finding:
+    return Finding(
+        kind=match.kind.value,
+        tokens=match.tokens,
+        similarity=match.similarity,
+        start_byte=match.query.start_byte,
+        end_byte=match.query.end_byte,
+        match=match,
+    )

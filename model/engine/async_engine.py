@@ -1,0 +1,167 @@
+"""An engine in a thread of its own, driven from asyncio.
+
+The step loop runs in one thread and owns the engine; the event loop only puts requests and
+cancellations into an inbox, which the thread empties before every step. So a closed stream is
+gone within one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+
+from model.engine.engine import Engine, Handle
+from model.engine.generation import Delta, EngineStats, GenerationRequest
+from model.errors import EngineUnavailableError, RequestError
+from model.runner.sampling import SamplingParams
+
+logger = logging.getLogger(__name__)
+
+# What a stream's queue carries: one step's deltas, or why there will be none.
+_Event = list[Delta] | Exception
+
+
+class _Stream:
+    """One request between the two threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, request: GenerationRequest) -> None:
+        self.request = request
+        self.events: asyncio.Queue[_Event] = asyncio.Queue()
+        self.handle: Handle | None = None  # the step thread's
+        self.closed = False  # set once, by the event loop
+        self._loop = loop
+
+    def put(self, event: _Event) -> None:
+        """Called by the step thread."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody reads any more
+            self._loop.call_soon_threadsafe(self.events.put_nowait, event)
+
+
+class AsyncEngine:
+    """Owns the step thread of one `Engine` between `start` and `stop`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._inbox: list[Callable[[], None]] = []
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._streams: dict[Handle, _Stream] = {}
+        self._ahead: Handle | None = None  # the step thread's, as the streams' handles are
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the step thread."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the step thread; streams that still run fail with `EngineUnavailableError`."""
+        self._post(self._stop)
+        await asyncio.to_thread(self._thread.join)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+        """Stream a request's deltas until all its alternatives have ended.
+
+        Closing the generator cancels within one step. Raises `RequestError` before the first
+        delta if the request can never be served.
+        """
+        stream = _Stream(asyncio.get_running_loop(), request)
+        self._post(lambda: self._submit(stream))
+        n_ended = 0
+        try:
+            while n_ended < request.n:
+                event = await stream.events.get()
+                if isinstance(event, Exception):
+                    raise event
+                for delta in event:
+                    n_ended += delta.finish_reason is not None
+                    yield delta
+        finally:
+            if n_ended < request.n:
+                stream.closed = True
+                self._post(lambda: self._cancel(stream))
+
+    def foresee(self, request: GenerationRequest) -> None:
+        """Bring a prompt into the cache that is likely to be asked next, if nobody asks anything now.
+
+        The next request of anybody ends it, within one small step.
+        """
+        self._post(lambda: self._foresee(request))
+
+    def stats(self) -> EngineStats:
+        """The engine's counters; a step may be under way."""
+        return self.engine.stats()
+
+    def _post(self, call: Callable[[], None]) -> None:
+        with self._wake:
+            self._inbox.append(call)
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            with self._wake:
+                self._wake.wait_for(lambda: self._inbox or self.engine.busy)
+                inbox, self._inbox = self._inbox, []
+            for call in inbox:
+                call()
+            if self.engine.busy and not self._stopping:
+                self._step()
+        for stream in list(self._streams.values()):
+            stream.put(EngineUnavailableError("the engine is stopping"))
+
+    def _step(self) -> None:
+        try:
+            events = self.engine.step()
+        except Exception as error:  # whatever broke, the next request must be served
+            logger.exception("a step of the engine failed")
+            events = self.engine.fail_all(f"{type(error).__name__}: {error}")
+        by_handle: dict[Handle, list[Delta]] = {}
+        for handle, delta in events:
+            by_handle.setdefault(handle, []).append(delta)
+        for handle, deltas in by_handle.items():
+            stream = self._streams.get(handle)
+            if stream is None:  # computed ahead, for nobody
+                continue
+            stream.put(deltas)
+            if handle.done:
+                del self._streams[handle]
+
+    def _submit(self, stream: _Stream) -> None:
+        if stream.closed:
+            return
+        if self._ahead is not None:
+            self.engine.cancel(self._ahead)
+            self._ahead = None
+        try:
+            stream.handle = self.engine.submit(stream.request)
+        except Exception as error:  # this stream's caller gets it; the thread must live on
+            stream.put(error)
+            return
+        self._streams[stream.handle] = stream
+
+    def _foresee(self, request: GenerationRequest) -> None:
+        if self.engine.busy or self.engine.n_unknown(request.prompt_ids) <= 1:
+            return
+        ahead = replace(
+            request,
+            sampling=SamplingParams(max_new_tokens=1),
+            healed=b"",
+            n=1,
+            ignore_eos=True,
+            is_ahead=True,
+        )
+        try:
+            self._ahead = self.engine.submit(ahead)
+        except RequestError:  # too long, say: then the request itself will be told so
+            self._ahead = None
+
+    def _cancel(self, stream: _Stream) -> None:
+        if stream.handle is not None and stream.handle in self._streams:
+            del self._streams[stream.handle]
+            self.engine.cancel(stream.handle)
+
+    def _stop(self) -> None:
+        self._stopping = True

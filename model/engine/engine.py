@@ -1,0 +1,342 @@
+"""The engine: admits requests, runs the model over all of them at once, streams their tokens.
+
+`Engine` is synchronous and single-threaded: `submit`, `cancel`, `step`. `model.engine.async_engine` gives
+it a thread. Knows nothing about HTTP, files' names in prompts or editors.
+
+Shapes: N tokens of a step over all sequences, S rows whose next token is chosen, D hidden width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from model.engine.draft import DraftPolicy
+from model.engine.generation import Delta, EngineStats, GenerationRequest
+from model.engine.kv_cache import KVCache
+from model.engine.scheduler import Scheduler, Work
+from model.engine.sequence import Sequence as Running
+from model.engine.turn import Turn
+from model.errors import ContextLengthError, RequestError, TokenizerError
+from model.local.threads import available_cpus
+from model.prompt.tokenizer import Tokenizer
+from model.runner.runner import Batch, Hidden, Logits, Runner
+from model.runner.sampling import Choice
+from model.start.backend import compiled_scheme
+from model.weights.config import CONFIG_FILE, ModelConfig
+
+_DEFAULT_KV_CACHE_BYTES = 512 * 2**20
+# Tokens that a step computes of prompts. A GPU takes hardly longer for its number than for a CPU's.
+_PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Bounds of one engine.
+
+    `prefill_chunk` is how many prompt tokens a step computes at most (None: as suits the device),
+    `max_draft` how many guessed tokens it verifies (0 switches drafts off), `threads` the CPU threads
+    (None: all).
+    """
+
+    kv_cache_bytes: int = _DEFAULT_KV_CACHE_BYTES
+    max_batch: int = 32
+    prefill_chunk: int | None = None
+    max_draft: int = 7
+    threads: int | None = None
+
+
+@dataclass(eq=False)
+class Handle:
+    """One submitted request: what `cancel` takes, and whose deltas `step` returns."""
+
+    sequences: list[Running] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether every alternative has ended."""
+        return all(sequence.finish_reason is not None for sequence in self.sequences)
+
+
+class Engine:
+    """A model, its cache and the requests in flight."""
+
+    def __init__(self, runner: Runner, tokenizer: Tokenizer, options: EngineOptions | None = None) -> None:
+        self.runner, self.tokenizer = runner, tokenizer
+        self.config = runner.config
+        self.options = options or EngineOptions()
+        n_slots = max(self.options.kv_cache_bytes // runner.bytes_per_token, self.config.n_positions)
+        runner.reserve(n_slots)
+        on_gpu = runner.description["device"].startswith("cuda")
+        chunk = self.options.prefill_chunk or (_PREFILL_CHUNK_ON_GPU if on_gpu else _PREFILL_CHUNK)
+        self._scheduler = Scheduler(
+            KVCache(n_slots),
+            max_batch=self.options.max_batch,
+            prefill_chunk=chunk,
+        )
+        self._drafts = DraftPolicy(self.options.max_draft)
+        self._handle_of: dict[Running, Handle] = {}
+        self._counters = dict.fromkeys(
+            (
+                "prompt",
+                "hit",
+                "computed",
+                "generated",
+                "drafted",
+                "accepted",
+                "finished",
+                "cancelled",
+                "failed",
+            ),
+            0,
+        )
+
+    @property
+    def description(self) -> dict[str, str]:
+        """How it runs, for people: number format, quantisation, device, threads and why."""
+        size = {"parameters": str(self.config.n_parameters), "context": str(self.config.n_positions)}
+        return self.runner.description | size
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._scheduler.running or self._scheduler.waiting)
+
+    def submit(self, request: GenerationRequest) -> Handle:
+        """Queue a request. Raises `RequestError` where it can never be served."""
+        self._check(request)
+        handle = Handle()
+        for index in range(request.n):
+            sequence = Running(
+                request,
+                index,
+                self.tokenizer,
+                drafts=self._drafts,
+                n_positions=self.config.n_positions,
+            )
+            self._scheduler.submit(sequence)
+            handle.sequences.append(sequence)
+            self._handle_of[sequence] = handle
+        return handle
+
+    def n_unknown(self, prompt_ids: Sequence[int]) -> int:
+        """How many tokens of a prompt would have to be computed now."""
+        return len(prompt_ids) - self._scheduler.cache.match(np.array(prompt_ids[:-1], np.int32))
+
+    def cancel(self, handle: Handle) -> list[Delta]:
+        """End what still runs of a request at once; its KV becomes cache that can be evicted."""
+        deltas = []
+        for sequence in handle.sequences:
+            if sequence.finish_reason is None:
+                deltas.append(sequence.finish("cancelled"))
+                self._retire(sequence, "cancelled")
+        return deltas
+
+    def fail_all(self, error: str) -> list[tuple[Handle, Delta]]:
+        """End every request with an error, trusting nothing that is being computed."""
+        deltas = []
+        for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
+            handle = self._handle_of[sequence]
+            deltas.append((handle, sequence.finish("error", error)))
+            self._retire(sequence, "failed", keep=False)
+        return deltas
+
+    def step(self) -> list[tuple[Handle, Delta]]:
+        """Compute one step of every running request; returns what each gained."""
+        work = self._scheduler.schedule()
+        if not work:
+            return []
+        began = time.perf_counter()
+        events = self._sample(work, self._forward(work))
+        if len(work) == 1 and work[0].n_known == 1:
+            self._drafts.measured(len(work[0].drafts), time.perf_counter() - began)
+        return events
+
+    def forget(self) -> None:
+        """Drop every cached prefix that no running request holds."""
+        self._scheduler.cache.clear()
+
+    def stats(self) -> EngineStats:
+        """Counters and gauges now."""
+        cache, counters = self._scheduler.cache, self._counters
+        return EngineStats(
+            running=len(self._scheduler.running),
+            waiting=len(self._scheduler.waiting),
+            kv_tokens_used=cache.n_slots - cache.available,
+            kv_tokens_capacity=cache.n_slots,
+            prompt_tokens=counters["prompt"],
+            prefix_hit_tokens=counters["hit"],
+            computed_tokens=counters["computed"],
+            generated_tokens=counters["generated"],
+            drafted_tokens=counters["drafted"],
+            accepted_tokens=counters["accepted"],
+            evicted_tokens=cache.evicted_tokens,
+            finished=counters["finished"],
+            cancelled=counters["cancelled"],
+            failed=counters["failed"],
+        )
+
+    def _check(self, request: GenerationRequest) -> None:
+        n_prompt, limit = len(request.prompt_ids), self.config.n_positions
+        if n_prompt >= limit:
+            raise ContextLengthError(
+                f"the prompt has {n_prompt} tokens, the model's context {limit}, of which one is for the "
+                "answer: shorten the prompt",
+                field="prompt",
+            )
+        for token_id in (min(request.prompt_ids), max(request.prompt_ids)):
+            if not 0 <= token_id < self.config.vocab_size:
+                raise RequestError(
+                    f"token id {token_id} is outside the vocabulary of {self.config.vocab_size}",
+                    field="prompt",
+                )
+
+    def _forward(self, work: Iterable[Work]) -> Hidden:
+        """Compute the work's tokens, known ones and drafts."""
+        ids, positions, slots, contexts = [], [], [], []
+        for item in work:
+            sequence = item.sequence
+            start, stop = sequence.n_computed, sequence.n_computed + item.n_known
+            end = stop + len(item.drafts)
+            ids += [sequence.tokens[start:stop], item.drafts]
+            positions.append(np.arange(start, end))
+            slots.append(sequence.slots[start:end])
+            contexts.append(sequence.slots[:end])
+            sequence.clock.start()
+            sequence.n_forwarded += end - start
+            self._counters["computed"] += end - start
+        return self.runner.compute(
+            Batch(
+                ids=np.concatenate(ids),
+                positions=np.concatenate(positions),
+                slots=np.concatenate(slots),
+                n_new=[len(part) for part in positions],
+                contexts=contexts,
+            )
+        )
+
+    def _sample(self, work: Sequence[Work], hidden: Hidden) -> list[tuple[Handle, Delta]]:
+        """Choose tokens, accepting drafts as long as they are what would have been chosen.
+
+        A draft is only ever compared with a token sampled from the model's own distribution at
+        its place, so the text is the one that would have come without drafts.
+        """
+        n_tokens = [item.n_known + len(item.drafts) for item in work]
+        first_rows = np.cumsum([0, *n_tokens[:-1]])
+        rows: list[int] = []
+        turns: list[Turn] = []
+        for item, first in zip(work, first_rows, strict=True):
+            sequence = item.sequence
+            if sequence.prompt_scores is not None:
+                self._score(sequence, hidden, range(first, first + item.n_known))
+            sequence.n_computed += item.n_known
+            if sequence.n_computed == sequence.n_tokens:
+                turns.append(Turn(sequence, item.drafts, len(rows)))
+                last = int(first) + item.n_known - 1
+                rows += range(last, last + len(item.drafts) + 1)
+        if not turns:
+            return []
+        logits = hidden.logits(rows)  # [S, V]
+        active = turns
+        while active:
+            active = self._choose(logits, active)
+        return [self._settle(turn) for turn in turns]
+
+    def _score(self, sequence: Running, hidden: Hidden, rows: range) -> None:
+        """Score the prompt's tokens that follow those that were just computed in `rows`."""
+        assert sequence.prompt_scores is not None
+        following = sequence.prompt[sequence.n_computed + 1 :][: len(rows)]
+        if len(following):
+            logits = hidden.logits(rows[: len(following)])
+            sequence.prompt_scores.add(logits, following.tolist(), sequence.request.sampling.logprobs)
+
+    def _choose(self, logits: Logits, turns: Sequence[Turn]) -> list[Turn]:
+        """Take one token for each turn; returns those whose draft it confirmed."""
+        choices = [_choice(turn.sequence) for turn in turns]
+        sampled = logits.sample([turn.row for turn in turns], choices)
+        going_on = []
+        for number, turn in enumerate(turns):
+            if number in sampled.failed:
+                turn.failed = True
+                continue
+            token_id = sampled.token_ids[number]
+            turn.take(token_id, sampled.logprobs[number], dict(sampled.top[number]))
+            if turn.confirmed(token_id):
+                going_on.append(turn)
+        return going_on
+
+    def _settle(self, turn: Turn) -> tuple[Handle, Delta]:
+        """Account for a step of one sequence, and end it where it is done."""
+        sequence = turn.sequence
+        handle = self._handle_of[sequence]
+        sequence.learn(turn.token_ids, n_drafted=len(turn.drafts), n_accepted=turn.n_confirmed)
+        if turn.ends_prefill and not turn.failed:
+            self._scheduler.share_prompt(sequence)
+        sequence.n_computed += turn.n_confirmed
+        if turn.failed:
+            message = (
+                f"the model gave NaN or infinite logits at position {sequence.n_tokens - 1}: its weights "
+                f"are damaged or overflow in {self.runner.description['dtype']}"
+            )
+            delta = sequence.finish("error", message)
+            self._retire(sequence, "failed", keep=False)
+            return handle, delta
+        delta = turn.delta()
+        if sequence.finish_reason is not None:
+            self._retire(sequence, "finished")
+        return handle, delta
+
+    def _retire(self, sequence: Running, outcome: str, *, keep: bool = True) -> None:
+        self._scheduler.remove(sequence, keep=keep)
+        del self._handle_of[sequence]
+        if sequence.request.is_ahead:
+            return
+        counters = self._counters
+        counters[outcome] += 1
+        counters["prompt"] += sequence.n_prompt
+        counters["hit"] += sequence.n_cached
+        counters["generated"] += sequence.n_new_tokens
+        counters["drafted"] += sequence.n_drafted
+        counters["accepted"] += sequence.n_accepted
+
+
+def _choice(sequence: Running) -> Choice:
+    params = sequence.request.sampling
+    return Choice(
+        params=params,
+        generator=sequence.generator,
+        history=sequence.history if params.repetition_penalty != 1.0 else (),
+        allowed=sequence.healer.allowed(),
+    )
+
+
+def load_engine(
+    folder: Path, *, device: str = "auto", quantize: str = "auto", options: EngineOptions | None = None
+) -> Engine:
+    """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
+    options = options or EngineOptions()
+    tokenizer = Tokenizer.from_folder(folder)
+    config = ModelConfig.from_file(folder / CONFIG_FILE)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise TokenizerError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
+            f"{config.vocab_size}; they do not belong together"
+        )
+    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
+    return Engine(runner, tokenizer, options)
+
+
+def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
+    if (compiled := compiled_scheme(config, device=device, quantize=quantize)) is not None:
+        from model.native.runner import NativeRunner
+
+        scheme, reason = compiled
+        return NativeRunner(folder, scheme, threads=threads, reason=reason)
+    from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
+
+    return load_torch_runner(folder, config, device=device, quantize=quantize, threads=threads)

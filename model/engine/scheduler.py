@@ -1,0 +1,129 @@
+"""Which sequences run, and how many of their tokens each step computes.
+
+Continuous batching: every decoding sequence gets its token in every step, and what is left of the
+step's token budget goes to prefills in the order of arrival, so that a long prompt stalls nobody
+(chunked prefill: arXiv 2308.16369). Room in the KV cache for the whole of a sequence is taken when
+it is admitted, so nothing that runs is ever thrown out.
+
+Owns the sequences' slots; knows nothing about tensors.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.engine.kv_cache import KVCache, TokenArray, common_prefix_length
+from model.engine.sequence import Sequence
+from model.errors import RequestError
+
+# A sequence waits for another's prefill if that will spare it at least this many tokens.
+_WORTH_WAITING_TOKENS = 32
+# What is computed ahead of need is computed in smaller steps: whoever comes then waits for one of them.
+_AHEAD_CHUNK = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The tokens of one sequence in one step: the next `n_known` of it, then guesses."""
+
+    sequence: Sequence
+    n_known: int
+    drafts: TokenArray
+
+    @property
+    def samples(self) -> bool:
+        """Whether the step reaches the end of what is known, so that a token can be chosen."""
+        return self.n_known == self.sequence.n_pending
+
+
+class Scheduler:
+    """Waiting and running sequences over one KV cache."""
+
+    def __init__(self, cache: KVCache, *, max_batch: int, prefill_chunk: int) -> None:
+        self.cache = cache
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._max_batch, self._prefill_chunk = max_batch, prefill_chunk
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence. Raises `RequestError` if it could never run."""
+        if sequence.capacity > self.cache.n_slots:
+            raise RequestError(
+                f"prompt and max_tokens take {sequence.capacity} tokens of KV cache, which has "
+                f"{self.cache.n_slots}: shorten them or give the engine a larger cache",
+                field="max_tokens",
+            )
+        self.waiting.append(sequence)
+
+    def schedule(self) -> list[Work]:
+        """The work of the next step, in a fixed order; empty when there is nothing to do."""
+        self._admit()
+        decoding = [sequence for sequence in self.running if sequence.n_pending == 1]
+        # Drafts are for a machine that would otherwise wait for memory: not for a batch.
+        alone = len(self.running) == 1
+        work = [Work(sequence=s, n_known=1, drafts=s.draft(look_up=alone)) for s in decoding]
+        ahead = any(sequence.request.is_ahead for sequence in self.running)
+        budget = min(_AHEAD_CHUNK, self._prefill_chunk) if ahead else self._prefill_chunk
+        for sequence in self.running:
+            if sequence.n_pending == 1 or budget == 0:
+                continue
+            n_known = min(budget, sequence.n_pending)
+            budget -= n_known
+            ends = n_known == sequence.n_pending
+            drafts = sequence.draft(look_up=False) if ends else sequence.tokens[:0]
+            work.append(Work(sequence=sequence, n_known=n_known, drafts=drafts))
+        return work
+
+    def share_prompt(self, sequence: Sequence) -> None:
+        """Once its prompt is computed: let others use it while the sequence goes on."""
+        assert sequence.lease is not None
+        n_prompt = sequence.n_prompt
+        self.cache.insert(sequence.prompt, sequence.slots[:n_prompt], n_leased=len(sequence.lease.slots))
+        self.cache.release(sequence.lease)
+        sequence.lease = self.cache.lease(sequence.prompt)
+        # Another sequence may have inserted the same tokens first: then these are its slots now.
+        sequence.slots[:n_prompt] = sequence.lease.slots
+
+    def remove(self, sequence: Sequence, *, keep: bool = True) -> None:
+        """End a sequence. What it computed stays cached, unless `keep` is false (bad numbers)."""
+        if sequence.lease is None:
+            self.waiting.remove(sequence)
+            return
+        self.running.remove(sequence)
+        n_leased = len(sequence.lease.slots)
+        n_kept = sequence.n_computed if keep else n_leased
+        self.cache.insert(sequence.tokens[:n_kept], sequence.slots[:n_kept], n_leased=n_leased)
+        self.cache.give_back(sequence.slots[n_kept:])
+        self.cache.release(sequence.lease)
+        sequence.lease = None
+
+    def _admit(self) -> None:
+        for sequence in list(self.waiting):
+            if len(self.running) == self._max_batch:
+                return
+            # The last token is always computed: its logits choose the first new one.
+            # A prompt that is scored is computed whole: what is cached has no logits any more.
+            wanted = sequence.prompt[: 0 if sequence.request.scores_prompt else -1]
+            if self._better_to_wait(wanted):
+                continue
+            lease = self.cache.lease(wanted)
+            n_more = sequence.capacity - len(lease.slots)
+            if n_more > self.cache.available:
+                self.cache.release(lease)
+                return  # nobody overtakes a sequence that waits for room: it would never get it
+            self.waiting.remove(sequence)
+            sequence.lease = lease
+            sequence.slots = np.concatenate([lease.slots, self.cache.take(n_more)])
+            sequence.n_computed = sequence.n_cached = len(lease.slots)
+            self.running.append(sequence)
+
+    def _better_to_wait(self, wanted: TokenArray) -> bool:
+        """Whether a prefill under way will soon share more with `wanted` than the cache does."""
+        prefilling = [s for s in self.running if s.n_computed < s.n_prompt]
+        if not prefilling:
+            return False
+        best = max(common_prefix_length(s.prompt, wanted) for s in prefilling)
+        return best >= self.cache.match(wanted) + _WORTH_WAITING_TOKENS

@@ -1,0 +1,5 @@
+"""This user's own things on this machine: sockets, locks, folders, processor threads.
+
+Knows nothing of models, prompts or HTTP.
+Read first: `model.local.listen`.
+"""

@@ -1,0 +1,201 @@
+"""The chat template of an instruct-tuned model: a conversation as its own training wrote it.
+
+Templates are Jinja, from a model's folder, and run in Jinja's sandbox as transformers runs them. What
+users say never becomes a special token: before rendering, each name of one in their text is broken
+up by a code point that occurs nowhere in the conversation, and afterwards that code point is taken
+out again. Knows nothing about windows or budgets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from model.errors import RequestError, TokenizerError
+from model.prompt.conversation import Message
+
+if TYPE_CHECKING:
+    import jinja2
+
+_DEFAULT = "default"
+# Unicode's noncharacters "for internal use": in no text that is exchanged (Unicode 16, §23.7).
+_BREAKERS = tuple(map(chr, range(0xFDD0, 0xFDF0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A part of a rendered conversation: ordinary text, or the name of one special token."""
+
+    text: str
+    is_special: bool
+
+
+class ChatTemplate:
+    """One template. `names` are those of the special tokens that it may set (`bos_token` …)."""
+
+    def __init__(self, source: str, *, names: Mapping[str, str], where: str = "chat_template") -> None:
+        self._source = source
+        self._names = names
+        self._where = where
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> ChatTemplate | None:
+        """The template of a model's folder: `chat_template.jinja`, or in `tokenizer_config.json`.
+
+        None if it has none: a base model. Raises `TokenizerError` if they cannot be read.
+        """
+        path = folder / "tokenizer_config.json"
+        config = _read_object(path) if path.is_file() else {}
+        file = folder / "chat_template.jinja"
+        if file.is_file():
+            path, source = file, file.read_text(encoding="utf-8")
+        elif (given := _default_of(config.get("chat_template"), path)) is not None:
+            source = given
+        else:
+            return None
+        template = cls(source, names=_special_names(config), where=str(path))
+        template.check()
+        return template
+
+    def check(self) -> None:
+        """Raise `TokenizerError` if the template is not valid Jinja."""
+        _ = self._compiled
+
+    def render(self, messages: Sequence[Message], special: Collection[str]) -> list[Piece]:
+        """The conversation up to where the answer begins. `special` are the tokenizer's special tokens.
+
+        Raises `RequestError` where the template refuses the conversation.
+        """
+        breaker = _unused(messages)
+        said = [{"role": each.role, "content": _broken_up(each.text, special, breaker)} for each in messages]
+        return _pieces(self._rendered(said), special, breaker)
+
+    def _rendered(self, messages: list[dict[str, str]]) -> str:
+        import jinja2
+
+        try:
+            return self._compiled.render(
+                messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._names
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise RequestError(
+                f"this model's chat template refuses the conversation: {error}", field="messages"
+            ) from error
+
+    @cached_property
+    def _compiled(self) -> jinja2.Template:
+        import jinja2
+
+        try:
+            return _environment().from_string(self._source)
+        except jinja2.TemplateError as error:
+            raise TokenizerError(f"{self._where}: the chat template is not valid: {error}") from error
+
+
+def _environment() -> jinja2.Environment:
+    """As transformers' own (`chat_template_utils`), whose names and filters published templates use."""
+    import jinja2
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}`: marks what a model is trained on; here it is only passed through."""
+
+        tags = {"generation"}  # noqa: RUF012  # as the base class declares it
+
+        def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    def refuse(message: str) -> NoReturn:
+        raise jinja2.TemplateError(message)
+
+    def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
+
+    def now(pattern: str) -> str:
+        return datetime.now().strftime(pattern)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = to_json
+    environment.globals.update(raise_exception=refuse, strftime_now=now)
+    return environment
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise TokenizerError(f"{path} holds no JSON object")
+    return value
+
+
+def _default_of(given: object, path: Path) -> str | None:
+    """The template, of several the one named "default"."""
+    if given is None or isinstance(given, str):
+        return given
+    named = (
+        {item.get("name"): item.get("template") for item in given if isinstance(item, dict)}
+        if isinstance(given, list)
+        else {}
+    )
+    if isinstance(found := named.get(_DEFAULT), str):
+        return found
+    raise TokenizerError(f"{path}: chat_template has no template named {_DEFAULT!r}")
+
+
+def _special_names(config: Mapping[str, Any]) -> dict[str, str]:
+    """`bos_token` and the like, which stand as a text or as an object with details."""
+    found = {}
+    for key, value in config.items():
+        text = value.get("content") if isinstance(value, dict) else value
+        if key.endswith("_token") and isinstance(text, str):
+            found[key] = text
+    return found
+
+
+def _unused(messages: Sequence[Message]) -> str:
+    for breaker in _BREAKERS:
+        if not any(breaker in message.text for message in messages):
+            return breaker
+    raise RequestError("messages hold every noncharacter of Unicode: send text", field="messages")
+
+
+def _alternatives(special: Collection[str]) -> re.Pattern[str]:
+    """Any of the names, the longest first; matches nothing if there are none."""
+    names = sorted(filter(None, special), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, names)) or r"(?!)")
+
+
+def _broken_up(text: str, special: Collection[str], breaker: str) -> str:
+    """The text with `breaker` in each name of a special token, and in one that is begun at its end."""
+    text = _alternatives(special).sub(lambda match: match[0][0] + breaker + match[0][1:], text)
+    shown = text.rstrip()  # templates often trim
+    begun = max(
+        (size for name in special for size in range(1, len(name)) if shown.endswith(name[:size])), default=0
+    )
+    if not begun:
+        return text
+    at = len(shown) - begun + 1
+    return text[:at] + breaker + text[at:]
+
+
+def _pieces(rendered: str, special: Collection[str], breaker: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    start = 0
+    for match in _alternatives(special).finditer(rendered):
+        pieces.append(Piece(text=rendered[start : match.start()].replace(breaker, ""), is_special=False))
+        pieces.append(Piece(text=match[0], is_special=True))
+        start = match.end()
+    pieces.append(Piece(text=rendered[start:].replace(breaker, ""), is_special=False))
+    return [piece for piece in pieces if piece.text]

@@ -1,0 +1,256 @@
+"""The prompt of a fill-in-the-middle request: what of the texts goes in, and where.
+
+In SPM order (the default) it is
+
+    <filename>path\\ntext<|endoftext|> ...  <fim_prefix><fim_suffix>SUFFIX<fim_middle>PREFIX
+
+so that typing only appends and the KV cache of all the rest survives. For the same reason the
+window moves seldom and in big steps. Everything is a function of the arguments alone: no state.
+
+Where the file's name goes: in training a document is `<filename>F\\ncode<|endoftext|>` and is cut
+in three anywhere, so its tag nearly always begins the prefix part (arXiv 2305.06161, §5.1); hence
+the tag begins PREFIX here. It stays there when the window has left the file's start: a model that
+knows the name knows the language, and the window's first line follows it as the first line of a
+file would.
+
+How the room is shared, in tokens: the prefix is promised a half, the suffix and the context a
+quarter each; what one of them does not need goes to the prefix, then to the suffix, then to the
+context. The prefix's need is rounded up to quarters of the room, so that the others change at most
+four times while a file grows.
+Knows nothing about the model but the tokens it may be given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from model.errors import ContextLengthError
+from model.prompt.fim_format import FimOrder, arrange
+from model.prompt.tokenizer import Tokenizer
+
+MIN_PROMPT_TOKENS = 32
+# Code has three to four characters a token; beyond eight nothing can fit, so it is not encoded.
+_CHARS_PER_TOKEN = 8
+_MAX_PATH_CHARS = 120
+# A file of which less than this would remain is left out.
+_MIN_CONTEXT_TOKENS = 24
+# Longer words (or none-spaced scripts) would cost a decoding step for each token taken back.
+_MAX_HEALED_BYTES = 48
+# The last pre-token of a text, by GPT-2's expression (\p{L} as Python has it: a word character
+# that is neither digit nor underscore): a word with the space before it, or a run of punctuation.
+# Of a run of tabs or line ends the last one is a pre-token of its own, but only before a word.
+_LAST_WORD = re.compile(r"(?: |(?<=\s)[^\S ])?(?:[^\W\d_]+|(?:[^\w\s]|_)+)\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextFile:
+    """Another file, or a part of one, that goes before the prompt."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FimPrompt:
+    """Token ids for the model, and the bytes the output must begin with (and loses again)."""
+
+    token_ids: list[int]
+    healed: bytes
+
+
+def build_prompt(
+    tokenizer: Tokenizer,
+    *,
+    prefix: str,
+    suffix: str,
+    context: Sequence[ContextFile] = (),
+    order: FimOrder,
+    max_prompt_tokens: int,
+    path: str | None = None,
+    heal: bool = True,
+) -> FimPrompt:
+    """Put a prompt of at most `max_prompt_tokens` tokens together.
+
+    `context` is in the order of the prompt: the first file is the farthest from the cursor and the
+    first to be left out. `path` is the name of the file that is edited. With `heal`, the last
+    partial word is left to the model to write again (see `model.prompt.healing`). Raises
+    `ContextLengthError` if there is no room for a prompt at all.
+    """
+    if max_prompt_tokens < MIN_PROMPT_TOKENS:
+        raise ContextLengthError(
+            f"{max_prompt_tokens} tokens are too few for a fill-in-the-middle prompt: at least "
+            f"{MIN_PROMPT_TOKENS} are needed. Ask for fewer new tokens.",
+            field="max_tokens",
+        )
+    prefix, healed = split_healed(prefix) if heal else (prefix, "")
+    tag = _tag(tokenizer, path)[: max_prompt_tokens // 8]
+    room = max_prompt_tokens - len(tag) - 3  # three FIM tokens
+    before = _window_chunks(tokenizer, prefix, room, tagged=bool(tag))
+    after = _following_chunks(tokenizer, suffix, room)
+    files = [_file(tokenizer, one, room) for one in context]
+    context_need = sum(_size(file) + 1 for file in files)
+    shares = _share(room, prefix=_need(before, room), suffix=_size(after), context=context_need)
+    suffix_ids = _first_lines(after, shares.suffix)
+    context_ids = _nearest_files(tokenizer, files, shares.context)
+    prefix_ids = _last_lines(before, room - len(suffix_ids) - len(context_ids), room)
+    body = arrange(
+        order,
+        [*tag, *prefix_ids],
+        suffix_ids,
+        prefix_id=tokenizer.fim_prefix_id,
+        middle_id=tokenizer.fim_middle_id,
+        suffix_id=tokenizer.fim_suffix_id,
+    )
+    return FimPrompt(token_ids=context_ids + body, healed=healed.encode("utf-8", errors="replace"))
+
+
+def split_healed(prefix: str) -> tuple[str, str]:
+    """Cut off the end of `prefix` that a tokenizer would join with what comes next.
+
+    That is the last word (or run of punctuation that ends in an underscore) with the space before
+    it, or the last character of white space: in `\\n    return` the last of the four spaces belongs
+    to the word's token. Other punctuation and digits are left: they rarely merge with a word.
+    """
+    if not prefix:
+        return prefix, ""
+    if prefix[-1].isspace():
+        return prefix[:-1], prefix[-1]
+    match = _LAST_WORD.search(prefix, max(0, len(prefix) - _MAX_HEALED_BYTES - 1))
+    if match is None or not (prefix[-1].isalpha() or prefix[-1] == "_"):
+        return prefix, ""
+    word = match.group()
+    if len(word.encode("utf-8", errors="replace")) > _MAX_HEALED_BYTES:
+        return prefix, ""
+    return prefix[: match.start()], word
+
+
+Chunks = Sequence[Sequence[int]]  # token ids by lines; all but the first begin with a line end
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """The room in tokens of the parts that are cut first; the prefix has what they leave."""
+
+    suffix: int
+    context: int
+
+
+def _share(room: int, *, prefix: int, suffix: int, context: int) -> _Shares:
+    """Divide the room by what each part needs, as the module's docstring says."""
+    needs = (prefix, suffix, context)
+    given = [min(need, part) for need, part in zip(needs, (room // 2, room // 4, room // 4), strict=True)]
+    for i, need in enumerate(needs):
+        given[i] += max(0, min(room - sum(given), need - given[i]))
+    return _Shares(suffix=given[1], context=given[2])
+
+
+def _tag(tokenizer: Tokenizer, path: str | None) -> list[int]:
+    """`<filename>path`, without a line end: the prefix brings one. Nothing if the model knows no tag."""
+    if not path or tokenizer.filename_id is None:
+        return []
+    return [tokenizer.filename_id, *tokenizer.encode(_one_line(path))]
+
+
+def _one_line(path: str) -> str:
+    """The end of a path, which is the part that tells most, without line ends."""
+    return " ".join(path.split())[-_MAX_PATH_CHARS:]
+
+
+def _window_chunks(tokenizer: Tokenizer, prefix: str, room: int, *, tagged: bool) -> Chunks:
+    """The end of the prefix, a little more than can be needed, by lines.
+
+    Where it begins moves by a grid of characters that depends on the prefix's length alone.
+    """
+    grid = _CHARS_PER_TOKEN * room
+    start = max(0, len(prefix) // grid - 1) * grid
+    if start:
+        line_end = prefix.find("\n", start, start + grid // 2)
+        start = line_end if line_end >= 0 else start
+    # The line end after the file's name; a window within the file begins with one of its own.
+    lead = "\n" if tagged and prefix[start : start + 1] not in ("\n", "\r") else ""
+    return tokenizer.encode_chunks(lead + prefix[start:])
+
+
+def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> Chunks:
+    """The beginning of the suffix, by lines."""
+    return tokenizer.encode_chunks(_beginning(suffix, room))
+
+
+def _file(tokenizer: Tokenizer, one: ContextFile, room: int) -> Chunks:
+    """A context file by lines, its tag first; the end-of-text token comes when it is cut."""
+    text = _beginning(one.text, room)
+    tag = _tag(tokenizer, one.path)
+    return [tag, *tokenizer.encode_chunks("\n" + text)] if tag else tokenizer.encode_chunks(text)
+
+
+def _beginning(text: str, room: int) -> str:
+    limit = _CHARS_PER_TOKEN * room
+    if len(text) <= limit:
+        return text
+    line_end = text.rfind("\n", 0, limit)
+    return text[: line_end if line_end > 0 else limit]
+
+
+def _need(chunks: Chunks, room: int) -> int:
+    """Tokens that the prefix is counted as: rounded up to quarters of the room."""
+    quarter = max(1, room // 4)
+    return -(-_steady_size(chunks, room) // quarter) * quarter
+
+
+def _steady_size(chunks: Chunks, room: int) -> int:
+    """Tokens in `chunks`, the line being typed rounded up.
+
+    Typing can make a line shorter in tokens (two of them merge): without the rounding, the window
+    would move forth and back.
+    """
+    step = max(1, room // 64)
+    return _size(chunks[:-1]) + (len(chunks[-1]) // step + 1) * step
+
+
+def _last_lines(chunks: Chunks, budget: int, room: int) -> list[int]:
+    """The last tokens that fit, from a line's start that moves by quarters of the budget."""
+    excess = _steady_size(chunks, room) - budget
+    ids = list(chain.from_iterable(chunks))
+    if excess <= 0:
+        return ids
+    quarter = max(1, budget // 4)
+    start = -(-excess // quarter) * quarter
+    at = 0
+    for chunk in chunks:
+        if at >= start:
+            # A window that begins within a line is better than one that lost half of its length.
+            start = at if at - start <= quarter else start
+            break
+        at += len(chunk)
+    return ids[start:][-budget:]
+
+
+def _first_lines(chunks: Chunks, budget: int) -> list[int]:
+    """Whole lines from the start as long as they fit; of a first line that does not, what fits."""
+    ids: list[int] = []
+    for chunk in chunks:
+        if len(ids) + len(chunk) > budget:
+            break
+        ids += chunk
+    return ids or list(chunks[0][:budget])
+
+
+def _nearest_files(tokenizer: Tokenizer, files: Sequence[Chunks], budget: int) -> list[int]:
+    """The files nearest to the cursor that fit; the first that does not is cut at a line, if worthwhile."""
+    ids: list[int] = []
+    for file in reversed(files):
+        left = budget - len(ids)
+        whole = _size(file) + 1 <= left
+        if not whole and left < _MIN_CONTEXT_TOKENS:
+            break
+        ids = [*_first_lines(file, left - 1), tokenizer.eos_id, *ids]
+        if not whole:
+            break
+    return ids
+
+
+def _size(chunks: Chunks) -> int:
+    return sum(map(len, chunks))

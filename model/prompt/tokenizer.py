@@ -1,0 +1,256 @@
+"""Text to token ids and back, for the byte-level BPE tokenizers of the StarCoder family.
+
+User text never becomes a special token here: `<fim_middle>` in a file is twelve ordinary
+characters; the special ids are for `model.prompt.fim` to place. Encoding is cached by lines, so that a
+file is not encoded anew at each keystroke. Safe to share between threads: the caches only ever
+gain entries whose value is a function of their key.
+Knows nothing about prompts, windows or budgets.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from model.errors import TokenizerError
+from model.prompt.fim_format import (
+    END_OF_TEXT,
+    FILENAME,
+    FIM_MIDDLE,
+    FIM_PAD,
+    FIM_PREFIX,
+    FIM_SUFFIX,
+    REPONAME,
+)
+from model.prompt.spellings import Ids, Spellings
+
+_REQUIRED = (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
+# Between a character that is no white space and a line end there is always a pre-token boundary:
+# no alternative of GPT-2's expression matches both. (A space would be one too, but lines repeat.)
+_BOUNDARY = re.compile(r"\S(?=[\r\n])")
+# Two generations of that many chunks, about 10 MB; longer chunks are not worth keeping.
+_CACHED_CHUNKS = 16_384
+_CACHED_CHUNK_CHARS = 2_000
+# Prefix and suffix of several open documents; shorter texts are quick enough without.
+_KNOWN_HEADS = 16
+_HEAD_CHARS = 256
+
+Chunks = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A text up to one of its chunk boundaries, and the ids of its chunks."""
+
+    text: str
+    chunks: Chunks
+
+
+class Tokenizer:
+    """A tokenizer.json with StarCoder's special tokens."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        """Take over `backend`. Raises `TokenizerError` if it is of another kind."""
+        _check_kind(json.loads(backend.pre_tokenizer.__getstate__()) if backend.pre_tokenizer else None)
+        if backend.normalizer is not None:
+            raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
+        self._backend = _without_recognition(backend)
+        self.vocab_size: int = 1 + max(backend.get_vocab(with_added_tokens=True).values())
+        self.special_ids: dict[str, int] = _special_ids(backend)
+        self.eos_id: int = self.special_ids[END_OF_TEXT]
+        self.fim_prefix_id: int = self.special_ids[FIM_PREFIX]
+        self.fim_middle_id: int = self.special_ids[FIM_MIDDLE]
+        self.fim_suffix_id: int = self.special_ids[FIM_SUFFIX]
+        self.fim_pad_id: int | None = self.special_ids.get(FIM_PAD)
+        self.filename_id: int | None = self.special_ids.get(FILENAME)
+        self.reponame_id: int | None = self.special_ids.get(REPONAME)
+        self._names = {number: name for name, number in self.special_ids.items()}
+        self._spellings = Spellings(backend.get_vocab(with_added_tokens=True), special=self._names.keys())
+        self._young: dict[str, tuple[int, ...]] = {}
+        self._old: dict[str, tuple[int, ...]] = {}
+        self._heads: tuple[_Head, ...] = ()
+        self._check_specials()
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Tokenizer:
+        """Read `folder`/tokenizer.json. Raises `TokenizerError`, which names the file."""
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise TokenizerError(f"{path} does not exist: is {folder} a model folder?")
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing more specific
+            raise TokenizerError(f"{path} cannot be read: {error}") from error
+        try:
+            return cls(backend)
+        except TokenizerError as error:
+            raise TokenizerError(f"{path}: {error}") from error
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ordinary text. A lone surrogate counts as U+FFFD."""
+        return list(chain.from_iterable(self.encode_chunks(text)))
+
+    def encode_chunks(self, text: str) -> list[tuple[int, ...]]:
+        """Token ids of `text`, cut into chunks of about a line; joined they are `encode(text)`.
+
+        All but the first begin with a line end. Appending to `text` changes only the last one,
+        unless what is appended begins a new chunk.
+        """
+        head = self._longest_head(text)
+        known = len(head.text)
+        ends = [match.end() for match in _BOUNDARY.finditer(text, known)]
+        starts = [known, *ends]
+        chunks = [*head.chunks]
+        chunks += [self._chunk(text[a:b]) for a, b in zip(starts, [*ends, len(text)], strict=True)]
+        if ends and ends[-1] >= _HEAD_CHARS:
+            self._remember(_Head(text[: ends[-1]], tuple(chunks[:-1])), head)
+        return chunks
+
+    def encode_uncached(self, text: str) -> list[int]:
+        """What `encode` returns, computed from nothing (the definition that it is tested against)."""
+        ids: list[int] = self._backend.encode(_well_formed(text), add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
+        """Text of `ids`; bytes that are not UTF-8 become U+FFFD, special tokens nothing or their name."""
+        if keep_special:
+            data = b"".join(self._names.get(i, "").encode() or self.token_bytes(i) for i in ids)
+        else:
+            data = b"".join(map(self.token_bytes, ids))
+        return data.decode("utf-8", errors="replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that one token stands for: often no whole character. Empty for a special token.
+
+        An id beyond the vocabulary (models pad their embedding) is empty too.
+        """
+        return self._spellings.of(token_id)
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether the token is one that user text never contains."""
+        return token_id in self._names
+
+    def stream(self, *, strip: Callable[[bytes], bytes] | None = None) -> TextStream:
+        """An incremental decoder of one sequence; `strip` sees each token's bytes first (token healing)."""
+        return TextStream(self, strip=strip)
+
+    def tokens_starting_with(self, prefix: bytes) -> Ids:
+        """Ids [n] of the ordinary tokens whose bytes begin with `prefix`, in the order of their bytes."""
+        return self._spellings.starting_with(prefix)
+
+    def tokens_spelling(self, wanted: bytes) -> Ids:
+        """Ids [n] that may come next if the output must begin with `wanted` (not empty).
+
+        Those that begin with it, and those that it begins with.
+        """
+        return self._spellings.toward(wanted)
+
+    def _chunk(self, text: str) -> tuple[int, ...]:
+        ids = self._young.get(text)
+        if ids is None:
+            ids = self._old.get(text)
+            if ids is None:
+                ids = tuple(self.encode_uncached(text))
+            if len(text) <= _CACHED_CHUNK_CHARS:
+                if len(self._young) >= _CACHED_CHUNKS:
+                    self._old, self._young = self._young, {}
+                self._young[text] = ids
+        return ids
+
+    def _longest_head(self, text: str) -> _Head:
+        """The longest known head of `text` after which a chunk begins in `text` too."""
+        best = _Head("", ())
+        for head in self._heads:
+            size = len(head.text)
+            if len(best.text) < size < len(text) and text[size] in "\r\n" and text.startswith(head.text):
+                best = head
+        return best
+
+    def _remember(self, head: _Head, grown_from: _Head) -> None:
+        # One assignment of a new tuple: a thread that loses the race loses an entry, nothing more.
+        others = tuple(one for one in self._heads if one is not grown_from)
+        self._heads = (head, *others)[:_KNOWN_HEADS]
+
+    def _check_specials(self) -> None:
+        """Prove rule 16 for this very vocabulary: the names of special tokens are ordinary text."""
+        for name in self.special_ids:
+            if self._names.keys() & set(self.encode_uncached(f"a {name}{name}\n{name}")):
+                raise TokenizerError(f"text that contains {name!r} would be encoded as that special token")
+
+
+class TextStream:
+    """Turns tokens into text one by one, holding back the bytes of an unfinished character."""
+
+    def __init__(self, tokenizer: Tokenizer, *, strip: Callable[[bytes], bytes] | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._strip = strip
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token_id: int) -> str:
+        """The text that this token completes; may be empty."""
+        data = self._tokenizer.token_bytes(token_id)
+        if self._strip is not None:
+            data = self._strip(data)
+        return self._decoder.decode(data)
+
+    def flush(self) -> str:
+        """The end of the text: U+FFFD if a character was left unfinished, else empty."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _well_formed(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _check_kind(pre_tokenizer: Mapping[str, Any] | None) -> None:
+    """Raise unless this is GPT-2's byte-level splitting, after nothing but the splitting of digits."""
+    steps = pre_tokenizer and pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    *before, last = steps or [{}]
+    byte_level = last.get("type") == "ByteLevel" and last.get("use_regex", True)
+    plain = not last.get("add_prefix_space") and all(step.get("type") == "Digits" for step in before)
+    if not (byte_level and plain):
+        raise TokenizerError(
+            f"its pre-tokenizer is {pre_tokenizer}; only the byte-level ones of the StarCoder family are "
+            "read here. Serve other families by an OpenAI-compatible engine and set engine.url."
+        )
+
+
+def _without_recognition(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """A tokenizer that takes the names of added tokens in its input for ordinary text."""
+    if not all(token.special for token in backend.get_added_tokens_decoder().values()):
+        # The switch below concerns special ones only; some fine-tunes add others.
+        state = json.loads(backend.to_str())
+        for token in state["added_tokens"]:
+            token["special"] = True
+        backend = tokenizers.Tokenizer.from_str(json.dumps(state))
+    backend.encode_special_tokens = True
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _special_ids(backend: tokenizers.Tokenizer) -> dict[str, int]:
+    """Name → id of the added tokens; SantaCoder's `<fim-prefix>` counts as `<fim_prefix>`."""
+    found = {}
+    for number, token in backend.get_added_tokens_decoder().items():
+        name = token.content
+        found[name.replace("-", "_") if name.startswith("<fim-") else name] = number
+    missing = [name for name in _REQUIRED if name not in found]
+    if missing:
+        raise TokenizerError(
+            f"the tokenizer lacks {', '.join(missing)}: this model cannot fill in the middle. "
+            "Take one that was trained to, such as bigcode/starcoderbase-1b."
+        )
+    return found

@@ -1,0 +1,5 @@
+"""A model in PyTorch: transformer, attention, quantisation, checkpoints. Inference and training share it.
+
+Knows no requests, no prompts and nothing of `model.native`.
+Read first: `model.pytorch.transformer`.
+"""

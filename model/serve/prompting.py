@@ -1,0 +1,139 @@
+"""From a checked request body to work for the engine: prompt tokens, sampling and stop rules.
+
+Runs on the engine's side, in the tokenizer's thread. Knows nothing about HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model.engine.generation import GenerationRequest
+from model.errors import ContextLengthError, RequestError
+from model.prompt.fim import ContextFile, build_prompt
+from model.prompt.fim_format import FimOrder
+from model.runner.sampling import SamplingParams
+from model.serve.chat_prompting import ChatPrompter
+from model.serve.chat_protocol import ChatBody
+from model.stopping.stopping import StopAt, StopRules
+
+if TYPE_CHECKING:
+    from model.prompt.chat_template import ChatTemplate
+    from model.prompt.tokenizer import Tokenizer
+    from model.serve.protocol import CompletionBody, SamplingBody
+    from model.weights.config import ModelConfig
+
+# How much of a prompt given as token ids the stop rules see: about as much as of a text.
+_SEEN_TOKENS = 1_000
+
+
+def generation_request(
+    body: CompletionBody | ChatBody,
+    tokenizer: Tokenizer,
+    config: ModelConfig,
+    template: ChatTemplate | None = None,
+) -> GenerationRequest:
+    """Tokenize the prompt and collect the rules. Raises `RequestError` in the wire's spelling.
+
+    `template` is the model's own for chats; None means a base model.
+    """
+    if isinstance(body, ChatBody):
+        return _chat_request(body, ChatPrompter(tokenizer, config.n_positions, template))
+    if body.max_tokens >= config.n_positions:
+        raise ContextLengthError(
+            f"max_tokens = {body.max_tokens} leaves no room for a prompt in this model's "
+            f"{config.n_positions} positions: ask for fewer",
+            field="max_tokens",
+        )
+    prompt_ids, healed = _prompt(body, tokenizer, config.n_positions - body.max_tokens)
+    return GenerationRequest(
+        prompt_ids=prompt_ids,
+        sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
+        stop=_stop_rules(body, tokenizer),
+        healed=healed,
+        n=body.n,
+        ignore_eos=body.ignore_eos,
+        echo=_echo(body, tokenizer) if body.echo else None,
+        scores_prompt=body.echo and body.logprobs is not None,
+    )
+
+
+def _echo(body: CompletionBody, tokenizer: Tokenizer) -> str:
+    prompt = body.prompt
+    return prompt if isinstance(prompt, str) else tokenizer.decode(prompt, keep_special=True)
+
+
+def _chat_request(body: ChatBody, prompter: ChatPrompter) -> GenerationRequest:
+    return GenerationRequest(
+        prompt_ids=prompter.prompt_ids(body),
+        sampling=_sampling(body, prompter.max_tokens(body), 0),
+        stop=prompter.stop_rules(body),
+        n=body.n,
+        ignore_eos=body.ignore_eos,
+    )
+
+
+def token_text(tokenizer: Tokenizer, token_id: int) -> str:
+    """How one token is shown beside its log-probability: its text or, as OpenAI writes them, its bytes.
+
+    The bytes keep two tokens apart that are both half a character.
+    """
+    spelled = tokenizer.token_bytes(token_id)
+    try:
+        return spelled.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
+
+
+def _prompt(body: CompletionBody, tokenizer: Tokenizer, max_prompt_tokens: int) -> tuple[list[int], bytes]:
+    if not isinstance(body.prompt, str):
+        return _checked_ids(body.prompt, tokenizer.vocab_size), b""
+    if not body.is_fim:
+        # An empty prompt starts a new document, as in training.
+        return tokenizer.encode(body.prompt) or [tokenizer.eos_id], b""
+    prompt = build_prompt(
+        tokenizer,
+        prefix=body.prompt,
+        suffix=body.suffix or "",
+        context=[ContextFile(path=item.path, text=item.text) for item in body.context],
+        order=FimOrder(body.fim_order),
+        max_prompt_tokens=max_prompt_tokens,
+        path=body.path,
+        heal=body.heal,
+    )
+    return prompt.token_ids, prompt.healed
+
+
+def _checked_ids(token_ids: list[int], vocab_size: int) -> list[int]:
+    if not token_ids:
+        raise RequestError("prompt = []: at least one token id is needed", field="prompt")
+    for token_id in token_ids:
+        if not 0 <= token_id < vocab_size:
+            raise RequestError(
+                f"prompt holds token id {token_id}: this model has 0 to {vocab_size - 1}", field="prompt"
+            )
+    return token_ids
+
+
+def _sampling(body: SamplingBody, max_tokens: int, logprobs: int) -> SamplingParams:
+    return SamplingParams(
+        max_new_tokens=max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=max(body.top_k, 0),  # vLLM writes "off" as -1
+        repetition_penalty=body.repetition_penalty,
+        seed=body.seed,
+        logprobs=logprobs,
+    )
+
+
+def _stop_rules(body: CompletionBody, tokenizer: Tokenizer) -> StopRules:
+    prompt = body.prompt
+    if not isinstance(prompt, str):
+        prompt = tokenizer.decode(prompt[-_SEEN_TOKENS:]) if body.stop_at else ""
+    return StopRules.for_cursor(
+        prompt,
+        body.suffix or "",
+        stop=body.stop,
+        stop_at=None if body.stop_at is None else StopAt(body.stop_at),
+        path=body.path,
+    )

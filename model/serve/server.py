@@ -1,0 +1,240 @@
+"""The HTTP face of the engine: routes, access, and the life of the process's socket.
+
+Owns `/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/metrics` and `/shutdown`.
+Knows nothing about models: `model.serve.serving` holds what the requests share,
+`model.serve.completion_stream` runs one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from model.errors import RequestError
+from model.serve.answers import AnswerBuilder, error_object
+from model.serve.chat_answers import ChatAnswerBuilder
+from model.serve.chat_protocol import ChatBody
+from model.serve.completion_stream import CompletionStream
+from model.serve.guard import Guard
+from model.serve.metrics import CONTENT_TYPE
+from model.serve.protocol import Body, CompletionBody, parse_body
+from model.version import PROTOCOL, package_version
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from model.local.listen import Listener
+    from model.serve.serving import Serving
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 16 * 2**20
+# A pause at the keyboard must not cost a new connection; the client gives up its own a little earlier.
+_KEEP_ALIVE_S = 75
+# What is left to do once `stopping` is set is to write one event per stream.
+_LAST_WORDS_S = 2
+
+
+def make_app(serving: Serving, *, token: str | None, local_only: bool) -> ASGIApp:
+    """The routes behind the guard. `local_only` is true for a loopback port without a token."""
+    routes = _Routes(serving)
+    app = Starlette(
+        routes=[
+            Route("/v1/completions", routes.completions, methods=["POST"]),
+            Route("/v1/chat/completions", routes.chat_completions, methods=["POST"]),
+            Route("/v1/models", routes.models, methods=["GET"]),
+            Route("/health", routes.health, methods=["GET"]),
+            Route("/metrics", routes.metrics, methods=["GET"]),
+            Route("/shutdown", routes.shutdown, methods=["POST"]),
+        ]
+    )
+    return Guard(app, token=token, local_only=local_only)
+
+
+class _Routes:
+    """Handlers: they only translate."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def completions(self, request: Request) -> ASGIApp:
+        body = await self._body(request, CompletionBody)
+        if isinstance(body, Response):
+            return body
+        answer = AnswerBuilder(
+            request_id=f"cmpl-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            logprobs=body.logprobs,
+            echo=body.echo,
+            answers=body.max_tokens > 0,
+            token_text=self._serving.token_text,
+        )
+        return CompletionStream(self._serving, body, answer)
+
+    async def chat_completions(self, request: Request) -> ASGIApp:
+        body = await self._body(request, ChatBody)
+        if isinstance(body, Response):
+            return body
+        answer = ChatAnswerBuilder(
+            request_id=f"chatcmpl-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            token_text=self._serving.token_text,
+        )
+        return CompletionStream(self._serving, body, answer)
+
+    async def _body(self, request: Request, kind: type[Body]) -> Body | Response:
+        """The request's body, or the answer to one that cannot be served."""
+        try:
+            body = parse_body(await _read_body(request), kind)
+        except _BodyTooLongError as error:
+            return JSONResponse(error_object(error), status_code=413)
+        except RequestError as error:
+            self._serving.metrics.requests[400] += 1
+            return JSONResponse(error_object(error), status_code=400)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        if body.model not in (None, name := self._serving.served.name):
+            unserved = RequestError(f"model = {body.model!r}: this engine serves {name!r}", field="model")
+            return JSONResponse(error_object(unserved), status_code=404)
+        return body
+
+    async def models(self, request: Request) -> Response:
+        served = self._serving.served
+        model = {"id": served.name, "object": "model", "created": 0, "owned_by": "starcoder-lsp"}
+        return JSONResponse({"object": "list", "data": [{**model, "license": served.license}]})
+
+    async def health(self, request: Request) -> Response:
+        served = self._serving.served
+        return JSONResponse(
+            {
+                "status": "stopping" if self._serving.stopping.is_set() else "ok",
+                "version": package_version(),
+                "protocol": PROTOCOL,
+                "model": served.name,
+                "license": served.license,
+                "restrictions": served.restrictions,
+                "context_tokens": served.context_tokens,
+                "chat": served.chat,
+                "pid": os.getpid(),
+            }
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        served = self._serving.served
+        info = {"version": package_version(), "model": served.name, **dict(served.details)}
+        text = self._serving.metrics.render(self._serving.engine.stats(), info)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+
+    async def shutdown(self, request: Request) -> Response:
+        logger.info("asked to shut down")
+        self._serving.stopping.set()
+        return JSONResponse({"status": "stopping"}, status_code=202)
+
+
+class _BodyTooLongError(RequestError):
+    """A request body beyond `MAX_BODY_BYTES`."""
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise _BodyTooLongError(f"the body is longer than {MAX_BODY_BYTES} bytes: send less of the file")
+    return bytes(body)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers (they would end the process before our clean-up)."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    serving: Serving,
+    listener: Listener,
+    *,
+    on_ready: Callable[[], None],
+    idle_seconds: float | None = None,
+    token: str | None = None,
+) -> None:
+    """Answer requests until `serving.stopping` is set, then end the running streams and return.
+
+    `on_ready` is called once, when `/health` answers. `idle_seconds` None means never to stop alone.
+    """
+    local_only = listener.address.host is not None and listener.address.is_private and token is None
+    config = uvicorn.Config(
+        make_app(serving, token=token, local_only=local_only),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_LAST_WORDS_S,
+    )
+    server = _Server(config, on_ready)
+    watches = [asyncio.ensure_future(_exit_when_stopping(server, serving.stopping))]
+    if idle_seconds is not None:
+        watches.append(asyncio.ensure_future(serving.stop_when_idle(idle_seconds)))
+    try:
+        await server.serve(sockets=[listener.socket])
+    finally:
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+        serving.close()
+
+
+async def _exit_when_stopping(server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def stopping_on_signals(stopping: asyncio.Event) -> Iterator[None]:
+    """Let SIGTERM and SIGINT (Ctrl+Break on Windows) set an event of the running loop."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stopping.set)
+
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    previous = [(number, signal.signal(number, stop)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)

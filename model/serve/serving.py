@@ -1,0 +1,122 @@
+"""What the requests of one engine process share: the engine, its counters, its end.
+
+Owns the idle clock and the tokenizer's thread. Knows nothing about HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from model.errors import RequestError
+from model.serve.metrics import Metrics
+
+if TYPE_CHECKING:
+    from model.engine.generation import Delta, EngineStats, GenerationRequest
+    from model.serve.chat_protocol import ChatBody
+    from model.serve.protocol import CompletionBody
+
+    AnyBody = CompletionBody | ChatBody
+
+# Encoding this much takes 8 ms at first and 0.1 ms after a keystroke: less than waking a thread on
+# a busy machine. More of it goes to a thread of its own, and the other streams flow on.
+_INLINE_CHARS = 32_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What an engine process says about itself in `/health` and `/v1/models`."""
+
+    name: str
+    license: str | None = None
+    restrictions: str | None = None
+    context_tokens: int | None = None
+    """Positions of the model: prompt and answer together."""
+    chat: str | None = None
+    """How it is asked in chats: by its own `template`, or as a base model by a `dialogue`."""
+    details: tuple[tuple[str, str], ...] = ()
+    """How it runs (dtype, quantize, device …): labels of `starcoder_engine_info`."""
+
+
+class Generator(Protocol):
+    """What serving needs of `model.engine.async_engine.AsyncEngine`."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+        """Stream one request; closing the generator cancels it."""
+
+    def foresee(self, request: GenerationRequest) -> None:
+        """Bring the prompt of a request that is likely to come into the cache, if nothing else is to do."""
+
+    def stats(self) -> EngineStats:
+        """The engine's counters now."""
+
+
+class Serving:
+    """The state of one engine process between its first and its last request.
+
+    `prepare` turns a body into work for the engine, `token_text` names one token.
+    """
+
+    def __init__(
+        self,
+        engine: Generator,
+        served: Served,
+        *,
+        prepare: Callable[[AnyBody], GenerationRequest],
+        token_text: Callable[[int], str],
+    ) -> None:
+        self.engine = engine
+        self.served = served
+        self.token_text = token_text
+        self.metrics = Metrics()
+        self.stopping = asyncio.Event()
+        self._prepare = prepare
+        self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
+        self._running = 0
+        self._last_busy_s = _now_s()
+
+    async def prepare(self, body: AnyBody) -> GenerationRequest:
+        """Tokenize and check. Raises `RequestError`."""
+        if body.n_chars <= _INLINE_CHARS:
+            return self._prepare(body)
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
+
+    def answered(self, body: CompletionBody, answer: str) -> None:
+        """Let an idle engine compute what is asked once the answer is accepted, so that the next is there
+        at once: its last tokens are others than were generated, and its window may begin elsewhere."""
+        assert isinstance(body.prompt, str)
+        if body.n_chars + len(answer) > _INLINE_CHARS:
+            return
+        with contextlib.suppress(RequestError):  # the answer filled the context
+            self.engine.foresee(self._prepare(body.model_copy(update={"prompt": body.prompt + answer})))
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Keep the idle clock from running out while a request is served."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._last_busy_s = _now_s()
+
+    async def stop_when_idle(self, idle_seconds: float) -> None:
+        """Set `stopping` once no completion has run for `idle_seconds`.
+
+        Health checks do not count: a window left open would keep the engine for ever.
+        """
+        while (left_s := self._last_busy_s + idle_seconds - _now_s()) > 0 or self._running:
+            await asyncio.sleep(left_s if left_s > 0 else idle_seconds)
+        self.stopping.set()
+
+    def close(self) -> None:
+        """Let the tokenizer's thread end."""
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

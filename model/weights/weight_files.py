@@ -1,0 +1,187 @@
+"""A model folder's weights by their GPTBigCode names, mapped into memory and not copied.
+
+Reads safetensors, one file or shards; never a pickle. Knows nothing about what becomes of the tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from model.errors import CheckpointError
+from model.weights.config import ModelConfig
+from model.weights.scheme import SCALE_SUFFIX
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+TOKEN_EMBEDDING = "transformer.wte.weight"
+POSITION_EMBEDDING = "transformer.wpe.weight"
+_PREFIX = "transformer."
+_PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
+# Causal masks that old exports carry, and the tied head under its own name.
+_IGNORED_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+# NumPy has no bf16: its bits.
+_NUMPY_TYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I8": "i1"}
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The parameters of a model by the names that checkpoints give them, tied ones once."""
+    width, inner = config.n_embd, config.inner_dim
+    block: Shapes = {
+        "ln_1.weight": (width,),
+        "ln_1.bias": (width,),
+        "attn.c_attn.weight": (width + 2 * config.kv_dim, width),
+        "attn.c_attn.bias": (width + 2 * config.kv_dim,),
+        "attn.c_proj.weight": (width, width),
+        "attn.c_proj.bias": (width,),
+        "ln_2.weight": (width,),
+        "ln_2.bias": (width,),
+        "mlp.c_fc.weight": (inner, width),
+        "mlp.c_fc.bias": (inner,),
+        "mlp.c_proj.weight": (width, inner),
+        "mlp.c_proj.bias": (width,),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        TOKEN_EMBEDDING: (config.vocab_size, width),
+        POSITION_EMBEDDING: (config.n_positions, width),
+    }
+    for layer in range(config.n_layer):
+        shapes |= {f"transformer.h.{layer}.{name}": shape for name, shape in block.items()}
+    return shapes | {"transformer.ln_f.weight": (width,), "transformer.ln_f.bias": (width,)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A tensor as it lies in its file: `dtype` is BF16, F16, F32 or I8, and of BF16 `data` has the bits."""
+
+    dtype: str
+    data: NDArray[Any]
+
+    def floats(self) -> NDArray[np.float32]:
+        """A copy in fp32."""
+        if self.dtype != "BF16":
+            return self.data.astype(np.float32)
+        return (self.data.astype(np.uint32) << 16).view(np.float32)
+
+
+class _File:
+    """One safetensors file, mapped."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # It checks that the header is sound and that every tensor lies within the file.
+            with safe_open(path, framework="np"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path} cannot be read as safetensors ({error}): it is truncated or damaged; "
+                "download it again"
+            ) from error
+        self.path = path
+        with path.open("rb") as file:
+            # Private and writable, as PyTorch wants its memory; nobody writes.
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        (n_header,) = struct.unpack("<Q", self._map[:8])
+        self.header: dict[str, dict[str, Any]] = json.loads(self._map[8 : 8 + n_header])
+        self.header.pop("__metadata__", None)
+        self._start = 8 + n_header
+
+    def read(self, name: str) -> Stored:
+        """The tensor of that name. Raises `CheckpointError` for a number type that is not read here."""
+        entry = self.header[name]
+        dtype = entry["dtype"]
+        if dtype not in _NUMPY_TYPES:
+            known = ", ".join(_NUMPY_TYPES)
+            raise CheckpointError(f"{self.path}: {name} is stored as {dtype}; only {known} are read")
+        begin, end = entry["data_offsets"]
+        kind = np.dtype(_NUMPY_TYPES[dtype])
+        data = np.frombuffer(self._map, kind, (end - begin) // kind.itemsize, self._start + begin)
+        aligned = data if data.flags.aligned else data.copy()
+        return Stored(dtype=dtype, data=aligned.reshape(entry["shape"]))
+
+    def release(self, name: str) -> None:
+        """Let the system have the pages of a tensor back."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        begin, end = (self._start + offset for offset in self.header[name]["data_offsets"])
+        first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = end // mmap.PAGESIZE * mmap.PAGESIZE - first
+        if length > 0:
+            self._map.madvise(mmap.MADV_DONTNEED, first, length)
+
+
+class WeightFiles:
+    """The tensors of a model folder. Raises `CheckpointError` for files that cannot be used."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, tuple[_File, str]] = {}
+        for path in _weight_files(folder):
+            file = _File(path)
+            for stored in file.header:
+                name = stored if stored.startswith((_PREFIX, "lm_head.")) else _PREFIX + stored
+                if not name.endswith(_IGNORED_ENDINGS):
+                    self._files[name] = file, stored
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Stored:
+        """The tensor as stored. Raises `CheckpointError` where it is missing or of another shape."""
+        if name not in self._files:
+            raise CheckpointError(f"the weights lack {name}: is this a complete GPTBigCode checkpoint?")
+        file, stored_name = self._files[name]
+        stored = file.read(stored_name)
+        if stored.data.shape != shape:
+            raise CheckpointError(
+                f"{file.path}: {name} has shape {stored.data.shape}, the configuration asks for {shape}"
+            )
+        return stored
+
+    def release(self, name: str) -> None:
+        """Say that a tensor has been copied: its pages need not stay in memory."""
+        file, stored_name = self._files[name]
+        file.release(stored_name)
+
+    def refuse_unexpected(self, expected: Shapes) -> None:
+        """Raise `CheckpointError` for weights that the configuration has no place for."""
+        unexpected = {name for name in self._files if name.removesuffix(SCALE_SUFFIX) not in expected}
+        if unexpected:
+            raise CheckpointError(
+                f"{self._folder}: {len(unexpected)} weights do not belong to this configuration, "
+                f"for example {min(unexpected)}"
+            )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / INDEX_FILE
+    if index.exists():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"{index} is not a safetensors index ({error!r}); download it again"
+            ) from error
+        missing = [name for name in names if not (folder / name).exists()]
+        if missing:
+            raise CheckpointError(
+                f"{folder} lacks the shard {missing[0]} named in {INDEX_FILE}; download it again"
+            )
+        return [folder / name for name in names]
+    if (folder / SINGLE_FILE).exists():
+        return [folder / SINGLE_FILE]
+    pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in _PICKLE_SUFFIXES]
+    if pickled:
+        raise CheckpointError(
+            f"{folder / pickled[0]} is a pickle, which can run code when it is loaded; "
+            "convert it to safetensors, or take the model's safetensors revision"
+        )
+    raise CheckpointError(f"{folder} holds no {SINGLE_FILE} and no {INDEX_FILE}")

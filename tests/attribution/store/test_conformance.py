@@ -1,0 +1,148 @@
+"""What every index must do, whatever stores it: one suite, run on each store."""
+
+from pathlib import Path
+
+import pytest
+
+from attribution.errors import IndexMissingError
+from attribution.indexing.build import build
+from attribution.match.attribute import attribute
+from attribution.store.index import OptOut, open_index, open_writer, read_opt_out_list
+from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
+from attribution.tokens.lexer import lex
+from tests.attribution.samples import HEADER, code, document, finds, index_of
+from tests.attribution.samples import mixed_documents as documents
+
+
+def test_every_document_is_found_and_nothing_is_made_up(url: str) -> None:
+    index_of(url, documents())
+    index = open_index(url)
+    for one in documents(8)[:8]:
+        best = attribute(one.text, index)[0]
+        assert best.source == (one.source if one != documents()[3] else best.source)
+        assert best.tokens == len(lex(one.text))
+    assert attribute(code(5000).encode(), index) == []
+    assert index.document_count() == 32
+    assert index.channels == (Channel.TEXT,)
+    assert index.verify() == []
+    info = index.info()
+    assert (info.documents, info.contents, info.repositories) == (32, 31, 17)
+    assert info.source_bytes == sum(len(one.text) for one in documents())
+    assert info.postings > 100
+    assert info.text_disk_bytes > 1000
+    index.close()
+
+
+def test_building_twice_and_resuming(url: str) -> None:
+    with open_writer(url) as writer:
+        counts = build(documents(10), writer)
+    assert (counts.added, counts.known, counts.unchanged) == (11, 1, 0)
+    with open_writer(url) as writer:
+        counts = build(documents(), writer)
+    assert (counts.added, counts.known, counts.unchanged) == (20, 0, 12)
+    index = open_index(url)
+    assert index.document_count() == 32
+    index.close()
+
+
+def test_a_new_version_replaces_the_old(url: str) -> None:
+    index_of(url, [document("a/b", "x.py", code(1))])
+    index_of(url, [document("a/b", "x.py", code(2))])
+    assert finds(url, code(1).encode()) == []
+    assert finds(url, code(2).encode()) == [("a/b", "x.py")]
+    index = open_index(url)
+    assert (index.info().documents, index.info().contents) == (1, 1)
+    index.close()
+
+
+def test_opt_outs_hold_at_once_after_compaction_and_rebuild(url: str) -> None:
+    everything = documents()
+    index_of(url, everything)
+    with open_writer(url) as writer:
+        rules = [OptOut(owner="owner1"), OptOut(repository="OWNER2/project2"), OptOut(path="src/größe4.*")]
+        removed = writer.remove(rules)
+    gone = [one for one in everything if any(rule.covers(one.source) for rule in rules)]
+    assert removed == len(gone) == 9
+
+    def check() -> None:
+        for one in gone:
+            assert (one.source.repository, one.source.path) not in finds(url, one.text)
+        index = open_index(url)
+        assert index.document_count() == 32 - 9
+        assert index.contents([one.key for one in gone]) == {}
+        index.close()
+
+    check()
+    with open_writer(url) as writer:
+        writer.compact()
+    check()
+    with open_writer(url) as writer:
+        assert build(everything, writer).refused == 9
+    check()
+
+
+def test_opt_outs_can_be_taken_to_another_index(url: str, tmp_path: Path) -> None:
+    rules = [OptOut(owner="owner1"), OptOut(repository="o/n", path="a/*"), OptOut(path="*.pem")]
+    index_of(url, documents(4))
+    with open_writer(url) as writer:
+        writer.remove([*rules, OptOut(repository="npm:@a/b"), OptOut(owner="pypi:thing")])
+        writer.remove(rules)
+    index = open_index(url)
+    lines = index.opt_outs()
+    index.close()
+    assert lines == [":*.pem", "npm:@a/b", "o/n:a/*", "owner1", "pypi:thing"]
+    (tmp_path / "list").write_text("\n".join(lines))
+    again = read_opt_out_list(tmp_path / "list")
+    assert {rule.line for rule in again} == set(lines)
+    assert set(rules) < set(again)
+
+
+def test_a_content_lives_as_long_as_one_document_holds_it(url: str) -> None:
+    index_of(url, documents(5))
+    with open_writer(url) as writer:
+        assert writer.remove([OptOut(repository="Owner3/project0")]) == 1
+    assert finds(url, documents()[3].text)[0] == ("copies/one", "c.py")
+
+
+def test_what_is_written_in_this_context_is_known_in_it(url: str) -> None:
+    with open_writer(url) as writer:
+        build(documents(4), writer)
+        assert writer.remove([OptOut(owner="owner0")]) == 1
+        counts = build(documents(4), writer)
+    assert counts.refused == 1
+    assert finds(url, documents()[0].text) == []
+    assert finds(url, documents()[1].text)[0] == ("Owner1/project1", "src/größe1.py")
+
+
+def test_the_shape_channel(url: str) -> None:
+    index_of(url, documents(3), renamed=True)
+    index = open_index(url)
+    assert index.channels == tuple(Channel)
+    query = all_fingerprints(lex(documents()[0].text), Channel.SHAPE)
+    assert index.candidates(query, Channel.SHAPE, limit=1)[0].key == documents()[0].key
+    index.close()
+
+
+def test_a_missing_index(url: str) -> None:
+    with pytest.raises(IndexMissingError, match="starcoder-lsp index build"):
+        open_index(url)
+    with pytest.raises(IndexMissingError, match="starcoder-lsp index build"), open_writer(url, create=False):
+        pass
+
+
+def test_both_stores_give_the_same_answers_in_the_same_order(tmp_path: Path, elastic_url: str) -> None:
+    for url in (tmp_path, elastic_url):
+        index_of(url, documents(60), renamed=True)
+    one, other = open_index(tmp_path), open_index(elastic_url)
+    queries = [item.text for item in documents(60)[::4]]
+    queries += [HEADER.encode(), (code(3) + code(800) + code(9)).encode(), code(4000, lines=300).encode()]
+    for query in queries:
+        for channel in Channel:
+            for fingerprints in (winnow(lex(query), channel), all_fingerprints(lex(query), channel)):
+                theirs = other.candidates(fingerprints, channel, limit=7)
+                ours = one.candidates(fingerprints, channel, limit=7)
+                assert [c.key for c in ours] == [c.key for c in theirs]
+                assert [c.score for c in ours] == pytest.approx([c.score for c in theirs], rel=0.03)
+        assert attribute(query, one) == attribute(query, other)
+    one.close()
+    other.close()

@@ -1,0 +1,177 @@
+"""What only the store on Elasticsearch has: its mapping, its URLs, its settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from attribution.errors import IndexFormatError, IndexUnavailableError
+from attribution.store.elastic.place import Place, connect
+from attribution.store.elastic.schema import terms, tune_for_loading
+from attribution.store.index import OptOut, open_index, open_writer
+from attribution.tokens.fingerprint import Channel, winnow
+from attribution.tokens.lexer import lex
+from tests.attribution.samples import code, document, finds, index_of
+from tests.attribution.samples import mixed_documents as documents
+
+
+@contextmanager
+def client_of(url: str) -> Iterator[tuple[Elasticsearch, Place]]:
+    place = Place.parse(url)
+    client = connect(place)
+    yield client, place
+    client.close()
+
+
+def settings_of(client: Elasticsearch, alias: str) -> Any:
+    [found] = client.indices.get_settings(index=alias).values()
+    return found["settings"]["index"]
+
+
+def test_fingerprints_are_stored_as_eight_characters() -> None:
+    found = winnow(lex(code(1).encode()), Channel.TEXT)
+    words = terms(found)
+    assert len(set(words)) == len(found)
+    assert {len(word) for word in words} == {8}
+    assert terms(found[:0]) == []
+
+
+def test_the_source_keeps_no_fingerprints_and_the_mapping_is_strict(elastic_url: str) -> None:
+    index_of(elastic_url, documents(2))
+    with client_of(elastic_url) as (client, place):
+        stored = client.get(index=place.contents, id=documents()[0].key.hex())["_source"]
+        assert set(stored) == {"key", "packed", "packed_bytes", "text_bytes", "tokens", "postings"}
+        [mapping] = client.indices.get_mapping(index=place.contents).values()
+        assert mapping["mappings"]["dynamic"] == "strict"
+
+
+def test_settings_are_back_after_a_load_even_of_a_killed_build(elastic_url: str) -> None:
+    index_of(f"{elastic_url}?shards=2&replicas=1", documents(2))
+    with client_of(elastic_url) as (client, place):
+        # As a build leaves it that was killed.
+        tune_for_loading(client, place)
+        assert settings_of(client, place.contents)["number_of_replicas"] == "0"
+        index_of(elastic_url, documents(3))
+        for alias in (place.contents, place.documents):
+            found = settings_of(client, alias)
+            assert (found["number_of_replicas"], found["number_of_shards"]) == ("1", "2")
+            assert "refresh_interval" not in found
+        index_of(f"{elastic_url}?replicas=0", documents(3))
+        assert settings_of(client, place.contents)["number_of_replicas"] == "0"
+
+
+def test_an_index_of_another_format_is_refused_with_the_command_that_builds_it_again(
+    elastic_url: str,
+) -> None:
+    index_of(elastic_url, documents(1))
+    with client_of(elastic_url) as (client, place):
+        client.indices.put_mapping(index=place.contents, meta={"format": 0})
+    with pytest.raises(IndexFormatError, match=r"format 0, this one's .*starcoder-lsp index build"):
+        open_index(elastic_url)
+    with pytest.raises(IndexFormatError, match="format 0"), open_writer(elastic_url):
+        pass
+
+
+def test_an_index_of_somebody_else_is_left_alone(elastic_url: str) -> None:
+    with client_of(elastic_url) as (client, place):
+        client.indices.create(index=place.contents, mappings={"properties": {"x": {"type": "keyword"}}})
+        with pytest.raises(IndexFormatError, match="no attribution index of this program"):
+            open_index(elastic_url)
+        with pytest.raises(IndexFormatError, match="no attribution index"), open_writer(elastic_url):
+            pass
+        assert "refresh_interval" not in settings_of(client, place.contents)
+
+
+def test_a_later_version_wins_though_batches_are_sent_at_once(
+    elastic_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attribution.store import prepare
+
+    monkeypatch.setattr(prepare, "BATCH_DOCUMENTS", 1)
+    versions = [document("a/b", "x.py", code(n)) for n in range(12)]
+    others = [document("a/c", f"{n}.py", code(n % 12)) for n in range(12)]
+    index_of(elastic_url, [one for pair in zip(others, versions, strict=True) for one in pair])
+    index = open_index(elastic_url)
+    assert (index.info().documents, index.info().contents) == (13, 12)
+    assert index.contents([versions[3].key])[versions[3].key].documents == 1
+    assert index.contents([versions[11].key])[versions[11].key].documents == 2
+    index.close()
+    # Without any other document, the old versions' texts are gone.
+    index_of(elastic_url, [document("a/c", f"{n}.py", "") for n in range(12)])
+    index = open_index(elastic_url)
+    assert set(index.contents([one.key for one in versions])) == {versions[11].key}
+    assert (index.info().documents, index.info().contents) == (13, 2)
+    index.close()
+
+
+def test_compaction_deletes_what_a_killed_build_left_without_a_document(elastic_url: str) -> None:
+    index_of(elastic_url, documents(3))
+    with client_of(elastic_url) as (client, place):
+        content = client.get(index=place.contents, id=documents()[0].key.hex())["_source"]
+        client.create(
+            index=place.contents, id="00" * 16, document={**content, "key": "00" * 16}, refresh=True
+        )
+        with open_writer(elastic_url) as writer:
+            writer.compact()
+        assert not client.exists(index=place.contents, id="00" * 16)
+    assert finds(elastic_url, documents()[1].text)
+
+
+def test_opt_outs_hold_before_anything_is_deleted(elastic_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off in the middle of a removal, the rule is already kept, and the same command goes on."""
+    from attribution.store.elastic.lookups import Lookups
+
+    index_of(elastic_url, documents(6))
+
+    def cut_off(self: Lookups, rule: OptOut) -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lookups, "covered", cut_off)
+    with pytest.raises(KeyboardInterrupt), open_writer(elastic_url) as writer:
+        writer.remove([OptOut(owner="owner1")])
+    monkeypatch.undo()
+    with open_writer(elastic_url) as writer:
+        assert writer.register(documents(6)[1:2]) == []
+        assert writer.counts.refused == 1
+        assert writer.remove([OptOut(owner="owner1")]) == 1
+    assert all(name.startswith("Owner3/") for name, _ in finds(elastic_url, documents()[1].text))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://localhost:9200",
+        "http://localhost:9200/a/b",
+        "http://h/a?x=1",
+        "http://h/a?shards=many",
+        "http://h/*",
+        "http://h/a,b",
+        "http://h/Upper",
+        "http://h:x/a",
+    ],
+)
+def test_urls_that_name_no_index(bad: str) -> None:
+    with pytest.raises(IndexFormatError, match="HOST:PORT/NAME"):
+        Place.parse(bad)
+
+
+def test_a_url_keeps_its_password_to_itself() -> None:
+    place = Place.parse("https://me:se%40cret@host/name?shards=8&replicas=1")
+    assert place.url == "https://host:443/name"
+    assert (place.user, place.shards, place.replicas) == (("me", "se@cret"), 8, 1)
+    assert Place.parse("http://[::1]:9201/x").url == "http://[::1]:9201/x"
+    with pytest.raises(IndexFormatError) as raised:
+        Place.parse("https://me:secret@host/A")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_server_named_by_the_environment(elastic_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _, name = elastic_url.rpartition("/")
+    monkeypatch.setenv("ELASTICSEARCH_URL", f"{server}/")
+    index_of(f"elasticsearch:{name}", documents(2))
+    assert finds(elastic_url, documents()[0].text) == finds(f"elasticsearch:{name}", documents()[0].text)
+    monkeypatch.delenv("ELASTICSEARCH_URL")
+    with pytest.raises(IndexUnavailableError, match="set ELASTICSEARCH_URL"):
+        open_index(f"elasticsearch:{name}")

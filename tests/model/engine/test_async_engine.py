@@ -1,0 +1,137 @@
+"""The engine in its thread: streams, closing, failing steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from model.engine.async_engine import AsyncEngine
+from model.engine.engine import Engine, EngineOptions, load_engine
+from model.engine.generation import GenerationRequest, Timings
+from model.errors import ContextLengthError, EngineUnavailableError
+from model.runner.sampling import SamplingParams
+
+
+@pytest.fixture
+async def engine(tiny_model_folder: Path) -> AsyncIterator[AsyncEngine]:
+    engine = AsyncEngine(load_engine(tiny_model_folder, options=EngineOptions(threads=1)))
+    engine.start()
+    yield engine
+    await engine.stop()
+
+
+def request_of(text: str, max_new_tokens: int, n: int = 1) -> GenerationRequest:
+    ids = [19 + byte for byte in text.encode()]  # the byte tokenizer's ids
+    sampling = SamplingParams(max_new_tokens=max_new_tokens, temperature=0.9, seed=5)
+    return GenerationRequest(prompt_ids=ids, sampling=sampling, n=n, ignore_eos=True)
+
+
+async def collect(engine: AsyncEngine, request: GenerationRequest) -> list[int]:
+    async with aclosing(engine.generate(request)) as deltas:
+        return [token async for delta in deltas for token in delta.token_ids]
+
+
+async def idle(engine: AsyncEngine) -> None:
+    while engine.stats().running or engine.stats().waiting:
+        await asyncio.sleep(0)
+
+
+async def test_streams_run_side_by_side(engine: AsyncEngine) -> None:
+    requests = [request_of(f"def function_{n}(", 15) for n in range(6)]
+    alone = [await collect(engine, request) for request in requests]
+    together = await asyncio.gather(*(collect(engine, request) for request in requests))
+    assert together == alone
+    assert all(len(tokens) == 15 for tokens in alone)
+
+
+async def test_closing_a_stream_cancels_it(engine: AsyncEngine) -> None:
+    async with aclosing(engine.generate(request_of("for x in ", 900))) as deltas:
+        async for delta in deltas:
+            assert delta.finish_reason is None
+            break
+    await idle(engine)
+    stats = engine.stats()
+    assert stats.cancelled == 1
+    assert stats.generated_tokens < 100
+    assert stats.kv_tokens_used == 0
+
+
+async def test_cancelling_the_task_cancels_the_request(engine: AsyncEngine) -> None:
+    task = asyncio.create_task(collect(engine, request_of("while ", 900)))
+    while not engine.stats().running:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await idle(engine)
+    assert engine.stats().cancelled == 1
+
+
+async def timings_of(engine: AsyncEngine, request: GenerationRequest) -> Timings:
+    deltas = [delta async for delta in engine.generate(request)]
+    assert deltas[-1].timings is not None
+    return deltas[-1].timings
+
+
+async def test_what_was_foreseen_is_in_the_cache_and_nobody_counts_it(engine: AsyncEngine) -> None:
+    request = request_of("def area(width, height):\n    return", 3)
+    engine.foresee(request)
+    while engine.engine.n_unknown(request.prompt_ids) > 1:
+        await asyncio.sleep(0)
+    await idle(engine)
+    assert engine.stats().finished == engine.stats().prompt_tokens == 0
+    timings = await timings_of(engine, request)
+    assert timings.cached_tokens == timings.prompt_tokens - 1
+    assert engine.stats().finished == 1
+
+
+async def test_a_request_ends_what_is_being_foreseen(engine: AsyncEngine) -> None:
+    alone = await collect(engine, request_of("x = ", 5))
+    engine.engine.forget()
+    engine.foresee(request_of("y" * 1000, 5))
+    assert await collect(engine, request_of("x = ", 5)) == alone
+    await idle(engine)
+    stats = engine.stats()
+    assert stats.computed_tokens < 1000, "the rest of it was left"
+    assert stats.cancelled == 0
+
+
+async def test_what_cannot_be_computed_is_not_foreseen(engine: AsyncEngine) -> None:
+    engine.foresee(request_of("x" * 2000, 5))
+    assert len(await collect(engine, request_of("x", 5))) == 5
+
+
+async def test_a_bad_request_raises_before_the_first_delta(engine: AsyncEngine) -> None:
+    with pytest.raises(ContextLengthError):
+        await collect(engine, request_of("x" * 2000, 5))
+    assert len(await collect(engine, request_of("x", 5))) == 5
+
+
+async def test_a_step_that_breaks_fails_its_requests_and_no_later_one(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def out_of_memory(self: Engine) -> None:
+        raise RuntimeError("not enough memory: you tried to allocate 9 GB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "step", out_of_memory)
+        deltas = [delta async for delta in engine.generate(request_of("x", 5, n=2))]
+    assert [delta.finish_reason for delta in deltas] == ["error", "error"]
+    assert "not enough memory" in (deltas[0].error or "")
+    assert "a step of the engine failed" in caplog.text
+    assert len(await collect(engine, request_of("x", 5))) == 5
+
+
+async def test_stopping_ends_streams(tiny_model_folder: Path) -> None:
+    engine = AsyncEngine(load_engine(tiny_model_folder, options=EngineOptions(threads=1)))
+    engine.start()
+    stream = asyncio.create_task(collect(engine, request_of("x", 900)))
+    while not engine.stats().running:
+        await asyncio.sleep(0)
+    await engine.stop()
+    with pytest.raises(EngineUnavailableError, match="stopping"):
+        await stream

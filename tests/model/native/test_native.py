@@ -1,0 +1,402 @@
+"""The compiled layers and step against PyTorch, in every instruction set that was built and runs here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.engine.engine import Engine, load_engine
+from model.engine.generation import GenerationRequest
+from model.native import library
+from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
+from model.native.linear import LinearReader, NativeLinear
+from model.native.model import NativeModel
+from model.native.step import NativeStep
+from model.pytorch.attention import CachedAttend, Segment
+from model.pytorch.checkpoint import load_checkpoint, save_checkpoint
+from model.pytorch.device import Placement
+from model.pytorch.quantize import Int8Linear, dequantize_rows, quantize_rows
+from model.pytorch.torch_runner import allocate
+from model.pytorch.transformer import GPTBigCode
+from model.runner.runner import Batch
+from model.runner.sampling import SamplingParams
+from model.weights.config import ModelConfig
+from model.weights.scheme import Scheme
+from model.weights.weight_files import SINGLE_FILE, WeightFiles
+from tests.model.tiny import write_tiny_model
+
+ROOT = Path(__file__).parents[3]
+VARIANTS = list(built_variants())
+N_SLOTS = 300
+
+if not VARIANTS:
+    pytest.skip("the compiled step was not built (no C++ compiler at install)", allow_module_level=True)
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(VARIANT_VARIABLE, request.param)
+    return str(request.param)
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def cpu(scheme: Scheme) -> Placement:
+    return Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=scheme, reason="test")
+
+
+def int8_of(weight: Tensor, bias: Tensor | None = None, *, fine: bool = False) -> NativeLinear:
+    with TemporaryDirectory() as folder:
+        reader = reader_of(Path(folder), m=weight)
+        biases = None if bias is None else bias.numpy()
+        return reader.int8("transformer.m", (weight.shape[0], weight.shape[1]), bias=biases, fine=fine)
+
+
+def apply(layer: NativeLinear, x: Tensor) -> Tensor:
+    return torch.from_numpy(layer(x.numpy()))
+
+
+def reader_of(folder: Path, **tensors: Tensor) -> LinearReader:
+    """A reader of matrices that are stored under `transformer.<name>`."""
+    save_file({f"transformer.{name}": tensor for name, tensor in tensors.items()}, folder / SINGLE_FILE)
+    return LinearReader(WeightFiles(folder), threads=2)
+
+
+def unpacked(layer: NativeLinear) -> tuple[Tensor, Tensor]:
+    """Codes [O, I] and scales [O]."""
+    n_out = layer.struct.n_out
+    return torch.from_numpy(layer.rows(np.arange(n_out))), torch.from_numpy(layer.arrays["scale"][:n_out])
+
+
+def exact_twin(folder: Path, quantised: NativeModel) -> GPTBigCode:
+    """The model of `folder` in fp32 whose weights are what the int8 ones of `quantised` stand for."""
+    model = load_checkpoint(folder, cpu(Scheme.NONE))
+    for name, linear in quantised.linears().items():
+        codes, scale = unpacked(linear)
+        module = model.transformer.wte if name == "lm_head" else model.get_submodule(name)
+        module.weight = torch.nn.Parameter(dequantize_rows(codes, scale, torch.float32), requires_grad=False)
+    return model
+
+
+class Ragged:
+    """Steps of several sequences whose slots lie scattered in one cache, compiled and in PyTorch."""
+
+    def __init__(self, model: NativeModel, twin: GPTBigCode, cache_type: type[np.generic]) -> None:
+        self.twin, self.compiled = twin, NativeStep(model)
+        config = model.config
+        self.ours = np.zeros((config.n_layer, N_SLOTS, 2, config.kv_dim), cache_type)
+        self.theirs = allocate(config, N_SLOTS, torch.float32, torch.device("cpu"))
+        order = np.random.default_rng(5).permutation(N_SLOTS)
+        self.slots = [order[:150], order[150:]]
+        self.n_done = [0, 0]
+
+    def step(self, n_new: Sequence[int], threads: int = 2) -> tuple[Tensor, Tensor]:
+        ids, positions, new_slots, contexts = [], [], [], []
+        for number, n in enumerate(n_new):
+            start, stop = self.n_done[number], self.n_done[number] + n
+            self.n_done[number] = stop
+            ids.append(np.arange(start, stop) * 7 % 270 + number)
+            positions.append(np.arange(start, stop))
+            new_slots.append(self.slots[number][start:stop])
+            contexts.append(self.slots[number][:stop])
+        batch = Batch(
+            ids=np.concatenate(ids).astype(np.int32),
+            positions=np.concatenate(positions),
+            slots=np.concatenate(new_slots),
+            n_new=n_new,
+            contexts=contexts,
+        )
+        compiled = self.compiled.hidden(batch, self.ours, threads=threads)
+        segments = [
+            Segment(n_new=n, context_slots=torch.from_numpy(context))
+            for n, context in zip(n_new, contexts, strict=True)
+        ]
+        attend = CachedAttend(self.theirs, torch.from_numpy(batch.slots), segments, self.twin.config.n_head)
+        theirs = self.twin.hidden(torch.from_numpy(batch.ids), torch.from_numpy(batch.positions), attend)
+        return torch.from_numpy(compiled), theirs
+
+
+def test_int8_is_what_pytorch_computes(variant: str) -> None:
+    weight, x, bias = randn(75, 192), randn(13, 192, seed=1), randn(75, seed=2)
+    wanted = Int8Linear(*quantize_rows(weight), bias, torch.float32)(x)
+    torch.testing.assert_close(apply(int8_of(weight, bias), x), wanted, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_are_rounded_as_pytorch_rounds_them(tmp_path: Path, variant: str, dtype: torch.dtype) -> None:
+    weight = (randn(70, 192) * torch.linspace(1e-6, 50, 70)[:, None]).to(dtype)
+    weight[3] = 0
+    layer = reader_of(tmp_path, m=weight).int8("transformer.m", (70, 192))
+    codes, scale = quantize_rows(weight)
+    for found, wanted in zip(unpacked(layer), (codes, scale), strict=True):
+        torch.testing.assert_close(found, wanted, atol=0, rtol=0)
+    np.testing.assert_array_equal(layer.arrays["sums"][:70], codes.sum(1).numpy())
+
+
+def test_stored_int8_is_taken_as_it_is(tmp_path: Path, variant: str) -> None:
+    codes, scale = quantize_rows(randn(70, 192))
+    layer = reader_of(tmp_path, **{"m": codes, "m.scale": scale}).int8("transformer.m", (70, 192))
+    for found, wanted in zip(unpacked(layer), (codes, scale), strict=True):
+        torch.testing.assert_close(found, wanted, atol=0, rtol=0)
+    np.testing.assert_array_equal(layer.arrays["sums"][:70], codes.sum(1).numpy())
+
+
+def test_fine_activations_leave_only_the_weights_error(variant: str) -> None:
+    weight, x = randn(64, 256), randn(9, 256, seed=1)
+    x[:, 3] *= 50  # an outlier channel, which coarsens eight bits for all others
+    wanted = x @ dequantize_rows(*quantize_rows(weight), torch.float32).T
+    fine, coarse = (apply(int8_of(weight, fine=fine), x) for fine in (True, False))
+    assert (fine - wanted).norm() < 3e-4 * wanted.norm()
+    assert (coarse - wanted).norm() > 30 * (fine - wanted).norm()
+
+
+def test_int4_is_the_product_of_its_rounded_weights(tmp_path: Path, variant: str) -> None:
+    weight = randn(33, 128)
+    layer = reader_of(tmp_path, m=weight).int4("transformer.m", (33, 128))
+    columns = apply(layer, torch.eye(128))  # [I, O]: exact, as an input of one 1 is 127 steps of 1/127
+    assert ((columns.T - weight).norm() / weight.norm()) < 0.1
+    x = randn(6, 128, seed=3)
+    rounded_x = torch.round(x / (step := x.abs().amax(1, keepdim=True) / 127)) * step
+    torch.testing.assert_close(apply(layer, x), rounded_x @ columns, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("cache_type", [np.float32, np.uint16])
+@pytest.mark.parametrize("shape", [{"n_embd": 64, "n_head": 4}, {"n_embd": 192, "n_head": 3, "n_layer": 3}])
+def test_a_step_is_the_models(
+    tmp_path: Path, variant: str, shape: dict[str, int], cache_type: type[np.generic]
+) -> None:
+    folder = write_tiny_model(tmp_path, **shape)
+    model = NativeModel(folder, Scheme.INT8, threads=1)
+    for layer in model.struct.layers[: model.config.n_layer]:
+        for linear in (layer.qkv, layer.proj, layer.fc, layer.out):
+            linear.fine = True  # what is left of the difference is then not quantisation
+    run = Ragged(model, exact_twin(folder, model), cache_type)
+    for n_new in ((40, 1), (1, 33), (1, 1), (5, 2), (17, 64)):
+        compiled, wanted = run.step(n_new)
+        difference = (compiled - wanted).norm() / wanted.norm()
+        assert difference < (1e-3 if cache_type is np.float32 else 4e-2), n_new
+
+
+def test_a_token_does_not_depend_on_its_batch_nor_on_the_threads(tmp_path: Path, variant: str) -> None:
+    folder = write_tiny_model(tmp_path, n_embd=128)
+    model = NativeModel(folder, Scheme.INT8, threads=1)
+    twin = exact_twin(folder, model)
+    results = []
+    for threads, steps in (
+        (1, [(21, 30)]),
+        (3, [(21, 30)]),
+        (2, [(20, 1), (1, 29)]),
+        (1, [(7, 13), (14, 17)]),
+    ):
+        run = Ragged(model, twin, np.uint16)
+        last = [run.step(n_new, threads)[0] for n_new in steps][-1]
+        results.append(torch.stack([last[steps[-1][0] - 1], last[-1]]))
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], atol=0, rtol=0)
+
+
+def test_the_engine_says_the_same_compiled_or_not(
+    tmp_path: Path, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny_model(tmp_path, n_embd=128)
+    choices = []
+    for setting in (variant, "off"):
+        monkeypatch.setenv(VARIANT_VARIABLE, setting)
+        engine = load_engine(folder, device="cpu", quantize="int8")
+        assert engine.description["step"] == ("pytorch" if setting == "off" else f"compiled, {variant}")
+        choices.append([next_token(engine, list(range(first, first + 60))) for first in range(30, 70)])
+    same = sum(a == b for a, b in zip(*choices, strict=True))
+    assert same >= 34, "int8 may flip near-ties of a random model, not more"
+
+
+def next_token(engine: Engine, prompt_ids: list[int]) -> int:
+    sampling = SamplingParams(max_new_tokens=1)
+    engine.submit(GenerationRequest(prompt_ids=prompt_ids, sampling=sampling, ignore_eos=True))
+    while engine.busy:
+        for _, delta in engine.step():
+            return delta.token_ids[0]
+    raise AssertionError("no token came")
+
+
+def test_numbers_that_are_none_stay_so(tmp_path: Path, variant: str) -> None:
+    x = randn(3, 64)
+    x[1, 5] = torch.nan
+    out = apply(int8_of(randn(16, 64)), x)
+    assert out[1].isnan().all()
+    assert out[[0, 2]].isfinite().all()
+    weight = randn(16, 64, seed=1)
+    weight[7, 9] = torch.nan
+    reader = reader_of(tmp_path, m=weight)
+    for layer in (reader.int8("transformer.m", (16, 64)), reader.int4("transformer.m", (16, 64))):
+        assert apply(layer, randn(2, 64)).isnan()[:, 7].all(), "a damaged weight is not hidden by rounding"
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path, variant: str) -> None:
+    model = NativeModel(write_tiny_model(tmp_path), Scheme.INT8, threads=1)
+    step = NativeStep(model)
+    cache = np.zeros((model.config.n_layer, 8, 2, model.config.kv_dim), np.float32)
+
+    def batch(slots: list[int], context: list[int], n_new: int = 2) -> Batch:
+        return Batch(
+            ids=np.array([40, 41], np.int32),
+            positions=np.array([0, 1]),
+            slots=np.array(slots),
+            n_new=[n_new],
+            contexts=[np.array(context)],
+        )
+
+    for slots, context in (([0, 8], [0, 1]), ([0, -1], [0, 1]), ([0, 1], [0, 99])):
+        with pytest.raises(NativeError, match="a slot outside the KV cache"):
+            step.hidden(batch(slots, context), cache, threads=1)
+    with pytest.raises(NativeError, match="shapes"):
+        step.hidden(batch([0, 1], [0, 1, 2], n_new=3), cache, threads=1)
+    with pytest.raises(NativeError, match="was expected"):
+        model.head(np.zeros((2, 65), np.float32))
+
+
+def test_shapes_without_compiled_code_run_through_pytorch(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "multi-head", multi_query=False)
+    write_tiny_model(tmp_path / "narrow", n_embd=48, n_head=4)
+    write_tiny_model(tmp_path / "fits")
+    for name, quantize, wanted in (
+        ("multi-head", "int8", "pytorch"),
+        ("narrow", "int8", "pytorch"),
+        ("fits", "none", "pytorch"),
+        ("fits", "int8", "compiled"),
+        ("fits", "int4", "compiled"),
+    ):
+        engine = load_engine(tmp_path / name, device="cpu", quantize=quantize)
+        assert engine.description["step"].split(",")[0] == wanted, (name, quantize)
+
+
+def test_the_compiled_engine_loads_no_pytorch(tmp_path: Path) -> None:
+    """Its import takes longer than the rest of a start, and five times the memory."""
+    folder = write_tiny_model(tmp_path)
+    program = (
+        "import sys; from pathlib import Path; import model.engine.async_engine, model.serve.server\n"
+        "from model.engine.engine import load_engine; from model.engine.generation import GenerationRequest\n"
+        f"engine = load_engine(Path({str(folder)!r}), device='cpu', quantize='int8')\n"
+        "engine.submit(GenerationRequest(prompt_ids=[40, 41], n=2))\n"
+        "while engine.busy: engine.step()\n"
+        "assert engine.stats().finished == 2\n"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(("scheme", "bits"), [("int8", 8), ("int4", 6)])  # int4: a third stays int8
+def test_weights_are_in_memory_once_and_rounded(tmp_path: Path, scheme: str, bits: int) -> None:
+    """Peak memory of loading a bf16 checkpoint: what is kept of it and 15 %, plus its largest matrix."""
+    config = ModelConfig(vocab_size=4096, n_positions=512, n_embd=1024, n_layer=5, n_head=16)
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
+    state = {name: torch.full(shape, 0.01, dtype=torch.bfloat16) for name, shape in shapes.items()}
+    save_checkpoint(tmp_path, config, state)
+    program = (
+        "from pathlib import Path; from model.native.model import NativeModel\n"
+        "from model.weights.scheme import Scheme\n"
+        "def peak(): return next(int(l.split()[1]) for l in open('/proc/self/status') if 'VmHWM' in l)\n"
+        "before = peak()\n"
+        f"kept = NativeModel(Path({str(tmp_path)!r}), Scheme({scheme!r}), threads=2)\n"
+        "print((peak() - before) * 1024)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT, capture_output=True, text=True
+    )
+    kept = config.n_parameters * bits / 8
+    largest = 2 * 4 * config.n_embd**2
+    assert 0.8 * kept < int(run.stdout) < 1.15 * kept + largest
+
+
+def test_an_unknown_variant_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIANT_VARIABLE, "z80")
+    with pytest.raises(NativeError, match=f"{VARIANT_VARIABLE}=z80"):
+        native_library()
+
+
+def test_a_library_that_cannot_be_loaded_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "_plain.so"
+    path.write_bytes(b"built for another machine")
+    assert library.open_library(path) is None
+    assert f"{path} cannot be loaded" in caplog.text
+
+
+def test_every_field_is_where_the_c_structures_have_it() -> None:
+    source = (ROOT / "model" / "native" / "interface.h").read_text(encoding="utf-8")
+    for structure in (library.Linear, library.Layer, library.Model, library.Step):
+        body = source.split(f"struct {structure.__name__} {{", 1)[1].split("};", 1)[0]
+        lines = [line.split("//")[0].strip(" ;") for line in body.splitlines()]
+        declared = [name for line in lines if line for name in line.split(",")]  # int64_t a | *b
+        names = [name.split()[-1].lstrip("*") for name in declared]
+        assert names == [field[0] for field in structure._fields_], structure.__name__
+
+
+@pytest.mark.parametrize("limit", ["1", "2"])
+def test_fewer_threads_than_asked_for_do_all_the_work(tmp_path: Path, limit: str) -> None:
+    """Threads wait for each other: they must count those that are there."""
+    folder = write_tiny_model(tmp_path)
+    program = (
+        "from pathlib import Path; import numpy as np\n"
+        "from model.native.model import NativeModel; from model.native.step import NativeStep\n"
+        "from model.runner.runner import Batch; from model.weights.scheme import Scheme\n"
+        f"model = NativeModel(Path({str(folder)!r}), Scheme.INT8, threads=4)\n"
+        "cache = np.zeros((model.config.n_layer, 50, 2, model.config.kv_dim), np.float32)\n"
+        "order = np.arange(40)\n"
+        "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order,"
+        " n_new=[40], contexts=[order])\n"
+        "hidden = NativeStep(model).hidden(batch, cache, threads=4)\n"
+        "print(repr(float(np.abs(hidden).sum() + model.head(hidden, threads=4).sum())))"
+    )
+
+    def run(**environment: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            timeout=120,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+        ).stdout
+
+    assert run(OMP_THREAD_LIMIT=limit) == run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("openmp", [True, False])
+def test_no_memory_error_under_the_sanitizers(tmp_path: Path, openmp: bool) -> None:
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    flags = ["-std=c++17", "-O1", "-g", "-Wno-psabi", "-fsanitize=address,undefined"]
+    flags += ["-fopenmp"] if openmp else ["-Wno-unknown-pragmas"]  # as Apple's compiler
+    native = ["-march=native"] if VARIANTS[0] != "plain" else []
+    driver = Path(__file__).parent / "native_driver.cpp"
+    built = subprocess.run(
+        [compiler, *flags, *native, "-fno-sanitize-recover=all", str(driver), "-o", str(tmp_path / "driver")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "cannot find" in built.stderr and "san" in built.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert built.returncode == 0, built.stderr
+    run = subprocess.run([tmp_path / "driver"], capture_output=True, text=True, check=False, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split()[-1] == "steps"

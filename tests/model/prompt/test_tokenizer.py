@@ -1,0 +1,281 @@
+"""The tokenizer against its published vectors, its cache against the plain encoding."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, normalizers
+
+from model.errors import TokenizerError
+from model.prompt.fim_format import SPECIAL_TOKENS, FimOrder, arrange
+from model.prompt.healing import Healer
+from model.prompt.tokenizer import Tokenizer
+from tests.model.tiny import write_byte_tokenizer
+
+STARCODER = Path(__file__).parents[4] / "shared" / "data" / "starcoder-tokenizer"
+needs_starcoder = pytest.mark.skipif(
+    not STARCODER.is_dir(), reason="StarCoder's tokenizer is not among the shared data of this machine"
+)
+
+# Code-like text in which chunk boundaries, digits, indentation and unusual characters meet.
+FRAGMENTS = st.sampled_from(
+    [
+        *("def f(x):", "return", "foo_bar", "x", " ", "  ", "    ", "\t", "\n", "\n\n", "\r\n", "\r", "'s"),
+        *("'", "12", "3.5", "(", ")", "_", "__", ".", "<fim_middle>", "<|endoftext|>", "é", "日本", "🦙"),
+        *("\ud800", "\udc00", "\x85", "\u2028", "\u3000", "\x1c", "\x00", "\xa0", "ﬁ", "e\u0301", "// ", "#"),
+    ]
+)
+TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=40).map("".join), st.text(max_size=60))
+
+
+@pytest.fixture(scope="session")
+def starcoder() -> Tokenizer:
+    return Tokenizer.from_folder(STARCODER)
+
+
+@needs_starcoder
+class TestStarCoder:
+    def test_all_published_vectors(self, starcoder: Tokenizer) -> None:
+        texts = (STARCODER / "vectors.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
+        lines = (STARCODER / "vectors.out").read_text().split("\n")
+        assert len(texts) == len(lines) == 47
+        for text, line in zip(texts, lines, strict=True):
+            assert starcoder.encode(text) == [int(one) for one in line.split()], text
+
+    def test_the_papers_example(self, starcoder: Tokenizer) -> None:
+        ids = [589, 1459, 81, 7656, 81, 5860, 2262]
+        assert starcoder.encode("def print_hello_world():") == ids
+        assert starcoder.decode(ids) == "def print_hello_world():"
+
+    def test_special_ids(self, starcoder: Tokenizer) -> None:
+        assert [starcoder.special_ids[name] for name in SPECIAL_TOKENS] == list(range(19))
+        assert starcoder.vocab_size == 49_152
+        assert (starcoder.eos_id, starcoder.fim_prefix_id, starcoder.fim_middle_id) == (0, 1, 2)
+        assert (starcoder.fim_suffix_id, starcoder.fim_pad_id, starcoder.filename_id) == (3, 4, 5)
+        assert starcoder.reponame_id == 18
+
+    @pytest.mark.parametrize("name", SPECIAL_TOKENS)
+    def test_special_names_in_user_text_are_ordinary(self, starcoder: Tokenizer, name: str) -> None:
+        for text in (name, f"x = '{name}'", f"a {name}", f"a{name}{name}b\n{name}", f"\n{name}\n"):
+            ids = starcoder.encode(text)
+            assert not set(range(19)) & set(ids)
+            assert starcoder.decode(ids) == text
+
+    @settings(max_examples=300)
+    @given(text=TEXTS)
+    def test_the_cache_changes_nothing(self, starcoder: Tokenizer, text: str) -> None:
+        assert starcoder.encode(text) == starcoder.encode_uncached(text)
+        assert starcoder.encode(text) == starcoder.encode_uncached(text)
+
+    @given(token_ids=st.lists(st.integers(0, 49_151), max_size=30))
+    def test_streaming_any_tokens_gives_what_decoding_gives(
+        self, starcoder: Tokenizer, token_ids: list[int]
+    ) -> None:
+        stream = starcoder.stream()
+        text = "".join(stream.push(token_id) for token_id in token_ids) + stream.flush()
+        assert text == starcoder.decode(token_ids)
+
+
+class TestEncoding:
+    @settings(max_examples=300)
+    @given(text=TEXTS)
+    def test_the_cache_changes_nothing(self, merging_tokenizer: Tokenizer, text: str) -> None:
+        assert merging_tokenizer.encode(text) == merging_tokenizer.encode_uncached(text)
+
+    @settings(max_examples=60)
+    @given(texts=st.lists(TEXTS, min_size=3, max_size=6), data=st.data())
+    def test_editing_a_long_text_anywhere(
+        self, merging_tokenizer: Tokenizer, texts: list[str], data: st.DataObject
+    ) -> None:
+        text = "line of code\n" * 40 + "".join(texts)  # long enough for whole heads to be remembered
+        for piece in texts:
+            at = data.draw(st.integers(0, len(text)))
+            text = text[:at] + piece + text[at + data.draw(st.integers(0, 3)) :]
+            assert merging_tokenizer.encode(text) == merging_tokenizer.encode_uncached(text)
+
+    def test_going_on_where_a_remembered_text_had_a_line_end(self, merging_tokenizer: Tokenizer) -> None:
+        start, end = next(  # a word that is not the tokens of its halves
+            ("retur"[:n], "return"[n:])
+            for n in range(1, 6)
+            if merging_tokenizer.encode_uncached("return")
+            != merging_tokenizer.encode_uncached("return"[:n])
+            + merging_tokenizer.encode_uncached("return"[n:])
+        )
+        text = "line of code\n" * 40 + start
+        merging_tokenizer.encode(f"{text}\n{end}")
+        assert merging_tokenizer.encode(text + end) == merging_tokenizer.encode_uncached(text + end)
+
+    @given(text=TEXTS)
+    def test_decoding_gives_the_text_back(self, merging_tokenizer: Tokenizer, text: str) -> None:
+        well_formed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        assert merging_tokenizer.decode(merging_tokenizer.encode(text)) == well_formed
+
+    def test_lone_surrogates_become_the_replacement_character(self, merging_tokenizer: Tokenizer) -> None:
+        assert merging_tokenizer.encode("a\ud800b") == merging_tokenizer.encode("a\ufffdb")
+        assert merging_tokenizer.encode("\ud83e\udd99") == merging_tokenizer.encode("🦙")
+
+    def test_chunks_begin_at_line_ends_and_only_the_last_one_grows(
+        self, merging_tokenizer: Tokenizer
+    ) -> None:
+        text = "def f(x):\n    return 1  \n\n\nprint(1)\r\nx"
+        chunks = merging_tokenizer.encode_chunks(text)
+        parts = [merging_tokenizer.decode(chunk) for chunk in chunks]
+        assert parts == ["def f(x):", "\n    return 1  \n\n\nprint(1)", "\r\nx"]
+        assert merging_tokenizer.encode_chunks(text + "yz")[:-1] == chunks[:-1]
+
+    def test_the_empty_text(self, merging_tokenizer: Tokenizer) -> None:
+        assert merging_tokenizer.encode("") == []
+        assert merging_tokenizer.encode_chunks("") == [()]
+
+    def test_a_file_with_more_lines_than_the_cache_holds(
+        self, byte_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("model.prompt.tokenizer._CACHED_CHUNKS", 64)
+        text = "".join(f"line {n}\n" for n in range(1_000))
+        assert byte_tokenizer.encode(text) == byte_tokenizer.encode_uncached(text)
+        assert byte_tokenizer.encode("x" + text) == byte_tokenizer.encode_uncached("x" + text)
+
+    def test_several_threads_at_once(self, merging_tokenizer: Tokenizer) -> None:
+        source = Path(__file__).read_text(encoding="utf-8")
+        texts = [source[: 200 * n] for n in range(1, 25)]
+        expected = [merging_tokenizer.encode_uncached(text) for text in texts]
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(5):
+                assert list(pool.map(merging_tokenizer.encode, texts)) == expected
+
+
+class TestDecoding:
+    def test_special_tokens_are_dropped_or_named(self, byte_tokenizer: Tokenizer) -> None:
+        ids = [byte_tokenizer.fim_prefix_id, *byte_tokenizer.encode("é"), byte_tokenizer.eos_id]
+        assert byte_tokenizer.decode(ids) == "é"
+        assert byte_tokenizer.decode(ids, keep_special=True) == "<fim_prefix>é<|endoftext|>"
+
+    def test_bytes_that_are_no_text(self, byte_tokenizer: Tokenizer) -> None:
+        broken = byte_tokenizer.encode("é")[:1]
+        assert byte_tokenizer.decode(broken) == "\ufffd"
+
+    def test_an_unfinished_character_is_held_back(self, byte_tokenizer: Tokenizer) -> None:
+        stream = byte_tokenizer.stream()
+        pieces = [stream.push(token_id) for token_id in byte_tokenizer.encode("a🦙b")]
+        assert pieces == ["a", "", "", "", "🦙", "b"]
+        assert stream.flush() == ""
+
+    def test_a_character_that_stays_unfinished(self, byte_tokenizer: Tokenizer) -> None:
+        stream = byte_tokenizer.stream()
+        stream.push(byte_tokenizer.encode("é")[0])
+        assert stream.flush() == "\ufffd"
+
+    def test_the_first_bytes_can_be_skipped(self, byte_tokenizer: Tokenizer) -> None:
+        stream = byte_tokenizer.stream(strip=Healer(byte_tokenizer, "éa".encode()).strip)
+        text = "".join(stream.push(token_id) for token_id in byte_tokenizer.encode("éab"))
+        assert text == "b"
+
+    @pytest.mark.parametrize("token_id", [-1, 10**6])
+    def test_ids_beyond_the_vocabulary_are_nothing(self, byte_tokenizer: Tokenizer, token_id: int) -> None:
+        assert byte_tokenizer.token_bytes(token_id) == b""
+
+
+class TestSpellings:
+    def test_every_token_spells_what_it_decodes_to(self, merging_tokenizer: Tokenizer) -> None:
+        for token_id in range(merging_tokenizer.vocab_size):
+            expected = merging_tokenizer.token_bytes(token_id).decode("utf-8", "replace")
+            assert merging_tokenizer.decode([token_id]) == expected
+            assert merging_tokenizer.is_special(token_id) == (not merging_tokenizer.token_bytes(token_id))
+
+    @given(prefix=st.one_of(st.binary(max_size=3), st.sampled_from([b" re", b"tok", b"\xff\xff", b"_"])))
+    def test_tokens_starting_with(self, merging_tokenizer: Tokenizer, prefix: bytes) -> None:
+        every = range(merging_tokenizer.vocab_size)
+        naive = {i for i in every if (data := merging_tokenizer.token_bytes(i)) and data.startswith(prefix)}
+        found = merging_tokenizer.tokens_starting_with(prefix).tolist()
+        assert len(found) == len(set(found))
+        assert set(found) == naive
+
+    @given(wanted=st.one_of(st.binary(min_size=1, max_size=3), st.sampled_from([b" return", b"tokenizer"])))
+    def test_tokens_spelling(self, merging_tokenizer: Tokenizer, wanted: bytes) -> None:
+        naive = set()
+        for i in range(merging_tokenizer.vocab_size):
+            data = merging_tokenizer.token_bytes(i)
+            if data and (data.startswith(wanted) or wanted.startswith(data)):
+                naive.add(i)
+        found = merging_tokenizer.tokens_spelling(wanted).tolist()
+        assert len(found) == len(set(found))
+        assert set(found) == naive
+
+
+class TestBadTokenizers:
+    def written(self, folder: Path, **changes: object) -> Path:
+        write_byte_tokenizer(folder)
+        path = folder / "tokenizer.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        return folder
+
+    def test_a_folder_without_one(self, tmp_path: Path) -> None:
+        with pytest.raises(TokenizerError, match=r"tokenizer\.json does not exist"):
+            Tokenizer.from_folder(tmp_path)
+
+    def test_a_truncated_file(self, tmp_path: Path) -> None:
+        write_byte_tokenizer(tmp_path)
+        path = tmp_path / "tokenizer.json"
+        path.write_text(path.read_text()[:500])
+        with pytest.raises(TokenizerError, match=r"tokenizer\.json cannot be read"):
+            Tokenizer.from_folder(tmp_path)
+
+    def test_one_without_the_special_tokens(self, tmp_path: Path) -> None:
+        with pytest.raises(TokenizerError, match=r"lacks <\|endoftext\|>, <fim_prefix>"):
+            Tokenizer.from_folder(self.written(tmp_path, added_tokens=[]))
+
+    def test_another_kind_of_splitting(self, tmp_path: Path) -> None:
+        with pytest.raises(TokenizerError, match="Whitespace"):
+            Tokenizer.from_folder(self.written(tmp_path, pre_tokenizer={"type": "Whitespace"}))
+
+    def test_a_normalizer(self, tmp_path: Path) -> None:
+        write_byte_tokenizer(tmp_path)
+        backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        backend.normalizer = normalizers.Lowercase()
+        with pytest.raises(TokenizerError, match="normalizer"):
+            Tokenizer(backend)
+
+
+class TestOtherTokenizers:
+    def test_santacoders_spelling_of_the_special_tokens(self, tmp_path: Path) -> None:
+        write_byte_tokenizer(tmp_path)
+        path = tmp_path / "tokenizer.json"
+        text = path.read_text()
+        for part in ("prefix", "middle", "suffix", "pad"):
+            text = text.replace(f"<fim_{part}>", f"<fim-{part}>")
+        path.write_text(text)
+        tokenizer = Tokenizer.from_folder(tmp_path)
+        assert (tokenizer.fim_prefix_id, tokenizer.fim_middle_id) == (1, 2)
+        assert not set(range(19)) & set(tokenizer.encode("<fim-middle>"))
+
+    def test_added_tokens_that_are_not_special_are_ordinary_text_too(self, tmp_path: Path) -> None:
+        write_byte_tokenizer(tmp_path)
+        backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        backend.add_tokens([AddedToken("<|user|>", special=False, normalized=False)])
+        tokenizer = Tokenizer(backend)
+        assert tokenizer.special_ids["<|user|>"] not in tokenizer.encode("a <|user|> b")
+
+    def test_truncation_and_padding_are_switched_off(self, tmp_path: Path) -> None:
+        write_byte_tokenizer(tmp_path)
+        backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        backend.enable_truncation(4)
+        backend.enable_padding(length=10)
+        assert len(Tokenizer(backend).encode("abcdefg")) == 7
+        assert len(Tokenizer(backend).encode("a")) == 1
+
+
+class TestFimFormat:
+    def test_orders(self) -> None:
+        ids = {"prefix_id": 1, "middle_id": 2, "suffix_id": 3}
+        assert arrange(FimOrder.PSM, [10, 11], [20], **ids) == [1, 10, 11, 3, 20, 2]
+        assert arrange(FimOrder.SPM, [10, 11], [20], **ids) == [1, 3, 20, 2, 10, 11]
+
+    def test_nineteen_names(self) -> None:
+        assert len(set(SPECIAL_TOKENS)) == 19
+        assert (SPECIAL_TOKENS[0], SPECIAL_TOKENS[18]) == ("<|endoftext|>", "<reponame>")

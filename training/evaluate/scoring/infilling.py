@@ -1,0 +1,94 @@
+"""Holes in programs, and what a model fills them with: greedy, in batches.
+
+Prompts are the editor's, token healing included unless `heal` is off: most holes are at the start of a
+line, and a text that was cut there and encoded ends in a line-end token that training hardly ever has
+before indentation, which belongs to the same token. Published figures are without healing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from model.engine.engine import Engine, Handle
+from model.engine.generation import GenerationRequest
+from model.prompt.fim import FimPrompt, build_prompt, split_healed
+from model.prompt.fim_format import FimOrder
+from model.prompt.tokenizer import Tokenizer
+from model.runner.sampling import SamplingParams
+from model.stopping.stopping import StopRules
+from training.errors import EvaluationError
+
+_MAX_NEW_TOKENS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A text with one line missing."""
+
+    task_id: str
+    prefix: str
+    suffix: str
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """Where an answer ends, if the model does not end it before."""
+
+    stop: tuple[str, ...] = ("\n",)
+    max_new_tokens: int = _MAX_NEW_TOKENS
+
+
+def complete_lines(
+    engine: Engine,
+    problems: Sequence[Problem],
+    order: FimOrder | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    heal: bool = True,
+    ends: Ends | None = None,
+) -> list[str]:
+    """The line the model gives for each problem, without its line end; or what `ends` says.
+
+    Without an order, the model sees only what is before the hole, and no special token.
+    """
+    ends = ends or Ends()
+    limit = engine.config.n_positions - ends.max_new_tokens
+    index_of: dict[Handle, int] = {}
+    answers = [""] * len(problems)
+    for index, problem in enumerate(problems):
+        prompt = _prompt(engine.tokenizer, problem, order, limit, heal=heal)
+        request = GenerationRequest(
+            prompt_ids=prompt.token_ids,
+            healed=prompt.healed,
+            sampling=SamplingParams(max_new_tokens=ends.max_new_tokens),
+            stop=StopRules(stop=ends.stop),
+        )
+        index_of[engine.submit(request)] = index
+    done = 0
+    while engine.busy:
+        for handle, delta in engine.step():
+            answers[index_of[handle]] += delta.text
+            if delta.finish_reason == "error":
+                raise EvaluationError(f"{problems[index_of[handle]].task_id}: {delta.error}")
+            done += delta.finish_reason is not None
+        progress(done, len(problems))
+    return answers
+
+
+def _prompt(
+    tokenizer: Tokenizer, problem: Problem, order: FimOrder | None, limit: int, *, heal: bool
+) -> FimPrompt:
+    if order is not None:
+        return build_prompt(
+            tokenizer,
+            prefix=problem.prefix,
+            suffix=problem.suffix,
+            order=order,
+            max_prompt_tokens=limit,
+            heal=heal,
+        )
+    prefix, healed = split_healed(problem.prefix) if heal else (problem.prefix, "")
+    ids = tokenizer.encode_uncached(prefix)[-limit:] or [tokenizer.eos_id]
+    return FimPrompt(token_ids=ids, healed=healed.encode("utf-8", errors="replace"))

@@ -1,0 +1,119 @@
+"""A checkpoint of a run as a model folder that the engine and transformers load.
+
+Positions that were never trained are cut off, so that the shipped context is one the model knows.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.prompt.fim_format import END_OF_TEXT, SPECIAL_TOKENS
+from model.prompt.tokenizer import Tokenizer
+from model.pytorch.checkpoint import dense_state, save_checkpoint
+from model.pytorch.quantize import Scheme
+from model.weights.config import ModelConfig
+from model.weights.hub import resolve
+from training.compute.lora import merged
+from training.data.tokenizer import TOKENIZER_FILE
+from training.errors import TrainingError
+from training.loop.checkpointing import Checkpoint, checkpoints, load_checkpoint
+from training.recipe.recipe import Recipe, recipe_from_dict
+
+MAX_SHARD_BYTES = 16 * 10**6  # no file of the repository is larger
+TOKENIZER_CONFIG_FILE, TEMPLATE_FILE = "tokenizer_config.json", "chat_template.jinja"
+_POSITIONS = "transformer.wpe.weight"
+# As StarCoder's own, but of the class that takes tokenizer.json as it is: no other splits digits.
+_TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "add_prefix_space": False,
+    "clean_up_tokenization_spaces": False,
+    "bos_token": END_OF_TEXT,
+    "eos_token": END_OF_TEXT,
+    "unk_token": END_OF_TEXT,
+    "additional_special_tokens": list(SPECIAL_TOKENS),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export was made of."""
+
+    config: ModelConfig
+    checkpoint: Checkpoint
+    recipe: Recipe
+    scheme: Scheme = Scheme.NONE
+
+
+def scheme_of(number_format: str) -> Scheme:
+    """How weights are written: bf16, or int8 by row. Raises TrainingError."""
+    schemes = {"bf16": Scheme.NONE, "int8": Scheme.INT8}
+    if number_format not in schemes:
+        raise TrainingError(f"quantize = {number_format!r}: expected {' or '.join(schemes)}")
+    return schemes[number_format]
+
+
+def newest_checkpoint(run: Path) -> Checkpoint:
+    """The last complete checkpoint of a run folder. Raises TrainingError when there is none."""
+    found = checkpoints(run / "checkpoints")
+    if not found:
+        raise TrainingError(f"{run} holds no checkpoint: train first")
+    return load_checkpoint(found[-1])
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint,
+    target: Path,
+    tokenizer: Path,
+    scheme: Scheme = Scheme.NONE,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> Exported:
+    """Write config.json, weights (bf16, or int8 by row) and the tokenizer's files into `target`.
+
+    Adapters are merged into their base, which must still be where the recipe says.
+    """
+    recipe = recipe_from_dict(checkpoint.recipe)
+    vocabulary = Tokenizer.from_folder(tokenizer).vocab_size
+    if vocabulary > recipe.model.vocab_size:
+        raise TrainingError(f"{tokenizer} has {vocabulary} tokens, the model {recipe.model.vocab_size}")
+    n_positions = recipe.trained_positions(checkpoint.state.stage_samples)
+    if not n_positions:
+        raise TrainingError("the checkpoint is from before the first step: train first")
+    config = replace(recipe.model, n_positions=n_positions)
+    state = {
+        name: _cut(name, tensor, n_positions).to(torch.bfloat16)
+        for name, tensor in _weights(checkpoint, recipe)
+    }
+    save_checkpoint(target, config, state, scheme=scheme, max_shard_bytes=max_shard_bytes)
+    write_tokenizer(tokenizer, target, n_positions)
+    return Exported(config=config, checkpoint=checkpoint, recipe=recipe, scheme=scheme)
+
+
+def write_tokenizer(source: Path, target: Path, n_positions: int) -> None:
+    """tokenizer.json, a chat template if there is one, and the tokenizer_config.json by which transformers
+    and what builds on it (lm-evaluation-harness, vLLM) know the end of a text and the model's length.
+    """
+    for name in (TOKENIZER_FILE, TEMPLATE_FILE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    known = source / TOKENIZER_CONFIG_FILE
+    config = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else _TOKENIZER_CONFIG
+    text = json.dumps({**config, "model_max_length": n_positions}, indent=2, ensure_ascii=False)
+    (target / TOKENIZER_CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _weights(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[tuple[str, Tensor]]:
+    if recipe.base is None or recipe.lora is None:
+        return checkpoint.model.items()
+    return merged(dense_state(resolve(recipe.base).folder).items(), checkpoint.model, recipe.lora)
+
+
+def _cut(name: str, tensor: Tensor, n_positions: int) -> Tensor:
+    return tensor[:n_positions] if name == _POSITIONS else tensor
