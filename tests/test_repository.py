@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from setuptools import find_packages
+from setuptools import find_packages  # type: ignore[import-untyped]
 
 from lsp.cli.cli import ExitCode
 from lsp.settings.settings import setting_infos

@@ -92,7 +92,10 @@ class AsyncEngine:
         self._post(lambda: self._foresee(request))
 
     def stats(self) -> EngineStats:
-        """The engine's counters; a step may be under way."""
+        """The engine's counters; a step may be under way.
+
+        What no longer runs is counted, and its slots of the cache are given back.
+        """
         return self.engine.stats()
 
     def _post(self, call: Callable[[], None]) -> None:

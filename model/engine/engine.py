@@ -165,8 +165,8 @@ class Engine:
         """Counters and gauges now."""
         cache, counters = self._scheduler.cache, self._counters
         return EngineStats(
+            waiting=len(self._scheduler.waiting),  # before `running`, into which they go
             running=len(self._scheduler.running),
-            waiting=len(self._scheduler.waiting),
             kv_tokens_used=cache.n_slots - cache.available,
             kv_tokens_capacity=cache.n_slots,
             prompt_tokens=counters["prompt"],
@@ -292,10 +292,13 @@ class Engine:
         return handle, delta
 
     def _retire(self, sequence: Running, outcome: str, *, keep: bool = True) -> None:
+        # Counted first: another thread that sees nothing running (`stats`) sees it counted.
+        if not sequence.request.is_ahead:
+            self._count(sequence, outcome)
         self._scheduler.remove(sequence, keep=keep)
         del self._handle_of[sequence]
-        if sequence.request.is_ahead:
-            return
+
+    def _count(self, sequence: Running, outcome: str) -> None:
         counters = self._counters
         counters[outcome] += 1
         counters["prompt"] += sequence.n_prompt

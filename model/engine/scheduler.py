@@ -92,13 +92,13 @@ class Scheduler:
         if sequence.lease is None:
             self.waiting.remove(sequence)
             return
-        self.running.remove(sequence)
         n_leased = len(sequence.lease.slots)
         n_kept = sequence.n_computed if keep else n_leased
         self.cache.insert(sequence.tokens[:n_kept], sequence.slots[:n_kept], n_leased=n_leased)
         self.cache.give_back(sequence.slots[n_kept:])
         self.cache.release(sequence.lease)
         sequence.lease = None
+        self.running.remove(sequence)
 
     def _admit(self) -> None:
         for sequence in list(self.waiting):
@@ -114,11 +114,12 @@ class Scheduler:
             if n_more > self.cache.available:
                 self.cache.release(lease)
                 return  # nobody overtakes a sequence that waits for room: it would never get it
-            self.waiting.remove(sequence)
             sequence.lease = lease
             sequence.slots = np.concatenate([lease.slots, self.cache.take(n_more)])
             sequence.n_computed = sequence.n_cached = len(lease.slots)
+            # In this order: another thread that reads `waiting` and then `running` misses nobody.
             self.running.append(sequence)
+            self.waiting.remove(sequence)
 
     def _better_to_wait(self, wanted: TokenArray) -> bool:
         """Whether a prefill under way will soon share more with `wanted` than the cache does."""
