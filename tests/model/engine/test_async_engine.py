@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from model.engine.async_engine import AsyncEngine
-from model.engine.engine import Engine, EngineOptions, load_engine
-from model.engine.generation import GenerationRequest, Timings
+from model.engine.engine import Engine, EngineOptions, Handle, load_engine
+from model.engine.generation import Delta, GenerationRequest, Timings
 from model.errors import ContextLengthError, EngineUnavailableError
 from model.runner.sampling import SamplingParams
 
@@ -48,12 +49,31 @@ async def test_streams_run_side_by_side(engine: AsyncEngine) -> None:
     assert all(len(tokens) == 15 for tokens in alone)
 
 
-async def test_closing_a_stream_cancels_it(engine: AsyncEngine) -> None:
-    async with aclosing(engine.generate(request_of("for x in ", 900))) as deltas:
-        async for delta in deltas:
-            assert delta.finish_reason is None
-            break
-    await idle(engine)
+@contextmanager
+def one_step_until_released(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """The engine's second step waits until what is given is called, however slow this thread is."""
+    real, released, n_steps = Engine.step, threading.Event(), 0
+
+    def step(self: Engine) -> list[tuple[Handle, Delta]]:
+        nonlocal n_steps
+        if n_steps == 1:
+            assert released.wait(60)
+        n_steps += 1
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "step", step)
+        yield released.set
+
+
+async def test_closing_a_stream_cancels_it(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_step_until_released(monkeypatch) as release:
+        async with aclosing(engine.generate(request_of("for x in ", 900))) as deltas:
+            async for delta in deltas:
+                assert delta.finish_reason is None
+                break
+        release()
+        await idle(engine)
     stats = engine.stats()
     assert stats.cancelled == 1
     assert stats.generated_tokens < 100
@@ -89,11 +109,17 @@ async def test_what_was_foreseen_is_in_the_cache_and_nobody_counts_it(engine: As
     assert engine.stats().finished == 1
 
 
-async def test_a_request_ends_what_is_being_foreseen(engine: AsyncEngine) -> None:
+async def test_a_request_ends_what_is_being_foreseen(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = await collect(engine, request_of("x = ", 5))
     engine.engine.forget()
-    engine.foresee(request_of("y" * 1000, 5))
-    assert await collect(engine, request_of("x = ", 5)) == alone
+    with one_step_until_released(monkeypatch) as release:
+        engine.foresee(request_of("y" * 1000, 5))
+        request = asyncio.create_task(collect(engine, request_of("x = ", 5)))
+        await asyncio.sleep(0)  # it has asked
+        release()
+        assert await request == alone
     await idle(engine)
     stats = engine.stats()
     assert stats.computed_tokens < 1000, "the rest of it was left"

@@ -158,7 +158,9 @@ def test_int8_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     x[7] *= 1000  # an outlier row must not coarsen the others
     together = layer(x)
     alone = torch.cat([layer(row[None]) for row in x])
-    torch.testing.assert_close(together, alone, atol=0, rtol=0)
+    # Not to the bit: how a product is summed may depend on its number of rows. A row that shared the
+    # outlier's scale would be a thousand times coarser.
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_document_ids_hide_other_documents(pair: Pair) -> None:

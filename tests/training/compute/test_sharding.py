@@ -17,6 +17,7 @@ from training.loop.run_log import read_log
 from training.loop.sharded_checkpoint import is_sharded
 
 STEPS = 8
+N_EMBD, HEAD_DIM = 32, 16  # of `tests.training.tiny.recipe`
 # Rank 1 dies of SIGKILL in the sixth step, two after the last checkpoint; torchrun then ends the other.
 KILLED_RUN = """
 import os, signal, sys
@@ -80,6 +81,18 @@ def held_out(run: Path) -> dict[str, float]:
     return nats
 
 
+def is_learned(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Which numbers of a parameter have a gradient: all but the keys' biases.
+
+    A key's bias adds the same to all logits of a query, which softmax takes out again. What is computed
+    for its gradient is rounding alone, and Adam, which divides it by its own size, makes whole steps of it.
+    """
+    learned = torch.ones_like(tensor, dtype=torch.bool)
+    if name.endswith("attn.c_attn.bias"):  # [D queries, C keys, C values]
+        learned[N_EMBD : N_EMBD + HEAD_DIM] = False
+    return learned
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # ten processes start, each with PyTorch, on whatever else the machine does
 def test_two_sharded_processes_learn_as_one_and_resume_to_the_bit(tmp_path: Path) -> None:
@@ -107,7 +120,9 @@ def test_two_sharded_processes_learn_as_one_and_resume_to_the_bit(tmp_path: Path
     assert whole.model.keys() == unsharded.model.keys()
     assert whole.optimizer.keys() == unsharded.optimizer.keys()
     for name, tensor in unsharded.model.items():
-        assert torch.allclose(whole.model[name], tensor, atol=1e-4), name
+        where = is_learned(name, tensor)
+        # Sums in another order. A hundredth of the learning rate, of which each step moved every number.
+        assert torch.allclose(whole.model[name][where], tensor[where], rtol=0, atol=1e-4), name
 
     pretrain(recipe(STEPS, **ONE), of["one"])  # one process goes on with two's
     assert losses(of["one"].run) == pytest.approx(losses(of["alone"].run), rel=1e-5)
