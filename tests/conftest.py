@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 
+_SERVERS = {"server", "secure_server", "elastic_url"}
 
-def pytest_configure() -> None:
-    """Let Ctrl+C reach the processes that tests start.
+
+@pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl+C reach the processes that tests start, and keep paths short.
 
     A shell without job control starts `pytest &` with SIGINT ignored, and children would inherit that.
+    A unix socket's path has 107 bytes at most. Of one that is longer another folder is taken, which
+    all tests would share; and pytest-xdist's own names for temporary folders are long.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.option.basetemp = tempfile.mkdtemp(prefix="t-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove a worker's temporary files. (Those of `pytest -n 0` stay for three runs.)"""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none (and import torch only if something does)."""
+    """Say what runs where: the tests of a file in one process, and files with slow tests first.
+
+    All that ask an Elasticsearch are in one process, so that it is started once.
+    """
+    _skip_without_gpu(items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        asks_server = _SERVERS & set(getattr(item, "fixturenames", ())) or "[elasticsearch]" in item.name
+        item.add_marker(pytest.mark.xdist_group("elasticsearch" if asks_server else str(item.path)))
+
+
+def _skip_without_gpu(items: list[pytest.Item]) -> None:
+    # PyTorch is imported only if something asks for a GPU.
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not on_gpu:
         return

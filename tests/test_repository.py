@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from setuptools import find_packages  # type: ignore[import-untyped]
 
 from lsp.cli.cli import ExitCode
 from lsp.settings.settings import setting_infos
@@ -134,8 +133,8 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_setuptools_finds_every_package() -> None:
     present = {".".join(path.parent.parts) for path in modules() if path.name == "__init__.py"}
     found = project()["tool"]["setuptools"]["packages"]["find"]
-    assert not found["namespaces"]
-    assert set(find_packages(str(ROOT), include=found["include"])) == present
+    assert not found["namespaces"], "a folder without __init__.py is data"
+    assert found["include"] == [f"{package}*" for package in sorted(PACKAGES)]
     homeless = {path.parent for path in modules()} - {Path(*name.split(".")) for name in present}
     assert homeless == set()
 

@@ -40,7 +40,7 @@ async def ed(home: Path) -> AsyncIterator[Editor]:
 
 def real_file() -> tuple[str, str]:
     """This server's own status.py with the cursor in the middle of a statement."""
-    path = ROOT / "lsp" / "status.py"
+    path = ROOT / "lsp" / "status" / "status.py"
     before, marker, after = path.read_text(encoding="utf-8").partition("self._n_busy -= ")
     assert marker
     return before + marker + "║" + after[1:], path.as_uri()
@@ -59,7 +59,8 @@ async def test_plain_streamed_and_cancelled_requests_on_a_real_file(ed: Editor) 
     ed.cancel("m")
     with pytest.raises(JsonRpcException):
         await asked
-    assert not ed.heard.messages
+    late = "attribution: the index takes too long"  # on a busy machine it may
+    assert [message for message in ed.heard.messages if not message.startswith(late)] == []
 
 
 async def test_a_keystroke_computes_a_few_tokens_only(ed: Editor) -> None:

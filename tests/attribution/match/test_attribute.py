@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attribution.errors import AttributionError
+from attribution.match import lexed as lexed_texts
 from attribution.match.attribute import AUTOMATIC, Question, attribute
 from attribution.match.lexed import Lexed
 from attribution.source import Document, Kind, Match
@@ -204,7 +205,7 @@ def test_tokens_are_kept_for_the_next_question(index: Index, monkeypatch: pytest
         lexed.append(len(texts))
         return lex_batch(texts)
 
-    monkeypatch.setattr(lexed, "lex_batch", counting)
+    monkeypatch.setattr(lexed_texts, "lex_batch", counting)
     kept = Lexed(max_tokens=10_000)
     for _ in range(3):
         attribute(DOCUMENTS[2].text, index, AUTOMATIC, kept)

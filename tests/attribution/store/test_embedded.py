@@ -20,7 +20,7 @@ from attribution.tokens.fingerprint import Channel, winnow
 from attribution.tokens.lexer import lex
 from tests.attribution.samples import code, document, index_of
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def documents(count: int, *, first: int = 0) -> list[Document]:

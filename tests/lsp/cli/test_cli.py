@@ -60,7 +60,7 @@ def test_help_names_every_command(command: Command) -> None:
 
 def test_help_does_not_load_what_only_commands_need() -> None:
     program = (
-        "import sys; from lsp import cli; sys.argv = ['starcoder-lsp', '--help']\n"
+        "import sys; from lsp.cli import cli; sys.argv = ['starcoder-lsp', '--help']\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'transformers', 'httpx', 'pygls', 'training'} & set(sys.modules)\n"

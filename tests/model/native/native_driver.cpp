@@ -1,7 +1,7 @@
 // Steps of random shapes through the compiled code, to run under the address sanitizer: every buffer
 // is exactly as long as it may be read. Checks that results are finite and that bad slots are refused.
 
-#include "../../model/native/step.cpp"
+#include "../../../model/native/step.cpp"
 
 #include <cstdio>
 #include <cstdlib>

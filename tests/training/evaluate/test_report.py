@@ -58,7 +58,7 @@ def data(tmp_path: Path) -> Path:
     write(tmp_path / "data" / "humaneval-x" / "humaneval_js.jsonl.gz", JAVASCRIPT)
     write(infilling / "HumanEval-SingleLineInfilling.jsonl.gz", *lines)
     write(infilling / "HumanEval-RandomSpanInfillingLight.jsonl.gz", *holes["RandomSpan"])
-    sources = [path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "lsp").glob("*.py"))[:20]]
+    sources = [path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "lsp").rglob("*.py"))[:60]]
     write(
         tmp_path / "held_out" / "python.jsonl",
         *({"text": text, "repository": "a/b", "language": "Python"} for text in sources),
