@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsp.settings.gitignore import Patterns
+from model.local.gitignore import Patterns, why_ignored
 
 if TYPE_CHECKING:
     from lsp.settings.settings import Settings
@@ -169,17 +169,9 @@ def _reason(
         if here is not None:
             known.append((folder, here))
         folder = folder / part
-        reason = _last_verdict(known, folder, is_folder=number < len(parts))
+        reason = why_ignored(known, folder, is_folder=number < len(parts))
         if reason is not None:
             return reason  # nothing below an ignored folder can be taken back in
-    return None
-
-
-def _last_verdict(known: Sequence[tuple[Path, Patterns]], path: PurePath, *, is_folder: bool) -> str | None:
-    for folder, patterns in reversed(known):
-        verdict = patterns.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
-        if verdict is not None:
-            return None if verdict.negated else f'"{verdict.line}" in {patterns.origin}'
     return None
 
 

@@ -13,7 +13,7 @@ REVISION = "0123abc"
 # path in this checkout -> (repository, licence)
 FILES = {
     "lsp/completion/confidence.py": ("alice/gate", "MIT"),
-    "lsp/settings/gitignore.py": ("bob/ignore", "GPL-3.0-only"),
+    "model/local/gitignore.py": ("bob/ignore", "GPL-3.0-only"),
     "lsp/documents/debounce.py": ("carol/timing", "MIT OR Apache-2.0"),
     "lsp/context/ring.py": ("carol/timing", "MIT OR Apache-2.0"),
     "model/runner/sampling.py": ("dave/dice", None),

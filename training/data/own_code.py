@@ -12,10 +12,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
-from pathspec import GitIgnoreSpec
-
+from model.local.gitignore import Patterns, why_ignored
 from model.secret_files import SECRET_GLOBS
 from training.corpus.filters import quality
 from training.corpus.pii.redact import redact
@@ -92,30 +91,27 @@ def read_own_code(folder: Path) -> OwnCode:
 
 def files_of(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
     """Regular files in the order of their paths, without hidden, ignored and secret ones."""
-    secret = GitIgnoreSpec.from_lines(SECRET_GLOBS)
-    yield from _walk(
-        folder, PurePosixPath(), [_ignored_by(folder / ".git" / "info" / "exclude")], secret, left_out
-    )
+    secret = Patterns.of_lines(SECRET_GLOBS, origin="secret files", ignore_case=True)
+    exclude = _patterns(folder / ".git" / "info" / "exclude")
+    yield from _walk(folder, PurePosixPath(), [(PurePosixPath(), exclude)], secret, left_out)
 
 
 def _walk(
     root: Path,
     below: PurePosixPath,
-    ignored: list[tuple[PurePosixPath, GitIgnoreSpec]],
-    secret: GitIgnoreSpec,
+    ignored: list[tuple[PurePath, Patterns]],
+    secret: Patterns,
     left_out: Counter[str],
 ) -> Iterator[Path]:
-    # Patterns are relative to where they stand; those of deeper folders count more.
-    ignored = [*ignored, (below, _ignored_by(root / below / ".gitignore")[1])]
+    ignored = [*ignored, (below, _patterns(root / below / ".gitignore"))]
     for entry in sorted(os.scandir(root / below), key=lambda entry: entry.name):
         path = below / entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
         if entry.name == ".git" or (is_folder and entry.name.startswith(".")):
             continue
-        slash = "/" if is_folder else ""
-        if _is_ignored(path, slash, ignored):
+        if why_ignored(ignored, path, is_folder=is_folder) is not None:
             left_out[IGNORED] += 1
-        elif secret.match_file(f"{path}{slash}".lower()):
+        elif why_ignored([(PurePosixPath(), secret)], path, is_folder=is_folder) is not None:
             left_out[SECRET] += 1
         elif is_folder:
             yield from _walk(root, path, ignored, secret, left_out)
@@ -123,17 +119,9 @@ def _walk(
             yield Path(entry.path)
 
 
-def _ignored_by(file: Path) -> tuple[PurePosixPath, GitIgnoreSpec]:
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    return PurePosixPath(), GitIgnoreSpec.from_lines(lines)
-
-
-def _is_ignored(path: PurePosixPath, slash: str, ignored: list[tuple[PurePosixPath, GitIgnoreSpec]]) -> bool:
-    for folder, patterns in reversed(ignored):
-        verdict = patterns.check_file(f"{path.relative_to(folder)}{slash}").include
-        if verdict is not None:
-            return verdict
-    return False
+def _patterns(file: Path) -> Patterns:
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return Patterns.of_text(text, origin=str(file))
 
 
 def _document(root: Path, file: Path, left_out: Counter[str]) -> Document | None:

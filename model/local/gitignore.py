@@ -1,8 +1,16 @@
 """Patterns in .gitignore's syntax, matched as git matches them (gitignore(5), git's wildmatch.c).
 
-A verdict is about one file or folder itself, never about what lies in it: whoever asks walks down
-from the top, and what is in an ignored folder is ignored. (pathspec lets a pattern for a folder also
-match all below it; then `!a/` would take back what `?` ignores as `a/b`, and `b/**` ignores `b`.)
+A verdict is about one file or folder itself, never about what lies in it: the caller walks down from
+the top and enters no ignored folder. Reads no file and knows neither editors nor training.
+
+The library pathspec was tried on the cases of `tests/model/local/test_gitignore.py`. Its newest release,
+1.1.1, differs from `git check-ignore`:
+
+- a pattern for a folder also matches all that is below it, so `!d/` takes back `d/e/a`, which `?` ignores;
+- `d/**` matches the folder `d` itself, so a walk never finds what `!d/a` takes back;
+- below an ignored folder a negated pattern still counts (`d`, then `!a`: `d/a`);
+- `[[:alpha:]]` and `[\\]]` match nothing;
+- `[b-a]`, `a\\` and `!` raise, where git takes the first character or passes over the line.
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
@@ -61,6 +70,19 @@ class Patterns:
             if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(path):
                 return pattern
         return None
+
+
+def why_ignored(known: Sequence[tuple[PurePath, Patterns]], path: PurePath, *, is_folder: bool) -> str | None:
+    """The pattern that ignores `path`, and where it stands; None if none does.
+
+    `known` are patterns with the folder that they are relative to, the outermost folder first: of several
+    that name a path the last one counts.
+    """
+    for folder, patterns in reversed(known):
+        verdict = patterns.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
+        if verdict is not None:
+            return None if verdict.negated else f'"{verdict.line}" in {patterns.origin}'
+    return None
 
 
 def parse(line: str, *, ignore_case: bool = False) -> Pattern | None:

@@ -1,4 +1,4 @@
-"""Patterns one by one; whole trees are compared with git in test_exclusions."""
+"""Patterns one by one. `tests.lsp.settings.test_exclusions` compares whole trees with git."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp.settings.gitignore import Patterns, parse
+from model.local.gitignore import Patterns, parse
 from model.secret_files import SECRET_GLOBS
 
 
