@@ -1,7 +1,7 @@
 """The pipeline of one completion, from the editor's question to the items it gets.
 
 excluded? → does what was typed fit a suggestion that is running or was given? → debounce → context →
-engine stream → filters → confidence gate → checks of what will be shown → items. A newer request
+engine stream → filters → confidence gate → check of what will be shown → items. A newer request
 of a document ends the older one. Knows neither the editor's protocol nor how the engine is reached.
 """
 
@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from lsp.completion.generation import Generation
 from lsp.completion.kept import Kept, KeptGenerations
-from lsp.completion.reading import Item, Reading, Update, state_of
+from lsp.completion.reading import Reading, Update, state_of
 from lsp.completion.request_clock import RequestClock
 from lsp.context.query import QueryMaker, is_single_line
 from lsp.documents import debounce
@@ -25,6 +25,7 @@ from lsp.documents.place import Place
 from lsp.link.engine_link import EngineLink
 from lsp.postprocess import CursorContext
 from lsp.settings.settings import Settings
+from lsp.sources.references import Credits
 from lsp.status.status import State, StatusBoard
 from lsp.status.telemetry import LatencyBook
 from model.errors import EngineUnavailableError, ModelError
@@ -32,8 +33,8 @@ from model.errors import EngineUnavailableError, ModelError
 KEPT_KEY_TIMES = 12
 OFF = "completions are off (completion.enabled)"
 
-# Looks at an item that is about to be shown; returns it (perhaps changed), or why it is kept back.
-Check = Callable[[Item], Awaitable[Item | str]]
+# Looks at a text that is about to be shown at a place; returns its sources, or why it is kept back.
+Check = Callable[[Place, str], Awaitable[Credits | str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,11 @@ class Completer:
         settings: Settings,
         why_excluded: Callable[[Place], str | None],
         queries: QueryMaker,
+        check: Check | None = None,
         trace: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.settings = settings
-        self.checks: list[Check] = []
+        self._check = check
         self._link = link
         self._board = board
         self._book = book
@@ -214,7 +216,7 @@ class Completer:
                         if reading.is_misfit:
                             continue
                         if update.item is not None and not self._withholds and update.item.text not in texts:
-                            # Who streams need not wait for the checks, which only add to the item.
+                            # A client that streams need not wait for the check, which only adds to the item.
                             yield replace(update, done=False, item=None)
                         yield await self._checked(place, update, texts)
                     if all(reading.done for reading in readings):
@@ -237,14 +239,16 @@ class Completer:
         ]
 
     async def _checked(self, place: Place, update: Update, texts: set[str]) -> Update:
-        """Put an item through the checks, and count what is kept back. `texts` are the items so far."""
+        """Have an item checked, and count what is kept back. `texts` are those of the items so far."""
         item, dropped_by = update.item, update.dropped_by
         if item is not None and item.text in texts:
             item, dropped_by = None, "the same as another"
-        for check in self.checks:
-            if item is not None:
-                outcome = await check(item)
-                item, dropped_by = (None, outcome) if isinstance(outcome, str) else (outcome, None)
+        if item is not None and self._check is not None:
+            found = await self._check(place, item.text)
+            if isinstance(found, str):
+                item, dropped_by = None, found
+            else:
+                item = replace(item, references=found.references, label=found.label)
         if item is not None:
             texts.add(item.text)
         elif update.done:
@@ -258,7 +262,7 @@ class Completer:
 
     @property
     def _withholds(self) -> bool:
-        """Whether nothing may be seen before it has passed the checks, however it streams."""
+        """Whether nothing may be seen before it has passed the check, however it streams."""
         return self.settings.attribution.on_match == "block"
 
     def _account(self, generation: Generation, clock: RequestClock, *, is_new: bool) -> None:

@@ -86,15 +86,6 @@ class Window:
         self.acceptances = Acceptances(documents, self.book)
         self.link = EngineLink(engine_of(self.settings), self.board, on_connected=self._connected)
         self.queries = QueryMaker(is_allowed=self._is_allowed, roots=self.roots)
-        self.completer = Completer(
-            link=self.link,
-            board=self.board,
-            book=self.book,
-            settings=self.settings,
-            why_excluded=self._why_excluded,
-            queries=self.queries,
-            trace=editor.trace,
-        )
         self.attribution = Attribution(
             self.settings,
             documents=documents,
@@ -103,6 +94,16 @@ class Window:
             roots=self.roots,
             tell=self.board.exclude,
             log=editor.note,
+        )
+        self.completer = Completer(
+            link=self.link,
+            board=self.board,
+            book=self.book,
+            settings=self.settings,
+            why_excluded=self._why_excluded,
+            queries=self.queries,
+            check=self.attribution.shown_check,
+            trace=editor.trace,
         )
         self.attribution_actions = AttributionActions(self.attribution, documents, facts, editor)
         self.assistant = Assistant(
@@ -113,7 +114,6 @@ class Window:
         )
         self.assist_actions = AssistActions(self, editor)
         self.caution: str | None = None
-        self.completer.checks.append(self.attribution.shown_check)
         self._editor = editor
         self._options = options
         self._sources: Sources | None = None

@@ -49,6 +49,14 @@ class Reference:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Credits:
+    """What a suggestion was found to be a copy of, and what an editor shows beside it."""
+
+    references: tuple[Reference, ...] = ()
+    label: str | None = None
+
+
 def references_in(
     text: bytes, start_byte: int, findings: Sequence[Finding], *, model: str
 ) -> list[Reference]:

@@ -11,17 +11,15 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lsp.documents.place import well_formed
+from lsp.documents.place import Place, well_formed
 from lsp.postprocess.suggestion import to_lf
-from lsp.sources.references import references_in
+from lsp.sources.references import Credits, references_in
 from lsp.sources.store import Answer, AttributionStore
 
 if TYPE_CHECKING:
-    from lsp.completion.reading import Item
     from lsp.status.telemetry import LatencyBook
     from lsp.status.worker import Worker
 
@@ -40,7 +38,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class ShownCheck:
-    """One of the completer's checks. `tell` gets a sentence for the status when something is withheld."""
+    """The completer's check. `tell` gets a sentence for the status when something is withheld."""
 
     def __init__(
         self,
@@ -63,22 +61,22 @@ class ShownCheck:
         self._late: asyncio.Future[Answer] | None = None
         self._logged: set[str] = set()
 
-    async def __call__(self, item: Item) -> Item | str:
-        """The item with its references, or why it is withheld."""
-        text, start_byte = checked_text(item)
+    async def __call__(self, place: Place, suggested: str) -> Credits | str:
+        """The sources of what is suggested at a place, or why it is withheld."""
+        text, start_byte = checked_text(place, suggested)
         answer = await self._answer(text)
         if answer is None or answer.kind == "none":
-            return self._unchecked(item, answer)
+            return self._unchecked(answer)
         model = self.store.where.model or ""
         references = references_in(text, start_byte, answer.findings, model=model)
         if not references:
-            return item
+            return Credits()
         self._book.attributed()
         label = references[0].label
         if self._is_strict():
             self._tell(f"{BLOCKED}: {label}")
             return BLOCKED
-        return replace(item, references=tuple(references), label=label if self._has_label() else None)
+        return Credits(references=tuple(references), label=label if self._has_label() else None)
 
     async def _answer(self, text: bytes) -> Answer | None:
         """What the store says; None if it takes too long."""
@@ -101,13 +99,13 @@ class ShownCheck:
             self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=False)
         return answer
 
-    def _unchecked(self, item: Item, answer: Answer | None) -> Item | str:
+    def _unchecked(self, answer: Answer | None) -> Credits | str:
         reason = "the index does not answer" if answer is None else answer.lack
         if not self._is_strict():
             # That there is no index need not be said to who does not ask for one.
             if answer is not None and self.store.where.index is not None:
                 self._once(f"attribution: suggestions are not checked: {reason}")
-            return item
+            return Credits()
         self._tell(f"{UNCHECKED} (attribution.onMatch is block): {reason}")
         return UNCHECKED
 
@@ -117,9 +115,8 @@ class ShownCheck:
             self._log(message)
 
 
-def checked_text(item: Item) -> tuple[bytes, int]:
-    """The lines before an item with its insert text, and the byte at which that begins."""
-    place = item.place
+def checked_text(place: Place, suggested: str) -> tuple[bytes, int]:
+    """The lines before a place with the text to insert there, and the byte at which that begins."""
     before = to_lf(place.before[: len(place.before) - len(place.lead)])[-_CONTEXT_CHARS:]
     lines = before.split("\n")
     first = len(lines) - 1
@@ -129,4 +126,4 @@ def checked_text(item: Item) -> tuple[bytes, int]:
         first -= 1
         n_tokens += len(_TOKEN.findall(lines[first]))
     context = "\n".join(lines[first:]).encode()
-    return context + well_formed(place.lead + item.text).encode(), len(context)
+    return context + well_formed(place.lead + suggested).encode(), len(context)

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp.completion.completion import Ask, Completer
-from lsp.completion.reading import Item, Update
+from lsp.completion.completion import Ask, Check, Completer
+from lsp.completion.reading import Update
 from lsp.context.query import QueryMaker
 from lsp.documents.documents import Document, Documents
-from lsp.documents.place import find_place
+from lsp.documents.place import Place, find_place
 from lsp.link.engine_link import EngineLink
 from lsp.settings.settings import CompletionSettings, Settings
+from lsp.sources.references import Credits
 from lsp.status.status import State, Status, StatusBoard
 from lsp.status.telemetry import LatencyBook
 from model.client.chat import ChatQuery
@@ -140,7 +141,11 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    engine: MemoryEngine | None = None, *, patience_s: float = 60.0, **completion: Any
+    engine: MemoryEngine | None = None,
+    *,
+    patience_s: float = 60.0,
+    check: Check | None = None,
+    **completion: Any,
 ) -> AsyncIterator[Bench]:
     engine = engine or MemoryEngine()
     told: list[Status] = []
@@ -156,7 +161,13 @@ async def bench(
     book = LatencyBook()
     documents = Documents(None, folders=[], encoding="utf-32")
     completer = Completer(
-        link=link, board=board, book=book, settings=settings, why_excluded=lambda place: None, queries=queries
+        link=link,
+        board=board,
+        book=book,
+        settings=settings,
+        why_excluded=lambda place: None,
+        queries=queries,
+        check=check,
     )
     try:
         yield Bench(engine, completer, book, link, documents, told)
@@ -194,18 +205,16 @@ async def test_alternatives_that_say_the_same_are_shown_once() -> None:
         assert b.book.report()["notShown"] == {"the same as another": 1}
 
 
-async def test_a_check_may_change_or_keep_back_what_is_about_to_be_shown() -> None:
-    async def upper(item: Item) -> Item | str:
-        return replace(item, text=item.text.upper())
+async def test_a_check_may_name_the_sources_of_what_is_about_to_be_shown_or_keep_it_back() -> None:
+    async def check(place: Place, text: str) -> Credits | str:
+        assert place.uri == URI
+        return "too loud" if text == "LOUD()" else Credits(label=f"from {text}")
 
-    async def nothing_loud(item: Item) -> Item | str:
-        return "too loud" if item.text == "LOUD()" else item
-
-    engine = MemoryEngine(lambda query: [*said("loud()", index=0), *said("soft()", index=1)])
-    async with bench(engine, alternatives=2) as b:
-        b.completer.checks = [upper, nothing_loud]
+    engine = MemoryEngine(lambda query: [*said("LOUD()", index=0), *said("soft()", index=1)])
+    async with bench(engine, alternatives=2, check=check) as b:
         b.open("x = ║\n")
-        assert await b.texts() == ["SOFT()"]
+        items = [update.item for update in await b.updates() if update.item]
+        assert [(item.text, item.label) for item in items] == [("soft()", "from soft()")]
         assert b.book.report()["notShown"] == {"too loud": 1}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from lsprotocol import types
 
 from attribution.match.portrait import build_portrait
 from attribution.store.index import OptOut, open_writer
-from lsp.completion.reading import Item
 from lsp.documents.documents import Document
-from lsp.documents.place import find_place
+from lsp.documents.place import Place, find_place
+from lsp.sources.references import Credits
 from lsp.sources.shown_check import BLOCKED, UNCHECKED, ShownCheck
 from lsp.sources.store import AttributionStore, Where
 from lsp.status.telemetry import LatencyBook
@@ -212,13 +211,12 @@ async def test_a_server_that_is_away_is_said_once(engine: FakeEngine, tmp_path: 
         assert "127.0.0.1:9" in said()[0]
 
 
-# By itself: the check on an item, with a portrait instead of an index.
+# By itself: the check, with a portrait instead of an index.
 
 
-def item_at(marked: str, text: str) -> Item:
+def place_at(marked: str) -> Place:
     source, at = cursor(marked)
-    document = Document(URI, source, 1, "python")
-    return Item(index=0, place=find_place(document, at.line, at.character), text=text)
+    return find_place(Document(URI, source, 1, "python"), at.line, at.character)
 
 
 @asynccontextmanager
@@ -244,11 +242,10 @@ async def portrait_check(folder: Path, on_match: str) -> AsyncIterator[tuple[Sho
 
 async def test_a_portrait_labels_what_it_has_seen_without_a_source(tmp_path: Path) -> None:
     async with portrait_check(tmp_path, "label") as (check, _):
-        item = item_at(HEAD + "║\n", SUGGESTED)
         async with asyncio.timeout(TIMEOUT_S):
-            while (checked := await check(item)) == item:
+            while (checked := await check(place_at(HEAD + "║\n"), SUGGESTED)) == Credits():
                 pass  # this machine is slow, and the check is not waited for long
-        assert isinstance(checked, Item)
+        assert isinstance(checked, Credits)
         assert checked.label == f"seen in the training set of {tmp_path}"
         (reference,) = checked.references
         assert reference.to_wire() | {"tokens": 0, "span": None} == {
@@ -262,16 +259,13 @@ async def test_a_portrait_labels_what_it_has_seen_without_a_source(tmp_path: Pat
             "endLine": None,
             "span": None,
         }
-        new = item_at("║\n", NEW)
-        assert await check(new) == new
+        assert await check(place_at("║\n"), NEW) == Credits()
 
 
 async def test_a_portrait_blocks_what_it_has_seen(tmp_path: Path) -> None:
     async with portrait_check(tmp_path, "block") as (check, told):
-        assert await check(item_at(HEAD + "║\n", SUGGESTED)) == BLOCKED
+        assert await check(place_at(HEAD + "║\n"), SUGGESTED) == BLOCKED
         assert told == [f"{BLOCKED}: seen in the training set of {tmp_path}"]
-        new = item_at("║\n", NEW)
-        assert await check(new) == new
+        assert await check(place_at("║\n"), NEW) == Credits()
         # The copy ends before the suggestion begins.
-        after = replace(item_at(CALIBRATE + "\n\n\n║\n", NEW), index=1)
-        assert await check(after) == after
+        assert await check(place_at(CALIBRATE + "\n\n\n║\n"), NEW) == Credits()
