@@ -11,34 +11,25 @@ import os
 import re
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lsp.assistant.assistant import Answer, Assistant, Question, caution_of
+from lsp.assistant.assistant import Answer, Question
 from lsp.assistant.prompt import Kind
 from lsp.assistant.subject import Subject
-from lsp.context.query import DEFAULT_CONTEXT_TOKENS
-from lsp.documents.documents import Document, Documents
-from lsp.link.engine_link import EngineLink
-from lsp.link.engines import engine_of
-from lsp.settings.exclusions import Exclusions
-from lsp.sources.answer_check import AnswerCheck
-from lsp.sources.attribution import Attribution
-from lsp.status.status import StatusBoard
-from lsp.status.telemetry import LatencyBook
+from lsp.cli.common import parts_here
+from lsp.documents.documents import Document
 from model.fences import fenced
 
 if TYPE_CHECKING:
+    from lsp.server.parts import Parts
     from lsp.settings.settings import Settings
-    from model.client.client import EngineHealth
 
 FORGET = "/new"
 WELCOME = f"Ask away. {FORGET} begins anew, Ctrl+C stops an answer, Ctrl+D ends."
-# The engine may have to fetch its weights first, and nobody's editor waits.
-_PATIENCE_S = 600.0
 # A model's text must not steer the terminal.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -93,94 +84,38 @@ def piped_text(stream: TextIO) -> str:
     return stream.read() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
 
 
-class Asking:
-    """The assistant with an engine of its own connection. Made and used within one event loop."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.health: EngineHealth | None = None
-        self._link = EngineLink(
-            engine_of(settings),
-            StatusBoard(lambda status: None),
-            on_connected=self._connected,
-            patience_s=_PATIENCE_S,
-        )
-        self._exclusions = Exclusions.from_settings(settings, roots=[Path.cwd()], environ=os.environ)
-        self._attribution = Attribution(
-            settings,
-            documents=Documents(None, folders=[], encoding="utf-16"),
-            book=LatencyBook(),
-            publish=lambda uri, diagnostics: None,
-            roots=list,
-            tell=lambda message: None,
-            log=lambda message: None,
-        )
-        self._assistant = Assistant(
-            link=self._link,
-            board=StatusBoard(lambda status: None),
-            check=AnswerCheck(self._attribution),
-            context_tokens=lambda: (self.health and self.health.context_tokens) or DEFAULT_CONTEXT_TOKENS,
-        )
-
-    async def answer(
-        self, text: str, about: About, conversation: str | None, *, show: Callable[[str], None]
-    ) -> Answer:
-        """Ask; `show` gets the pieces. Raises `ModelError`, or `ValueError` for a file that is refused."""
-        question = about.question(text, conversation, why_excluded=self._exclusions.file_reason)
-        async with aclosing(self._assistant.answer(question)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Answer):
-                    return piece
-                show(piece.translate(_CONTROLS))
-        raise AssertionError("an answer ends with the whole of it")
-
-    @property
-    def caution(self) -> str | None:
-        """What should be known of the model that answers."""
-        return None if self.health is None else caution_of(self.health)
-
-    @property
-    def model(self) -> str:
-        """The name of the model that answers."""
-        return "" if self.health is None else self.health.model
-
-    async def aclose(self) -> None:
-        """Let go of the engine and the index."""
-        await self._link.aclose()
-        await self._attribution.aclose()
-
-    def _connected(self, health: EngineHealth) -> None:
-        self.health = health
+async def answer(
+    parts: Parts, text: str, about: About, conversation: str | None, *, show: Callable[[str], None]
+) -> Answer:
+    """Ask; `show` gets the pieces. Raises `ModelError`, or `ValueError` for a file that is refused."""
+    question = about.question(text, conversation, why_excluded=parts.exclusions.file_reason)
+    async with aclosing(parts.assistant.answer(question)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Answer):
+                return piece
+            show(piece.translate(_CONTROLS))
+    raise AssertionError("an answer ends with the whole of it")
 
 
-@asynccontextmanager
-async def asking(settings: Settings) -> AsyncIterator[Asking]:
-    """An assistant, closed at the end."""
-    made = Asking(settings)
-    try:
-        yield made
-    finally:
-        await made.aclose()
-
-
-def to_json(asked: Asking, answer: Answer) -> dict[str, Any]:
+def to_json(answered: Answer, caution: str | None) -> dict[str, Any]:
     """The answer as `--json` prints it: as `starcoder/assist` answers an editor."""
     return {
-        "model": asked.model,
-        "text": answer.text,
-        "finishReason": answer.finish_reason,
-        "references": [reference.to_wire() for reference in answer.references],
-        "note": answer.note,
-        "caution": asked.caution,
+        "model": answered.model,
+        "text": answered.text,
+        "finishReason": answered.finish_reason,
+        "references": [reference.to_wire() for reference in answered.references],
+        "note": answered.note,
+        "caution": caution,
     }
 
 
-def asides(asked: Asking, answer: Answer) -> list[str]:
+def asides(answered: Answer, caution: str | None) -> list[str]:
     """What to say below an answer: who gave it, where its code is from, what is wrong with it."""
-    told = [f"— {asked.model}" + (f", {asked.caution}" if asked.caution else "")]
-    if answer.finish_reason == "length":
+    told = [f"— {answered.model}" + (f", {caution}" if caution else "")]
+    if answered.finish_reason == "length":
         told.append("the answer was cut off: it had reached its greatest length")
-    told += [f"found in {reference.label}" for reference in answer.references]
-    return told if answer.note is None else [*told, answer.note]
+    told += [f"found in {reference.label}" for reference in answered.references]
+    return told if answered.note is None else [*told, answered.note]
 
 
 def converse(settings: Settings, about: About, *, aside: Callable[[str], None]) -> None:
@@ -192,7 +127,7 @@ def converse(settings: Settings, about: About, *, aside: Callable[[str], None]) 
         import readline  # noqa: F401  # gives input() editing and a history
     aside(WELCOME)
     with asyncio.Runner() as runner:
-        asked = runner.run(_made(settings))
+        parts = parts_here(settings)
         try:
             conversation: str | None = None
             for text in _questions():
@@ -201,27 +136,23 @@ def converse(settings: Settings, about: About, *, aside: Callable[[str], None]) 
                     continue
                 first = about if conversation is None else About()
                 try:
-                    answer = runner.run(asked.answer(text, first, conversation, show=say))
+                    answered = runner.run(answer(parts, text, first, conversation, show=say))
                 except KeyboardInterrupt:
                     say("\n")
                     aside("stopped")
                     continue
                 say("\n")
-                for line in asides(asked, answer):
+                for line in asides(answered, parts.caution):
                     aside(line)
-                conversation = answer.conversation
+                conversation = answered.conversation
         finally:
-            runner.run(asked.aclose())
+            runner.run(parts.aclose())
 
 
 def say(text: str) -> None:
     """Write to the standard output at once."""
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-async def _made(settings: Settings) -> Asking:
-    return Asking(settings)
 
 
 def _questions() -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lsp.cli.common import JsonOption, ModelOption, effective_settings, run_until_interrupted
+from lsp.cli.common import JsonOption, ModelOption, effective_settings, parts_here, run_until_interrupted
 
 if TYPE_CHECKING:
     from lsp.cli.ask import About
@@ -112,11 +112,11 @@ async def _ask_once(settings: Settings, question: str, about: About, *, as_json:
     def discard(piece: str) -> None:
         """JSON comes whole."""
 
-    async with asking.asking(settings) as asked:
-        answer = await asked.answer(question, about, None, show=discard if as_json else asking.say)
+    async with aclosing(parts_here(settings)) as parts:
+        answered = await asking.answer(parts, question, about, None, show=discard if as_json else asking.say)
         if as_json:
-            typer.echo(json.dumps(asking.to_json(asked, answer)))
+            typer.echo(json.dumps(asking.to_json(answered, parts.caution)))
             return
         asking.say("\n")
-        for line in asking.asides(asked, answer):
+        for line in asking.asides(answered, parts.caution):
             terminal.print_aside(line)

@@ -1,4 +1,4 @@
-"""What several commands share: options, the settings in force, and Ctrl+C."""
+"""What several commands share: options, the settings in force, the parts that answer, and Ctrl+C."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from lsp.settings.settings import Effective
+    from lsp.server.parts import Parts
+    from lsp.settings.settings import Effective, Settings
+    from lsp.status.observer import Observer
 
 PROGRAM = "starcoder-lsp"
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
 ]
+# The engine may have to fetch its weights first, and nobody's editor waits.
+_PATIENCE_S = 600.0
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -33,6 +38,16 @@ def effective_settings(folder: Path, model: str | None, *, quiet: bool = False) 
     if model is None:
         return effective
     return replace(effective, settings=replace(effective.settings, model=model))
+
+
+def parts_here(settings: Settings, observer: Observer | None = None) -> Parts:
+    """What answers an editor, for a command in this folder. To be closed in the event loop that used it."""
+    from lsp.documents.documents import Documents
+    from lsp.server.parts import Parts
+    from lsp.status.observer import Observer
+
+    documents = Documents(Path.cwd().as_uri(), folders=[], encoding="utf-16")
+    return Parts(settings, documents, observer or Observer(), patience_s=_PATIENCE_S)
 
 
 def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:

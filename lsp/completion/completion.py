@@ -26,6 +26,7 @@ from lsp.link.engine_link import EngineLink
 from lsp.postprocess import CursorContext
 from lsp.settings.settings import Settings
 from lsp.sources.references import Credits
+from lsp.status.observer import Observer
 from lsp.status.status import State, StatusBoard
 from lsp.status.telemetry import LatencyBook
 from model.errors import EngineUnavailableError, ModelError
@@ -67,8 +68,8 @@ class Completer:
         settings: Settings,
         why_excluded: Callable[[Place], str | None],
         queries: QueryMaker,
-        check: Check | None = None,
-        trace: Callable[[str], None] = lambda message: None,
+        check: Check,
+        observer: Observer,
     ) -> None:
         self.settings = settings
         self._check = check
@@ -77,7 +78,7 @@ class Completer:
         self._book = book
         self._why_excluded = why_excluded
         self._queries = queries
-        self._trace = trace
+        self._observer = observer
         self._runs: dict[str, _Run] = {}
         self._kept = KeptGenerations()
         self._key_times_s: deque[float] = deque(maxlen=KEPT_KEY_TIMES)
@@ -243,7 +244,7 @@ class Completer:
         item, dropped_by = update.item, update.dropped_by
         if item is not None and item.text in texts:
             item, dropped_by = None, "the same as another"
-        if item is not None and self._check is not None:
+        if item is not None:
             found = await self._check(place, item.text)
             if isinstance(found, str):
                 item, dropped_by = None, found
@@ -278,10 +279,13 @@ class Completer:
         self._book.failed()
         if not isinstance(error, ModelError):
             raise error
+        self._observer.failed(error)
         if not isinstance(error, EngineUnavailableError):  # those the link has told already
             self._board.set(State.ERROR, str(error))
 
     def _tell(self, place: Place, what: str) -> None:
         """Note a step for those who follow them. Lines and columns from 1, no text of the document."""
         name = place.uri.rsplit("/", 1)[-1]
-        self._trace(f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}")
+        self._observer.trace(
+            f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}"
+        )

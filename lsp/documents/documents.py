@@ -11,9 +11,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
+from pygls.uris import to_fs_path
 from pygls.workspace import PositionCodec, TextDocument, Workspace
 
 
@@ -214,7 +216,18 @@ class Documents(Workspace):
             on_edit=self._on_edit,
         )
 
+    def roots(self) -> list[Path]:
+        """The workspace's folders, or the root of older clients."""
+        uris = [folder.uri for folder in self.folders.values()] or [self.root_uri]
+        return [path for uri in uris if uri and (path := file_path(uri)) is not None]
+
     def open_document(self, uri: str) -> Document | None:
         """The document if the editor has it open, else None."""
         document = self._text_documents.get(unquote(uri))
         return document if isinstance(document, Document) else None
+
+
+def file_path(uri: str) -> Path | None:
+    """The path of a `file:` URI; None for documents that are no files (untitled, virtual)."""
+    path = to_fs_path(uri) if urlsplit(uri).scheme == "file" else None
+    return Path(path) if path else None

@@ -78,7 +78,7 @@ def question_of(window: Window, params: Mapping[str, Any]) -> Question:
         first, last = _lines(document, kind, params.get("range"), problems)
     except (KeyError, TypeError, ValueError) as error:
         raise JsonRpcInvalidParams(f"range must be as in LSP ({error!r})") from error
-    subject = Subject.of(document, first, last, path=window.queries.shown_path(document.path))
+    subject = Subject.of(document, first, last, path=window.parts.queries.shown_path(document.path))
     return replace(question, subject=subject, problems=problems)
 
 
@@ -99,7 +99,7 @@ def to_wire(window: Window, question: Question, answer: Answer) -> dict[str, Any
         "edit": edit,
         "references": [reference.to_wire() for reference in answer.references],
         "note": note,
-        "caution": window.caution,
+        "caution": window.parts.caution,
     }
 
 
@@ -144,7 +144,7 @@ def _document(window: Window, params: Mapping[str, Any]) -> tuple[Document | Non
     document = window.documents.open_document(uri)
     if document is None:
         return None, f"{uri} is not an open document"
-    reason = window.why_withheld(document)
+    reason = window.parts.why_withheld(document)
     return (document, None) if reason is None else (None, f"{document.path} is excluded: {reason}")
 
 

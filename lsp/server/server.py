@@ -211,7 +211,7 @@ def _register_lifecycle(server: StarcoderServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def did_change_folders(ls: StarcoderServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
-        ls.window.folders_changed()
+        ls.window.parts.folders_changed()
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(ls: StarcoderServer, params: None) -> None:
@@ -275,17 +275,17 @@ def _register_commands(server: StarcoderServer) -> None:
 
     @server.command("starcoder.restartEngine")
     async def restart_engine(ls: StarcoderServer, *arguments: Any) -> None:
-        await ls.window.link.restart()
+        await ls.window.parts.link.restart()
 
     @server.command("starcoder.showStatus")
     async def show_status(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
-        ls.window.board.repeat()
-        attribution = await ls.window.attribution.describe()
-        return {**ls.window.board.current.to_wire(), "attribution": attribution}
+        ls.window.parts.board.repeat()
+        attribution = await ls.window.parts.attribution.describe()
+        return {**ls.window.parts.board.current.to_wire(), "attribution": attribution}
 
     @server.command("starcoder.showLatencyBook")
     def show_latency_book(ls: StarcoderServer, *arguments: Any) -> dict[str, Any]:
-        return {**ls.window.book.report(), "text": ls.window.book.table()}
+        return {**ls.window.parts.book.report(), "text": ls.window.parts.book.table()}
 
     @server.command("starcoder.toggle")
     def toggle(ls: StarcoderServer, *arguments: Any) -> dict[str, bool]:
@@ -303,7 +303,7 @@ def _register_attribution(server: StarcoderServer) -> None:
 
     @server.command(attribution.SOURCE)
     async def attribution_source(ls: StarcoderServer, *arguments: Any) -> dict[str, Any] | None:
-        return await ls.window.attribution.source(attribution.match_id_of(arguments))
+        return await ls.window.parts.attribution.source(attribution.match_id_of(arguments))
 
     @server.command(attribution.OPEN_SOURCE)
     async def open_attribution_source(ls: StarcoderServer, *arguments: Any) -> None:
@@ -332,4 +332,5 @@ def _register_assistant(server: StarcoderServer) -> None:
 
     @server.command(assist.FORGET)
     def forget_conversations(ls: StarcoderServer, *arguments: Any) -> None:
-        ls.window.assistant.conversations.forget(*(str(each) for each in arguments[:1] if each is not None))
+        conversations = ls.window.parts.assistant.conversations
+        conversations.forget(*(str(each) for each in arguments[:1] if each is not None))

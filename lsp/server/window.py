@@ -1,7 +1,7 @@
-"""One editor window: its documents, settings and engine, and the completions made of them.
+"""One editor window: its documents and settings, and the parts that answer its user.
 
-Wires the parts together and keeps them in step when the settings change. Speaks to the user through
-an `Editor`; knows no message of the protocol.
+Keeps the parts in step with the settings, and speaks to the user through an `Editor`. Knows no message
+of the protocol.
 """
 
 from __future__ import annotations
@@ -11,32 +11,25 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from lsprotocol import types
-from pygls.uris import to_fs_path
 
-from lsp.assistant.assistant import Answer, Assistant, Question, caution_of
+from lsp.assistant.assistant import Answer, Question
 from lsp.completion.acceptance import Acceptances
-from lsp.completion.completion import Ask, Completer
+from lsp.completion.completion import Ask
 from lsp.completion.reading import Update
-from lsp.context.query import DEFAULT_CONTEXT_TOKENS, QueryMaker
 from lsp.documents.client_facts import ClientFacts
-from lsp.documents.documents import Document, Documents, Edit
+from lsp.documents.documents import Document, Documents, Edit, file_path
 from lsp.documents.notebooks import notebook_uri, text_of_earlier_cells
 from lsp.documents.place import Place, Selected, find_place
-from lsp.link.engine_link import EngineLink
 from lsp.link.engines import engine_of
 from lsp.server.assist_actions import AssistActions
 from lsp.server.attribution_actions import AttributionActions
-from lsp.settings.exclusions import Exclusions
+from lsp.server.parts import Parts
 from lsp.settings.settings import Settings
-from lsp.sources.answer_check import AnswerCheck
-from lsp.sources.attribution import Attribution
-from lsp.status.status import TROUBLE, Status, StatusBoard
-from lsp.status.telemetry import LatencyBook
+from lsp.status.observer import Observer
+from lsp.status.status import TROUBLE, Status
 
 if TYPE_CHECKING:
     from lsp.settings.config_sources import Sources
@@ -74,50 +67,20 @@ class Editor(Protocol):
         """Offer an edit; None if it was applied, else why not."""
 
 
-class Window:
+class Window(Observer):
     """Everything that one client has. Made at `initialize`, started at `initialized`."""
 
     def __init__(self, editor: Editor, facts: ClientFacts, documents: Documents, options: object) -> None:
         self.facts = facts
         self.documents = documents
-        self.settings = Settings()
-        self.book = LatencyBook()
-        self.board = StatusBoard(self._tell_status)
-        self.acceptances = Acceptances(documents, self.book)
-        self.link = EngineLink(engine_of(self.settings), self.board, on_connected=self._connected)
-        self.queries = QueryMaker(is_allowed=self._is_allowed, roots=self.roots)
-        self.attribution = Attribution(
-            self.settings,
-            documents=documents,
-            book=self.book,
-            publish=editor.publish,
-            roots=self.roots,
-            tell=self.board.exclude,
-            log=editor.note,
-        )
-        self.completer = Completer(
-            link=self.link,
-            board=self.board,
-            book=self.book,
-            settings=self.settings,
-            why_excluded=self._why_excluded,
-            queries=self.queries,
-            check=self.attribution.shown_check,
-            trace=editor.trace,
-        )
-        self.attribution_actions = AttributionActions(self.attribution, documents, facts, editor)
-        self.assistant = Assistant(
-            link=self.link,
-            board=self.board,
-            check=AnswerCheck(self.attribution),
-            context_tokens=lambda: self.queries.context_tokens,
-        )
+        self.parts = Parts(Settings(), documents, self)
+        self.acceptances = Acceptances(documents, self.parts.book)
+        self.attribution_actions = AttributionActions(self.parts.attribution, documents, facts, editor)
         self.assist_actions = AssistActions(self, editor)
-        self.caution: str | None = None
         self._editor = editor
         self._options = options
         self._sources: Sources | None = None
-        self._exclusions: Exclusions | None = None
+        self._settings = Settings()
         self._warned: set[str] = set()
         self._is_toggled = False
         self._started = asyncio.Event()
@@ -126,47 +89,45 @@ class Window:
         """Read the settings' other sources and begin to connect. `pulled`: what the editor answered."""
         from lsp.settings.config_sources import read_sources  # 20 ms that `initialize` need not wait for
 
-        self._sources = read_sources(next(iter(self.roots()), None), os.environ)
+        self._sources = read_sources(next(iter(self.documents.roots()), None), os.environ)
         self._apply(self._resolve(pulled))
-        await self.link.restart(engine_of(self.settings))
+        await self.parts.link.restart(engine_of(self._settings))
         self._started.set()
 
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
         """The completer's answer, once the settings are known (the editor may still be telling them)."""
         await self._started.wait()
-        self.attribution.prepare()
-        async with aclosing(self.completer.suggest(ask)) as updates:
+        self.parts.attribution.prepare()
+        async with aclosing(self.parts.completer.suggest(ask)) as updates:
             async for update in updates:
                 yield update
 
     async def ask(self, question: Question) -> AsyncGenerator[str | Answer, None]:
         """The assistant's answer, once the settings are known."""
         await self._started.wait()
-        async with aclosing(self.assistant.answer(question)) as pieces:
+        async with aclosing(self.parts.assistant.answer(question)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def configure(self, changed: object) -> None:
         """The editor's settings have changed."""
         await self._started.wait()
-        before = self.settings
+        before = self._settings
         self._apply(self._resolve(changed))
-        if (before.model, before.engine) != (self.settings.model, self.settings.engine):
-            await self.link.restart(engine_of(self.settings))
+        if (before.model, before.engine) != (self._settings.model, self._settings.engine):
+            await self.parts.link.restart(engine_of(self._settings))
 
     def toggle(self) -> bool:
         """Switch completions off or on again in this window; returns whether they are on now."""
         self._is_toggled = not self._is_toggled
-        self._apply(self.settings)
-        return self.completer.settings.completion.enabled
+        self._apply(self._settings)
+        return self.parts.settings.completion.enabled
 
     async def aclose(self) -> None:
         """Stop what runs and let go of the engine and the index."""
-        await self.completer.aclose()
-        await self.link.aclose()
+        await self.parts.aclose()
         self.attribution_actions.close()
         self.assist_actions.close()
-        await self.attribution.aclose()
 
     def place_at(
         self, uri: str, position: types.Position, selected: types.SelectedCompletionInfo | None = None
@@ -184,30 +145,51 @@ class Window:
     def opened(self, uri: str) -> None:
         """A file was opened."""
         if (document := self.documents.open_document(uri)) is not None:
-            self.queries.opened(document)
+            self.parts.queries.opened(document)
 
     def closed(self, uri: str) -> None:
         """A document was closed."""
-        self.completer.forget(uri)
-        self.attribution.marks.closed(uri)
+        self.parts.completer.forget(uri)
+        self.parts.attribution.marks.closed(uri)
         if (path := file_path(uri)) is not None:
-            self.queries.closed(str(path))
+            self.parts.queries.closed(str(path))
 
     def edited(self, document: Document, edit: Edit) -> None:
         """A document was edited, by one of the changes of a notification."""
-        self.completer.key_pressed()
-        self.attribution.marks.edited(document, edit)
+        self.parts.completer.key_pressed()
+        self.parts.attribution.marks.edited(document, edit)
         if notebook_uri(self.documents, document) is None:
-            self.queries.edited(document, edit.start_line)
+            self.parts.queries.edited(document, edit.start_line)
 
-    def roots(self) -> list[Path]:
-        """The workspace's folders, or the root of older clients."""
-        uris = [folder.uri for folder in self.documents.folders.values()] or [self.documents.root_uri]
-        return [path for uri in uris if uri and (path := file_path(uri)) is not None]
+    def status_changed(self, status: Status) -> None:
+        """See `Observer`."""
+        self._editor.tell_status(status)
+        # Editors without our status bar get the reason once.
+        trouble = status.state in TROUBLE and not self.facts.wants_deltas
+        reason, _, _ = status.message.partition("\n")  # below it, the engine's log
+        if trouble and reason and reason not in self._warned:
+            self._warned.add(reason)
+            self._editor.warn(reason)
 
-    def folders_changed(self) -> None:
-        """Folders came or went: exclusions depend on them."""
-        self._exclusions = None
+    def connected(self, health: EngineHealth) -> None:
+        """See `Observer`."""
+        if health.restrictions:
+            from model.weights.hub import first_notice
+
+            if notice := first_notice(health.model, health.restrictions):
+                self._editor.inform(notice)
+
+    def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
+        """See `Observer`."""
+        self._editor.publish(uri, diagnostics)
+
+    def note(self, message: str) -> None:
+        """See `Observer`."""
+        self._editor.note(message)
+
+    def trace(self, message: str) -> None:
+        """See `Observer`."""
+        self._editor.trace(message)
 
     def _resolve(self, given: object) -> Settings:
         """The settings with what the editor says now; complaints are shown once each."""
@@ -220,56 +202,11 @@ class Window:
         return effective.settings
 
     def _apply(self, settings: Settings) -> None:
-        self.settings = settings
-        self._exclusions = None
+        self._settings = settings
         completion = settings.completion
         if self._is_toggled:
             completion = replace(completion, enabled=not completion.enabled)
-        self.completer.configure(replace(settings, completion=completion))
-        self.attribution.configure(settings)
-
-    def _connected(self, health: EngineHealth) -> None:
-        self.caution = caution_of(health)
-        self.queries.context_tokens = health.context_tokens or DEFAULT_CONTEXT_TOKENS
-        if health.restrictions:
-            from model.weights.hub import first_notice
-
-            if notice := first_notice(health.model, health.restrictions):
-                self._editor.inform(notice)
-
-    def _tell_status(self, status: Status) -> None:
-        self._editor.tell_status(status)
-        # Editors without our status bar get the reason once.
-        trouble = status.state in TROUBLE and not self.facts.wants_deltas
-        reason, _, _ = status.message.partition("\n")  # below it, the engine's log
-        if trouble and reason and reason not in self._warned:
-            self._warned.add(reason)
-            self._editor.warn(reason)
-
-    @property
-    def exclusions(self) -> Exclusions:
-        """What is never completed in, by the present settings and folders."""
-        if self._exclusions is None:
-            self._exclusions = Exclusions.from_settings(self.settings, roots=self.roots(), environ=os.environ)
-        return self._exclusions
-
-    def why_withheld(self, document: Document) -> str | None:
-        """Why a document's text must not be put into a question, or None."""
-        path = file_path(notebook_uri(self.documents, document) or document.uri)
-        return None if path is None else self.exclusions.file_reason(path)
-
-    def _is_allowed(self, path: Path) -> bool:
-        return self.exclusions.file_reason(path) is None
-
-    def _why_excluded(self, place: Place) -> str | None:
-        uri = notebook_uri(self.documents, place.document) or place.uri
-        return self.exclusions.reason(file_path(uri), language=place.language)
-
-
-def file_path(uri: str) -> Path | None:
-    """The path of a `file:` URI; None for documents that are no files (untitled, virtual)."""
-    path = to_fs_path(uri) if urlsplit(uri).scheme == "file" else None
-    return Path(path) if path else None
+        self.parts.configure(replace(settings, completion=completion))
 
 
 def _selected(document: Document, line: int, info: types.SelectedCompletionInfo | None) -> Selected | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ from attribution.match.report import link
 from attribution.source import content_key
 from lsp.documents.documents import Document, Documents
 from lsp.documents.surroundings import around
-from lsp.sources.marks import SOURCE, Mark, Marks, Publish
+from lsp.sources.marks import SOURCE, Mark, Marks
 from lsp.sources.shown_check import ShownCheck
 from lsp.sources.store import Answer, AttributionStore, Finding, Where
 from lsp.sources.texts import match_line, summary
@@ -32,6 +32,8 @@ from lsp.status.worker import Worker
 if TYPE_CHECKING:
     from attribution.source import Match
     from lsp.settings.settings import Settings
+    from lsp.status.observer import Observer
+    from lsp.status.status import StatusBoard
     from lsp.status.telemetry import LatencyBook
 
 KEPT_MATCHES = 400
@@ -58,16 +60,13 @@ class Attribution:
         *,
         documents: Documents,
         book: LatencyBook,
-        publish: Publish,
-        roots: Callable[[], Sequence[Path]],
-        tell: Callable[[str], None],
-        log: Callable[[str], None],
+        board: StatusBoard,
+        observer: Observer,
     ) -> None:
-        self.marks = Marks(publish)
+        self.marks = Marks(observer.publish)
         self._settings = settings
         self._documents = documents
         self._book = book
-        self._roots = roots
         self._store = AttributionStore(Where.of(settings))
         self._worker = Worker("attribution")
         self._known: OrderedDict[str, Known] = OrderedDict()
@@ -79,8 +78,8 @@ class Attribution:
             book=book,
             is_strict=lambda: self.is_strict,
             has_label=lambda: self._settings.attribution.on_match == "label",
-            tell=tell,
-            log=log,
+            tell=board.exclude,
+            log=observer.note,
         )
 
     @property
@@ -197,7 +196,7 @@ class Attribution:
 
     async def _ask(self, data: bytes, *, wait_s: float = WAIT_S) -> tuple[Answer, list[Path | None]]:
         self._is_prepared = True
-        store, roots = self._store, list(self._roots())
+        store, roots = self._store, self._documents.roots()
 
         def search() -> tuple[Answer, list[Path | None]]:
             answer = store.search(data, by_hand=True)

@@ -22,6 +22,7 @@ from lsp.documents.place import Place, find_place
 from lsp.link.engine_link import EngineLink
 from lsp.settings.settings import CompletionSettings, Settings
 from lsp.sources.references import Credits
+from lsp.status.observer import Observer
 from lsp.status.status import State, Status, StatusBoard
 from lsp.status.telemetry import LatencyBook
 from model.client.chat import ChatQuery
@@ -139,12 +140,16 @@ class Bench:
         return [update.item.text for update in await self.updates(explicit=explicit) if update.item]
 
 
+async def no_check(place: Place, text: str) -> Credits | str:
+    return Credits()
+
+
 @asynccontextmanager
 async def bench(
     engine: MemoryEngine | None = None,
     *,
     patience_s: float = 60.0,
-    check: Check | None = None,
+    check: Check = no_check,
     **completion: Any,
 ) -> AsyncIterator[Bench]:
     engine = engine or MemoryEngine()
@@ -168,6 +173,7 @@ async def bench(
         why_excluded=lambda place: None,
         queries=queries,
         check=check,
+        observer=Observer(),
     )
     try:
         yield Bench(engine, completer, book, link, documents, told)
