@@ -27,7 +27,6 @@ def complete(
     from lsp.cli import terminal
     from lsp.cli.file_completion import FilePosition, Outcome
     from lsp.cli.file_completion import complete as stream
-    from lsp.link.engines import engine_of
     from lsp.status import speed
 
     try:
@@ -38,28 +37,27 @@ def complete(
     outcome = Outcome()
 
     async def show() -> None:
-        engine = engine_of(settings)
-        try:
-            async with aclosing(stream(where, settings, engine, outcome)) as pieces:
-                async for piece in pieces:
-                    if not as_json:
-                        sys.stdout.write(piece)
-                        sys.stdout.flush()
-        finally:
-            await engine.aclose()
+        async with aclosing(stream(where, settings, outcome)) as pieces:
+            async for piece in pieces:
+                if not as_json:
+                    sys.stdout.write(piece)
+                    sys.stdout.flush()
 
-    run_until_interrupted(show())
+    try:
+        run_until_interrupted(show())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     if as_json:
         derived = {
             "tokens_per_second": speed.tokens_per_second(outcome.timings),
             "reused": speed.reused_share(outcome.timings),
         }
         typer.echo(json.dumps(asdict(outcome) | derived))
-    else:
-        sys.stdout.write("\n")
-        sys.stdout.flush()
-        told = speed.describe(outcome.first_token_ms, outcome.timings) or "nothing to suggest here"
-        terminal.print_aside(told)
+        return
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    described = speed.describe(outcome.first_token_ms, outcome.timings)
+    terminal.print_aside(described if outcome.text else "nothing to suggest here")
 
 
 def ask(

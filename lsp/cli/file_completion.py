@@ -1,7 +1,7 @@
 """A completion at a place in a file on disk, for the terminal: `starcoder-lsp complete FILE:LINE:COL`.
 
-Asks the same question of the same engine as the language server does, with this one file for
-context, and shows the answer as the engine gives it, before the editor's filters.
+Goes through the same parts as an editor's request by key, with this one file for context, and gives the
+same text. Knows nothing of options and exit codes: `lsp.cli.ask_command` does.
 """
 
 from __future__ import annotations
@@ -10,14 +10,35 @@ import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lsp.context.query import QueryMaker, is_single_line
+from lsp.cli.common import parts_here
+from lsp.completion.completion import Ask
 from lsp.documents.documents import Document
-from lsp.documents.place import find_place
-from lsp.link.engines import Engine
+from lsp.documents.place import Place, find_place
 from lsp.settings.settings import Settings
+from lsp.status.observer import Observer
+
+if TYPE_CHECKING:
+    from lsp.completion.reading import Update
+    from model.errors import ModelError
+
+# What editors call the languages whose brackets the filters read, where that is not the file's suffix.
+_LANGUAGE_IDS = {
+    **dict.fromkeys(("py", "pyi", "pyw"), "python"),
+    **dict.fromkeys(("js", "mjs", "cjs"), "javascript"),
+    **dict.fromkeys(("ts", "mts", "cts"), "typescript"),
+    **dict.fromkeys(("cc", "cxx", "h", "hh", "hpp", "hxx"), "cpp"),
+    "jsx": "javascriptreact",
+    "tsx": "typescriptreact",
+    "m": "objective-c",
+    "cu": "cuda-cpp",
+    "cs": "csharp",
+    "kt": "kotlin",
+    "rs": "rust",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,36 +76,73 @@ def read_lines(path: Path) -> list[str]:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """The answer so far, and once it has ended its figures."""
+    """What may be shown so far, and once it has ended its figures.
+
+    The text takes the place of `replace_chars` characters behind the cursor.
+    """
 
     text: str = ""
+    replace_chars: int = 0
     finish_reason: str | None = None
     first_token_ms: float | None = None
     total_ms: float = 0.0
     timings: Mapping[str, float] = field(default_factory=dict)
 
+    def take(self, update: Update) -> str:
+        """Take over how the alternative stands; returns the text that came in addition."""
+        added = update.shown[len(self.text) :]
+        self.text += added
+        if (item := update.item) is not None:
+            self.replace_chars, self.finish_reason = item.replace_chars, item.finish_reason
+            self.timings = item.timings
+        return added
 
-async def complete(
-    position: FilePosition, settings: Settings, engine: Engine, outcome: Outcome
-) -> AsyncGenerator[str, None]:
-    """Stream the first alternative's text; `outcome` is filled on the way. Raises `ModelError`."""
-    document = Document(
-        uri=position.path.absolute().as_uri(), source=position.path.read_text(encoding="utf-8"), version=0
-    )
-    place = find_place(document, position.line - 1, position.column - 1)
-    maker = QueryMaker(is_allowed=lambda path: True, roots=lambda: [Path.cwd()])
-    single_line = is_single_line(place, multiline=settings.completion.multiline, explicit=True)
-    query = maker.make(place, settings.completion, single_line=single_line)
-    client = await engine.ensure()
-    start_s = time.perf_counter()
-    async with aclosing(client.complete(query)) as deltas:
-        async for delta in deltas:
-            if delta.index:
-                continue
-            outcome.total_ms = (time.perf_counter() - start_s) * 1e3
-            outcome.timings = delta.timings or outcome.timings
-            outcome.finish_reason = delta.finish_reason or outcome.finish_reason
-            if delta.text:
-                outcome.first_token_ms = outcome.first_token_ms or outcome.total_ms
-                outcome.text += delta.text
-                yield delta.text
+    def measure(self, update: Update, elapsed_ms: float) -> None:
+        """Note the times."""
+        self.total_ms = elapsed_ms
+        if update.text and self.first_token_ms is None:
+            self.first_token_ms = elapsed_ms
+
+
+class _Failure(Observer):
+    """Keeps why there is no answer."""
+
+    def __init__(self) -> None:
+        self.error: ModelError | None = None
+
+    def failed(self, error: ModelError) -> None:
+        """See `Observer`."""
+        self.error = error
+
+
+async def complete(position: FilePosition, settings: Settings, outcome: Outcome) -> AsyncGenerator[str, None]:
+    """Stream the text, by whole lines; `outcome` is filled on the way.
+
+    Raises `ModelError`, or `ValueError` for a file that is excluded.
+    """
+    # Whoever gives the command wants a completion, also where an editor is not to make any by itself.
+    settings = replace(settings, completion=replace(settings.completion, enabled=True))
+    failure = _Failure()
+    async with aclosing(parts_here(settings, failure)) as parts:
+        place = _place(position)
+        if (reason := parts.why_excluded(place)) is not None:
+            raise ValueError(f"{position.path} is excluded: {reason}")
+        await parts.link.client()  # its start is not part of the times
+        start_s = time.perf_counter()
+        index: int | None = None
+        async with aclosing(parts.completer.suggest(Ask(place=place, explicit=True))) as updates:
+            async for update in updates:
+                outcome.measure(update, (time.perf_counter() - start_s) * 1e3)
+                if index is None and update.shown:
+                    index = update.index  # of several alternatives, the first with something to show
+                if update.index == index and (added := outcome.take(update)):
+                    yield added
+        if failure.error is not None:
+            raise failure.error
+
+
+def _place(position: FilePosition) -> Place:
+    path = position.path.absolute()
+    suffix = path.suffix.removeprefix(".").lower()
+    document = Document(path.as_uri(), language_id=_LANGUAGE_IDS.get(suffix, suffix))
+    return find_place(document, position.line - 1, position.column - 1)

@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 class Item:
     """A finished suggestion. `text` goes between `place.lead` and what follows `replace_chars`.
 
-    `latency_ms` counts from the editor's question; `timings` are the engine's own, where it tells.
-    `references` are the sources that it was found to be a copy of, `label` what is said of them beside it.
+    `finish_reason` is the engine's ("stop", "length"), and so are `timings`, where it tells any.
+    `latency_ms` counts from the editor's question. `references` are the sources that the text was found to
+    be a copy of; `label` is what an editor shows beside it.
     """
 
     index: int
     place: Place
     text: str
     replace_chars: int = 0
+    finish_reason: str = "stop"
     confidence: float | None = None
     latency_ms: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -124,8 +126,8 @@ class Reading:
         return bool(added)
 
     def _finish(self, alternative: Alternative) -> Update:
-        runaway = alternative.finish_reason in (None, "length")
-        outcome = self._stream.finish(Ended.LENGTH if runaway else Ended.STOP)
+        reason = alternative.finish_reason or "length"  # a loop is cut here, as at the limit
+        outcome = self._stream.finish(Ended.LENGTH if reason == "length" else Ended.STOP)
         if outcome.suggestion is None:
             self.is_misfit = bool(self._n_typed) and not self._stream.text.strip()
             return self._drop(outcome.dropped_by or "filters")
@@ -139,6 +141,7 @@ class Reading:
             place=self._place,
             text=suggestion.text,
             replace_chars=suggestion.replace_chars,
+            finish_reason=reason,
             confidence=None if sure is None else sure.mean,
         )
         return Update(index=self.index, text=self._stream.text, shown=item.text, done=True, item=item)

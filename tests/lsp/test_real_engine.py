@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import pytest_asyncio
 
 from model.client.client import EngineClient
-from tests.lsp.editor import TIMEOUT_S, Editor, editor
+from tests.lsp.editor import TIMEOUT_S, Editor, editor, server_environment
 from tests.lsp.spelling_model import CYCLE, write_spelling_model
 
 STREAMS = {"starcoder": True}
@@ -101,6 +102,26 @@ async def test_a_streamed_request(ed: Editor) -> None:
     assert texts[-1] == "0123456789"
     assert all(texts[-1].startswith(text) for text in texts)
     assert ed.heard.deltas[-1]["done"]
+
+
+async def test_the_command_gives_the_editors_text(
+    ed: Editor, model: Path, home: Path, tmp_path: Path
+) -> None:
+    before, after = 'x = f("a', '")\n'
+    (tmp_path / "a.py").write_text(before + after, encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-m", "lsp", "complete", f"a.py:1:{len(before) + 1}", "--model", str(model)),
+        cwd=tmp_path,
+        env=server_environment(home)
+        | {"STARCODER_ENGINE_THREADS": "1", "STARCODER_COMPLETION_MAX_NEW_TOKENS": "1000"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    shown, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+    uri = (tmp_path / "a.py").as_uri()
+    (text,) = await ed.texts(ed.open(f"{before}║{after}", uri=uri), uri=uri)
+    assert shown.decode() == text + "\n"
+    assert text.startswith(CYCLE[1:])
+    assert len(list(home.glob("run/**/engine-*.sock"))) == 1
 
 
 async def test_a_cancelled_request_stops_the_engine(ed: Editor, home: Path) -> None:

@@ -171,13 +171,13 @@ def starter_engine(home: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("starter_engine")
 def test_complete_streams_what_the_model_says(command: Command) -> None:
-    Path("app.py").write_text("import os\n\nfor name in os.listdir('.'):\n    print(na\n", encoding="utf-8")
-    shown = json.loads(command("complete", "app.py:4:13", "--json").out)
+    Path("app.py").write_text("import os\n\n\ndef files(folder):\n    return os.\n", encoding="utf-8")
+    shown = json.loads(command("complete", "app.py:5:15", "--json").out)
     assert shown["finish_reason"] in ("stop", "length")
     assert shown["timings"]["completion_tokens"] >= 1
     assert shown["first_token_ms"] <= shown["total_ms"]
 
-    again = command("complete", "app.py:4:13")
+    again = command("complete", "app.py:5:15")
     assert again.code == 0
     assert again.out.rstrip("\n") == shown["text"].rstrip("\n")
     assert "KV reuse" in again.err
