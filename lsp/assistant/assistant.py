@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lsp.link.engine_link import EngineLink
     from lsp.sources.references import Reference
     from lsp.status.status import StatusBoard
+    from model.client.chat import ChatQuery
     from model.client.client import EngineHealth
 
 # The longest answer, and the part of a small model's context that it may take.
@@ -139,29 +140,14 @@ class Assistant:
             said = _put(question, max_chars)
             messages = (*earlier, Message(role="user", text=said.text))
             try:
-                async with aclosing(self._deltas(messages, context_tokens)) as deltas:
-                    async for text, reason in deltas:
-                        yield _Piece(said=said, text=text, finish_reason=reason)
+                async with aclosing(self._link.chat(_query(messages, context_tokens))) as deltas:
+                    async for delta in deltas:
+                        yield _Piece(said=said, text=delta.text, finish_reason=delta.finish_reason or "")
                 return
             except ContextLengthError:
                 max_chars //= 2
                 if max_chars < _MIN_QUESTION_CHARS:
                     raise
-
-    async def _deltas(
-        self, messages: tuple[Message, ...], context_tokens: int
-    ) -> AsyncGenerator[tuple[str, str], None]:
-        from model.client.chat import ChatQuery
-
-        query = ChatQuery(
-            messages=messages,
-            max_tokens=max(1, min(MAX_ANSWER_TOKENS, int(context_tokens * _ANSWER_SHARE))),
-            temperature=_TEMPERATURE,
-            top_p=_TOP_P,
-        )
-        async with aclosing(self._link.chat(query)) as deltas:
-            async for delta in deltas:
-                yield delta.text, delta.finish_reason or ""
 
     async def _checked(self, text: str) -> Checked:
         return Checked(text=text) if self._check is None else await self._check.check(text)
@@ -186,6 +172,17 @@ class Assistant:
             note=note,
             references=checked.references,
         )
+
+
+def _query(messages: tuple[Message, ...], context_tokens: int) -> ChatQuery:
+    from model.client.chat import ChatQuery
+
+    return ChatQuery(
+        messages=messages,
+        max_tokens=max(1, min(MAX_ANSWER_TOKENS, int(context_tokens * _ANSWER_SHARE))),
+        temperature=_TEMPERATURE,
+        top_p=_TOP_P,
+    )
 
 
 def _put(question: Question, max_chars: int) -> Said:

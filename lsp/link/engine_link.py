@@ -90,42 +90,32 @@ class EngineLink:
         An engine that is gone before its first delta (it ends itself when idle) is replaced and asked
         once more. Raises `ModelError`; after `EngineUnavailableError` a new engine is on its way.
         """
-        return self._twice(lambda client: client.complete(query))
+        return self._answered(lambda client: client.complete(query))
 
     def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
         """The deltas of the assistant's answer, as `stream` gives those of a completion."""
-        return self._twice(lambda client: client.chat(query))
+        return self._answered(lambda client: client.chat(query))
 
-    async def _twice(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
-        was_connected = self._client is not None
-        started = False
-        try:
-            async with aclosing(self._deltas(ask)) as deltas:
-                async for delta in deltas:
-                    started = True
-                    yield delta
-            return
-        except EngineUnavailableError:
-            if started or not was_connected:
-                raise
-        async with aclosing(self._deltas(ask)) as deltas:
-            async for delta in deltas:
-                yield delta
+    async def _answered(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
+        may_repeat = self._client is not None
+        while True:
+            client = await self.client()
+            try:
+                async with aclosing(ask(client)) as deltas:
+                    async for delta in deltas:
+                        may_repeat = False
+                        yield delta
+                return
+            except EngineUnavailableError as error:
+                self._lose(client, error)
+                if not may_repeat:
+                    raise
+                may_repeat = False
 
     async def aclose(self) -> None:
         """Close the connection; the engine lives on for other windows."""
         await self._disconnect()
         await self._engine.aclose()
-
-    async def _deltas(self, ask: _Ask) -> AsyncGenerator[CompletionDelta, None]:
-        client = await self.client()
-        try:
-            async with aclosing(ask(client)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except EngineUnavailableError as error:
-            self._lose(client, error)
-            raise
 
     async def _disconnect(self) -> None:
         self._client = None

@@ -45,7 +45,7 @@ async def answer_assist(
     """
     question = question_of(window, params)
     try:
-        async with aclosing(window.ask(question)) as pieces:
+        async with aclosing(await window.ask(question)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
                     return to_wire(window, question, piece)

@@ -42,7 +42,7 @@ async def answer_inline_completion(
         client_debounces=window.facts.debounces,
     )
     token = params.partial_result_token
-    async with aclosing(window.suggest(ask)) as updates:
+    async with aclosing(await window.suggest(ask)) as updates:
         async for update in updates:
             if window.facts.wants_deltas:
                 server.protocol.notify(COMPLETION_DELTA, _delta(server, params, update, place.version))

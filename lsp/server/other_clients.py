@@ -41,7 +41,7 @@ class LlmLs:
         if place is not None:
             # These clients insert at the cursor and debounce before they ask.
             ask = Ask(place=place, can_replace=False, client_debounces=True)
-            async with aclosing(self._window.suggest(ask)) as updates:
+            async with aclosing(await self._window.suggest(ask)) as updates:
                 async for update in updates:
                     if update.item is not None:
                         texts.append(update.item.text)

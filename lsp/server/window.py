@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -98,16 +98,12 @@ class Window(Observer):
         """The completer's answer, once the settings are known (the editor may still be telling them)."""
         await self._started.wait()
         self.parts.attribution.prepare()
-        async with aclosing(self.parts.completer.suggest(ask)) as updates:
-            async for update in updates:
-                yield update
+        return self.parts.completer.suggest(ask)
 
     async def ask(self, question: Question) -> AsyncGenerator[str | Answer, None]:
         """The assistant's answer, once the settings are known."""
         await self._started.wait()
-        async with aclosing(self.parts.assistant.answer(question)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return self.parts.assistant.answer(question)
 
     async def configure(self, changed: object) -> None:
         """The editor's settings have changed."""

@@ -7,7 +7,7 @@ model, or no chats at all, is given the technical assistant's dialogue to contin
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,23 +55,6 @@ def chat_body(query: ChatQuery) -> Json:
     return {name: value for name, value in body.items() if value is not None}
 
 
-async def chat_deltas(chunks: AsyncIterator[Json], server: str) -> AsyncGenerator[CompletionDelta, None]:
-    """Read OpenAI's `chat.completion.chunk`s as the pieces of one answer."""
-    as_texts = (_as_text(chunk) async for chunk in chunks)
-    async with aclosing(deltas_of(as_texts, 1, server)) as deltas:
-        async for delta in deltas:
-            yield delta
-
-
-def _as_text(chunk: Json) -> Json:
-    """A chat's chunk in the shape of a completion's. Reasoning that is sent apart is no answer."""
-    choices = [
-        {**choice, "text": (choice.get("delta") or {}).get("content") or ""}
-        for choice in chunk.get("choices") or ()
-    ]
-    return {**chunk, "choices": choices}
-
-
 class ForeignChat:
     """Chats with a server that is not ours; remembers what it refused."""
 
@@ -113,14 +96,10 @@ class ForeignChat:
     def _once(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
         return self._by_dialogue(query, model) if self._has_no_chats else self._by_chat(query, model)
 
-    async def _by_chat(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
-        body = self._body(chat_body(query), model)
-        chunks = self._session.stream("/chat/completions", body)
-        async with aclosing(chunks), aclosing(chat_deltas(chunks, str(self._session.endpoint))) as deltas:
-            async for delta in deltas:
-                yield delta
+    def _by_chat(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
+        return self._deltas("/chat/completions", self._body(chat_body(query), model))
 
-    async def _by_dialogue(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
+    def _by_dialogue(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
         """By the technical assistant's prompt, whose end is found here."""
         quoted = mentions_marks(query.messages)
         body = chat_body(query) | {
@@ -130,11 +109,10 @@ class ForeignChat:
         }
         del body["messages"]
         rules = StopRules(stop=query.stop, stop_at=StopAt.TURN, code_is_quoted=quoted)
-        chunks = self._session.stream("/completions", self._body(body, model))
-        deltas = deltas_of(chunks, 1, str(self._session.endpoint))
-        async with aclosing(chunks), aclosing(deltas), aclosing(_to_turn_end(deltas, rules)) as answer:
-            async for delta in answer:
-                yield delta
+        return _to_turn_end(self._deltas("/completions", self._body(body, model)), rules)
+
+    def _deltas(self, path: str, body: Json) -> AsyncGenerator[CompletionDelta, None]:
+        return deltas_of(self._session.stream(path, body), 1, str(self._session.endpoint))
 
     def _body(self, body: Json, model: str) -> Json:
         given = {"model": model, **body}
@@ -173,15 +151,16 @@ async def _to_turn_end(
     """The deltas up to the end of the answer's turn, without the white space around it."""
     state = StopState(rules)
     begun = False
-    async for delta in deltas:
-        result = state.push(delta.text)
-        text, reason = result.emit, delta.finish_reason
-        if result.finished:
-            reason = "stop"
-        elif reason is not None:
-            text += state.flush()
-        text = text if begun else text.lstrip()
-        begun = begun or bool(text)
-        yield replace(delta, text=text, finish_reason=reason)
-        if reason is not None:
-            return
+    async with aclosing(deltas):
+        async for delta in deltas:
+            result = state.push(delta.text)
+            text, reason = result.emit, delta.finish_reason
+            if result.finished:
+                reason = "stop"
+            elif reason is not None:
+                text += state.flush()
+            text = text if begun else text.lstrip()
+            begun = begun or bool(text)
+            yield replace(delta, text=text, finish_reason=reason)
+            if reason is not None:
+                return

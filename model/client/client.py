@@ -7,8 +7,8 @@ starting ours is `model.process.process`'s.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -122,29 +122,22 @@ class EngineClient:
     def __str__(self) -> str:
         return str(self._session.endpoint)
 
-    async def complete(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
+    def complete(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """See `CompletionClient`."""
         chunks = self._session.stream("/v1/completions", native_body(query))
-        async with aclosing(self._noticed(chunks, deltas_of(chunks, query.n, str(self)))) as deltas:
-            async for delta in deltas:
-                yield delta
+        return deltas_of(chunks, query.n, str(self), self._watched())
 
-    async def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
+    def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
         """See `CompletionClient`."""
-        from model.client.chat import chat_body, chat_deltas
+        from model.client.chat import chat_body
 
         chunks = self._session.stream("/v1/chat/completions", chat_body(query))
-        async with aclosing(self._noticed(chunks, chat_deltas(chunks, str(self)))) as deltas:
-            async for delta in deltas:
-                yield delta
+        return deltas_of(chunks, 1, str(self), self._watched())
 
     async def health(self) -> EngineHealth:
         """See `CompletionClient`."""
-        try:
+        with self._watched():
             answer = await self._session.get("/health")
-        except EngineUnavailableError:
-            self.is_lost = True
-            raise
         self.is_lost = False
         protocol, pid = answer.get("protocol"), answer.get("pid")
         context_tokens = answer.get("context_tokens")
@@ -160,14 +153,11 @@ class EngineClient:
             chat=answer.get("chat"),
         )
 
-    async def _noticed(
-        self, chunks: AsyncGenerator[Json, None], deltas: AsyncGenerator[CompletionDelta, None]
-    ) -> AsyncGenerator[CompletionDelta, None]:
-        """The deltas, taking note if the engine is lost on the way."""
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Take note if the engine is lost while the block runs."""
         try:
-            async with aclosing(chunks), aclosing(deltas):
-                async for delta in deltas:
-                    yield delta
+            yield
         except EngineUnavailableError:
             self.is_lost = True
             raise
@@ -201,24 +191,34 @@ def native_body(query: CompletionQuery) -> Json:
 
 
 async def deltas_of(
-    chunks: AsyncIterator[Json], n: int, server: str
+    chunks: AsyncGenerator[Json, None],
+    n: int,
+    server: str,
+    watched: AbstractContextManager[None] | None = None,
 ) -> AsyncGenerator[CompletionDelta, None]:
-    """Read OpenAI's `text_completion` chunks; raise when they end before every alternative has."""
+    """Read OpenAI's chunks, of a completion or a chat; raise when they end before every alternative has.
+
+    Closing this closes `chunks`. All of it happens within `watched`.
+    """
     finished: set[int] = set()
-    async for chunk in chunks:
-        for choice in chunk.get("choices") or ():
-            delta = _delta(choice, chunk.get("timings"))
-            if delta.finish_reason is not None:
-                finished.add(delta.index)
-            yield delta
-    if len(finished) < n:
-        raise EngineUnavailableError(f"{server} ended its answer in the middle")
+    with watched or nullcontext():
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                for choice in chunk.get("choices") or ():
+                    delta = _delta(choice, chunk.get("timings"))
+                    if delta.finish_reason is not None:
+                        finished.add(delta.index)
+                    yield delta
+        if len(finished) < n:
+            raise EngineUnavailableError(f"{server} ended its answer in the middle")
 
 
 def _delta(choice: Json, timings: Any) -> CompletionDelta:
+    # A chat's text stands in `delta`. Reasoning that is sent apart is no answer.
+    text = choice.get("text") or (choice.get("delta") or {}).get("content")
     return CompletionDelta(
         index=int(choice.get("index") or 0),
-        text=choice.get("text") or "",
+        text=text or "",
         logprobs=_logprobs(choice.get("logprobs")),
         finish_reason=choice.get("finish_reason"),
         timings=timings if isinstance(timings, Mapping) else None,

@@ -108,9 +108,14 @@ class HttpSession:
         try:
             async with self._open("POST", path, body, self.endpoint.silence_s) as response:
                 await self._raise_for_status(response, path)
-                async with aclosing(_events(response)) as events:
-                    async for data in events:
-                        yield self._object(data, path)
+                decoder = EventDecoder()
+                async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as parts:
+                    async for part in parts:
+                        for data in decoder.push(part):
+                            if data == DONE:
+                                await _finish(parts)
+                                return
+                            yield self._object(data, path)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
@@ -210,18 +215,6 @@ def _make_client(endpoint: Endpoint) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=url, headers=endpoint.headers, limits=limits, verify=is_tls, trust_env=use_proxy
     )
-
-
-async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
-    """The data of each event until `[DONE]` or the answer's end."""
-    decoder = EventDecoder()
-    async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as parts:
-        async for part in parts:
-            for data in decoder.push(part):
-                if data == DONE:
-                    await _finish(parts)
-                    return
-                yield data
 
 
 async def _finish(parts: AsyncGenerator[bytes, None]) -> None:

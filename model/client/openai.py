@@ -158,16 +158,13 @@ class OpenAIClient:
             return False  # any other server: it has no such page
         return "version" in answer
 
-    async def _once(self, query: CompletionQuery, dialect: Dialect) -> AsyncGenerator[CompletionDelta, None]:
+    def _once(self, query: CompletionQuery, dialect: Dialect) -> AsyncGenerator[CompletionDelta, None]:
         is_ours = dialect.owner == _OURS
         body = native_body(query) | {"model": dialect.model} if is_ours else self._body(query, dialect)
         # Servers that do not know `n` answer with one alternative; that is an answer too.
         chunks = self._session.stream("/completions", body)
         deltas = deltas_of(chunks, query.n if is_ours else 1, str(self))
-        results = deltas if is_ours else stopped(deltas, query, _stops(query, dialect))
-        async with aclosing(chunks), aclosing(deltas), aclosing(results):
-            async for delta in results:
-                yield delta
+        return deltas if is_ours else stopped(deltas, query, _stops(query, dialect))
 
     def _body(self, query: CompletionQuery, dialect: Dialect) -> Json:
         body: dict[str, Any] = {
@@ -232,7 +229,7 @@ def _stops(query: CompletionQuery, dialect: Dialect) -> tuple[str, ...]:
 async def stopped(
     deltas: AsyncGenerator[CompletionDelta, None], query: CompletionQuery, stops: tuple[str, ...]
 ) -> AsyncGenerator[CompletionDelta, None]:
-    """Apply the stop rules to each alternative, and end once all of them have ended."""
+    """Apply the stop rules to each alternative, and end, and close `deltas`, once all of them have ended."""
     rules = StopRules.for_cursor(
         query.prefix,
         query.suffix,
@@ -241,19 +238,20 @@ async def stopped(
         path=query.path,
     )
     states = {index: StopState(rules) for index in range(query.n)}
-    async for delta in deltas:
-        state = states.get(delta.index)
-        if state is None:
-            continue  # cut already; the server has not heard of it
-        result = state.push(delta.text)
-        text, reason = result.emit, delta.finish_reason
-        if result.finished:
-            reason = "stop"
-        elif reason is not None:
-            text += state.flush()
-        if reason is not None:
-            del states[delta.index]
-        if text or reason is not None or delta.logprobs:
-            yield replace(delta, text=text, finish_reason=reason)
-        if not states:
-            return
+    async with aclosing(deltas):
+        async for delta in deltas:
+            state = states.get(delta.index)
+            if state is None:
+                continue  # cut already; the server has not heard of it
+            result = state.push(delta.text)
+            text, reason = result.emit, delta.finish_reason
+            if result.finished:
+                reason = "stop"
+            elif reason is not None:
+                text += state.flush()
+            if reason is not None:
+                del states[delta.index]
+            if text or reason is not None or delta.logprobs:
+                yield replace(delta, text=text, finish_reason=reason)
+            if not states:
+                return
