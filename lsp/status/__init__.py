@@ -1,4 +1,4 @@
-"""What is told about completions: the state, the latency book, speeds; and the thread for slow work.
+"""What is told about completions (the state, latencies, speeds), who hears it, and a thread for slow work.
 
 Decides nothing.
 Read first: `lsp.status.status`.
