@@ -1,7 +1,7 @@
 """`python -I -m lsp`: the language server on stdio; with arguments, the whole command line.
 
-The server's own start does not go through the command line's libraries (typer and rich take as long
-to import as a quarter of the whole start).
+The server starts without the command line's libraries: importing typer and rich would take a quarter as
+long as the whole start.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def main() -> int:
 
 
 def serve_stdio() -> int:
-    """Start the server; the editor waits for it."""
-    # Importing LSP's types makes some hundred thousand objects that all stay: 25 ms of useless rounds.
+    """Start the server, while the editor waits."""
+    # Importing LSP's types makes some hundred thousand objects that all stay: collecting would cost 25 ms.
     gc.disable()
     from lsp.server import transports
     from lsp.server.server import StarcoderServer, create_server

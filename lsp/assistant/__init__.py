@@ -1,4 +1,4 @@
-"""Questions about code: what is said to the model, and the change of the code that an answer is.
+"""Questions about code: what the model is told, and the change that its answer makes.
 
 Knows the protocol of no editor.
 Read first: `lsp.assistant.assistant`.

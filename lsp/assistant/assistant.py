@@ -1,6 +1,6 @@
 """The technical assistant of one editor window: questions about code, answered in conversations.
 
-question → the code and what is around it → engine, streamed → check of its code → change. Keeps the
+question → code and its surroundings → engine, streamed → check of the answer's code → change. Keeps the
 conversations. Knows neither the editor's protocol nor how a conversation is put to a model.
 """
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 # The longest answer, and the part of a small model's context that it may take.
 MAX_ANSWER_TOKENS = 1024
 _ANSWER_SHARE = 0.25
-# The part of the context that the question may take: beside the answer there is what a base model is
-# shown first. A token of code has three characters; where it has fewer, the engine says so.
+# The part of the context that the question may take; the answer and a base model's first turns need room
+# too. A token of code has about three characters; where it has fewer, the engine refuses the question.
 _QUESTION_SHARE = 0.5
 _CHARS_PER_TOKEN = 3
 MAX_QUESTION_CHARS = 24_000
 _MIN_QUESTION_CHARS = 160
-# Some freedom: a weak model that always takes the likeliest token repeats itself for ever.
+# Above 0: a weak model that always takes the likeliest token repeats itself for ever.
 _TEMPERATURE, _TOP_P = 0.2, 0.95
 REPETITION = "repetition"
 LOOPED = "the model began to repeat itself and was stopped"
@@ -45,13 +45,13 @@ BASE_MODEL = "a base model, which was not trained for conversations: its answers
 
 
 def caution_of(health: EngineHealth) -> str | None:
-    """What the user should know of the model that answers; None if there is nothing, or nothing is known."""
+    """What the user should know of the model that answers, or None."""
     return BASE_MODEL if health.chat == "dialogue" else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What the user wants to know. `subject` is the code that it is about, None without any."""
+    """What the user wants to know. `subject` is the code in question, if any."""
 
     kind: Kind
     text: str = ""
@@ -59,15 +59,15 @@ class Question:
     problems: Sequence[Problem] = ()
     conversation: str | None = None
     note: str | None = None
-    """What the user should know of how the question was put."""
+    """What the user should know of the question, for example that a file was left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """The whole answer.
 
-    `finish_reason` is the engine's ("stop", "length") or `REPETITION`. `note` says what the user should
-    know of it, for example why there is no change.
+    `finish_reason` is the engine's ("stop", "length") or `REPETITION`. `note` is for the user, for example
+    why there is no change.
     """
 
     conversation: str
@@ -81,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Piece:
-    """The next piece of an answer, and what it answers."""
+    """The next piece of an answer, and the question as it was put."""
 
     said: Said
     text: str
@@ -89,7 +89,7 @@ class _Piece:
 
 
 class Assistant:
-    """Answers questions; what belongs to the window comes with the constructor."""
+    """Answers questions. `check` looks up the answers' code."""
 
     def __init__(
         self, *, link: EngineLink, board: StatusBoard, check: Check | None, context_tokens: Callable[[], int]
@@ -103,8 +103,8 @@ class Assistant:
     async def answer(self, question: Question) -> AsyncGenerator[str | Answer, None]:
         """Stream the answer's pieces, then the whole. Closing the generator cancels the engine's work.
 
-        Where nothing may be shown unchecked, there is one piece. What was said until a cancellation
-        stays part of the conversation. Raises `ModelError`.
+        Where text may be shown only after the check, there is one piece. After a cancellation, the text so
+        far stays part of the conversation. Raises `ModelError`.
         """
         conversation, earlier = self.conversations.open(question.conversation)
         is_strict = self._check is not None and self._check.is_strict
@@ -132,8 +132,8 @@ class Assistant:
         yield self._finished(question, conversation, checked, reason)
 
     async def _asked(self, question: Question, earlier: Sequence[Message]) -> AsyncGenerator[_Piece, None]:
-        """What was asked, and the pieces; asked again with less around the code if that was too much."""
-        await self._link.client()  # its context's length is known from here on
+        """The answer's pieces. A question that is too long is put again, with less around the code."""
+        await self._link.client()  # from here on, the context's length is known
         context_tokens = self._context_tokens()
         max_chars = min(MAX_QUESTION_CHARS, int(context_tokens * _QUESTION_SHARE * _CHARS_PER_TOKEN))
         while True:

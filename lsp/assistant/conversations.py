@@ -1,4 +1,4 @@
-"""The conversations of one editor window: kept while the window lives, in bounds, in memory only."""
+"""The conversations of one editor window, in bounded memory, while the window lives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_CHARS = 200_000
 
 
 class Conversations:
-    """By id, the one that was used least recently goes first."""
+    """Conversations by id. Beyond `MAX_CONVERSATIONS` the least recently used is dropped."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Messages] = OrderedDict()
@@ -22,7 +22,7 @@ class Conversations:
         return len(self._kept)
 
     def open(self, conversation: str | None) -> tuple[str, Messages]:
-        """The id and what was said so far; for an id that is not known (any more), a new conversation."""
+        """The id and the messages so far; for an unknown id, a new conversation."""
         if conversation is not None and conversation in self._kept:
             self._kept.move_to_end(conversation)
             return conversation, self._kept[conversation]

@@ -1,8 +1,7 @@
-"""From an answer to a change of the code that the question was about, or the reason why there is none.
+"""From an answer to a change of the code in question, or the reason why there is none.
 
-The change is by whole lines and for the user to review. What is taken over is a fenced block of the
-answer: the code, changed, in the place of the old lines; or a comment alone, which is put where it
-belongs. Pure.
+A change is of whole lines, and for the user to review. It is made of a fenced block of the answer: either
+the changed code, which replaces the old lines, or a comment alone, which goes where it belongs. Pure.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ SAME = "the answer's code is the same as before"
 PART = "the answer holds only a part of the code, which cannot be put in its place safely"
 _QUOTES = ('"""', "'''", 'r"""', "r'''")
 _COMMENT_STARTS = ("/*", "*", "//", "///", "<!--", "(*", "{-", "--[[")
-# Below this part of the lines, an answer that begins otherwise is taken for an excerpt.
+# An answer that begins otherwise and has fewer than this part of the lines is taken for an excerpt.
 _LEAST_PART = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Put `lines` (without ends) in the place of the lines [first, last); first == last inserts."""
+    """Replace the lines [first, last) by `lines` (without ends); first == last inserts."""
 
     first: int
     last: int
@@ -34,7 +33,7 @@ class Change:
 
 
 def change_of(answer: str, kind: Kind, subject: Subject, *, is_complete: bool) -> Change | str:
-    """The change that an answer makes, or why none. `is_complete`: the model ended it by itself."""
+    """The change that an answer makes, or why there is none. `is_complete`: the model ended it by itself."""
     blocks = list(code_blocks(answer))
     block = _chosen(blocks, subject.language)
     if block is None:
@@ -50,13 +49,13 @@ def change_of(answer: str, kind: Kind, subject: Subject, *, is_complete: bool) -
 
 
 def _chosen(blocks: list[CodeBlock], language: str) -> CodeBlock | None:
-    """The first block that says it is of the document's language, else the first."""
+    """The first block in the document's language, else the first."""
     named = (block for block in blocks if block.language.lower() == language.lower())
     return next(named, blocks[0] if blocks else None)
 
 
 def _dedented(code: str) -> list[str]:
-    """The code's lines without the indentation that all have, and without blank lines at the ends."""
+    """The code's lines without their common indentation, and without blank lines at the ends."""
     lines = [line.rstrip() for line in code.replace("\r\n", "\n").split("\n")]
     n_chars = len(common_indent(lines))
     lines = [line[n_chars:] for line in lines]
@@ -80,7 +79,7 @@ def _replacement(lines: list[str], kind: Kind, subject: Subject) -> Change | str
 
 
 def _comment_alone(lines: list[str], subject: Subject) -> Change | None:
-    """An answer that is nothing but a comment, put where the language wants it; None if it is more."""
+    """The change of an answer that is only a comment, put where the language wants it; else None."""
     if _is_docstring(lines):
         return _docstring(lines, subject)
     syntax = comment_syntax(subject.language)
@@ -100,7 +99,7 @@ def _is_docstring(lines: list[str]) -> bool:
 
 
 def _docstring(lines: list[str], subject: Subject) -> Change | None:
-    """Below the first line that ends the definition's head with a colon, as deep as the body."""
+    """Insert below the line that ends the definition's head with a colon, indented as the body."""
     code, depth = subject.lines[subject.first : subject.last], 0
     for number, line in enumerate(code):
         text = line.split("#")[0].rstrip()
@@ -116,7 +115,7 @@ def _docstring(lines: list[str], subject: Subject) -> Change | None:
 
 
 def _definition(lines: list[str]) -> str:
-    """The first line that is no decorator: what says which code this is."""
+    """The first line that is no decorator."""
     texts = (line.strip() for line in lines if line.strip())
     return next((text for text in texts if not text.startswith(("@", "#["))), "")
 

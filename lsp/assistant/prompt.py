@@ -1,7 +1,7 @@
-"""What is said to the assistant for each kind of question: the task, the code, and what is around it.
+"""The user's message for each kind of question: the task, the code, and its surroundings.
 
-Only words: which lines they are about is `lsp.assistant.subject`'s, how a conversation is put to a model
-is the engine's (`model.prompt.dialogue`, or the model's chat template).
+`lsp.assistant.subject` chooses the lines. The engine puts a conversation to its model, by
+`model.prompt.dialogue` or the model's chat template.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from lsp.assistant.subject import Subject
 from model.fences import fenced
 
-# What is around the code gets at most this part of the room that the code leaves.
+# The code's surroundings get at most this part of the room that the code leaves.
 _AROUND_SHARE = 0.5
 _MIN_AROUND_CHARS = 200
 _MAX_DIAGNOSTICS = 5
@@ -60,7 +60,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """A question in words. `kept` is what later questions are told of it: without what was around."""
+    """A question in words. `kept` is what stays in the conversation: the code without its surroundings."""
 
     text: str
     kept: str
@@ -105,7 +105,7 @@ def _problem(problem: Problem, subject: Subject | None) -> str:
 
 
 def _first_lines(lines: Sequence[str], room: int) -> tuple[list[str], bool]:
-    """As many lines as have room, at least one, and whether some had none."""
+    """As many lines as have room, at least one, and whether any was cut."""
     kept: list[str] = []
     for line in lines:
         room -= len(line) + 1

@@ -1,6 +1,6 @@
-"""The code that a question to the assistant is about: whole lines of one document, and what is around.
+"""The code that a question is about: whole lines of one document, and their surroundings.
 
-Which lines are meant is found by indentation, which every formatter keeps; no grammar is needed. Pure.
+The lines are found by indentation, which every formatter keeps; no grammar is needed. Pure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLOSING = re.compile(r"\s*([)\]}]|end\b|fi\b|done\b|esac\b)")
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Lines [first, last) of a document as they were at `version`. `path` is how the model is told of it.
+    """Lines [first, last) of a document as they were at `version`. `path` is its name for the model.
 
     `lines` are all of the document's lines, without their ends.
     """
@@ -72,7 +72,7 @@ class Subject:
         return "\n".join(self.code_lines)
 
     def around(self, max_chars: int) -> tuple[int, int]:
-        """The lines [first, last) of the code with as much around it as has room, half of it on each side."""
+        """The lines [first, last) of the code and as much around it as has room, half on each side."""
         first, last = self.first, self.last
         above = max_chars // 2
         while first > 0 and len(self.lines[first - 1]) < above:
@@ -86,7 +86,7 @@ class Subject:
 
 
 def common_indent(lines: Sequence[str]) -> str:
-    """The longest white space that every line begins with that is not blank."""
+    """The longest white space that all lines begin with; blank lines do not count."""
     indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
     if not indents:
         return ""
@@ -96,15 +96,15 @@ def common_indent(lines: Sequence[str]) -> str:
 
 
 def selected(begin: tuple[int, int], end: tuple[int, int]) -> tuple[int, int]:
-    """The lines [first, last) of a selection: one that ends at a line's start does not take that line."""
+    """The lines [first, last) of a selection. One that ends at a line's start leaves that line out."""
     (first, _), (last, end_char) = begin, end
     return first, max(first + 1, last + (1 if end_char else 0))
 
 
 def definition_at(lines: Sequence[str], line: int) -> tuple[int, int]:
-    """The lines [first, last) of the function (or the like) that a line stands in or opens.
+    """The lines [first, last) of the function, or other definition, that a line stands in or opens.
 
-    Branches and loops belong to what they stand in. Outside of any, the paragraph.
+    Branches and loops are no definitions. Outside of any definition, the paragraph.
     """
     header = _header(lines, line)
     if header is None:
@@ -133,7 +133,7 @@ def around_diagnostic(lines: Sequence[str], first: int, last: int) -> tuple[int,
 
 
 def _header(lines: Sequence[str], line: int) -> int | None:
-    """The line that opens the innermost block around a line, or is that line; no branch or loop."""
+    """The line that opens the innermost definition around a line, which may be that line; else None."""
     while line < len(lines) - 1 and (not lines[line].strip() or _DECORATOR.match(lines[line])):
         line += 1
     if line < len(lines) - 1 and _LONE_BRACKET.fullmatch(lines[line + 1]):

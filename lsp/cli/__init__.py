@@ -1,5 +1,5 @@
 """The command `starcoder-lsp`: options to calls, results to text, errors to exit codes.
 
-Decides nothing that the editor would not decide the same way.
+Commands that ask the model go through the same parts as an editor.
 Read first: `lsp.cli.cli`.
 """

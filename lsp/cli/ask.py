@@ -38,7 +38,7 @@ WhyExcluded = Callable[[Path], str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a question is about, as given: a file, lines of it (from 1, both in), a text from elsewhere."""
+    """What a question is about: a file, lines of it (from 1, both included), a text that was piped in."""
 
     file: Path | None = None
     lines: tuple[int, int] | None = None
@@ -110,7 +110,7 @@ def to_json(answered: Answer, caution: str | None) -> dict[str, Any]:
 
 
 def asides(answered: Answer, caution: str | None) -> list[str]:
-    """What to say below an answer: who gave it, where its code is from, what is wrong with it."""
+    """What to say below an answer: which model gave it, the sources of its code, its note."""
     told = [f"— {answered.model}" + (f", {caution}" if caution else "")]
     if answered.finish_reason == "length":
         told.append("the answer was cut off: it had reached its greatest length")
@@ -156,7 +156,7 @@ def say(text: str) -> None:
 
 
 def _questions() -> Iterator[str]:
-    """What is typed, line by line, until Ctrl+D or Ctrl+C."""
+    """The lines that the user types, until Ctrl+D or Ctrl+C."""
     while True:
         try:
             text = input("> ").strip()

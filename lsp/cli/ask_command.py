@@ -108,7 +108,7 @@ async def _ask_once(settings: Settings, question: str, about: About, *, as_json:
     from lsp.cli import terminal
 
     def discard(piece: str) -> None:
-        """JSON comes whole."""
+        """JSON is printed whole, at the end."""
 
     async with aclosing(parts_here(settings)) as parts:
         answered = await asking.answer(parts, question, about, None, show=discard if as_json else asking.say)

@@ -1,7 +1,7 @@
 """The command `starcoder-lsp`. Commands only translate: options → call → text, table or JSON.
 
-Everything they call is imported when they run, so that `--help` and the completion of the shell are
-quick. This is the one place that names `training`, and the one where exceptions become exit codes.
+What they call is imported when they run, so that `--help` and the shell's completion are quick. Only this
+module names `training`, and only here exceptions become exit codes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the process ends with; 2 is typer's own, for a command line that it does not understand."""
+    """The process's exit codes. 2 is typer's own, for a bad command line."""
 
     OK = 0
     PROBLEM = 1
@@ -47,7 +47,7 @@ def _starter_set(packages: Path | None, on_package: Callable[[str], None]) -> Li
 
 
 def _attribution_fallback() -> Fallback:
-    """Where `check` looks when it is not told: as the editor does, by the settings for this folder."""
+    """Where `check` looks by default: where the editor looks, by the settings for this folder."""
     from lsp.sources.store import build_command, portrait_of
 
     settings = effective_settings(Path.cwd(), None).settings
@@ -60,7 +60,7 @@ def _attribution_fallback() -> Fallback:
     )
 
 
-# What the commands of attribution need of `training` and of the settings, which they do not import.
+# Attribution's commands import neither `training` nor the settings, so they get what they need of them.
 _ATTRIBUTION = ListedSets(starter=_starter_set, fallback=_attribution_fallback)
 
 app = typer.Typer(
@@ -78,7 +78,7 @@ class ExtraMissingError(Exception):
 
 
 def main() -> int:
-    """The console script: run, and turn what is raised into one line and an exit code."""
+    """The console script: run, and turn an exception into one line and an exit code."""
     from model.errors import EngineUnavailableError, ModelError
 
     try:

@@ -22,7 +22,7 @@ PROGRAM = "starcoder-lsp"
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
 ]
-# The engine may have to fetch its weights first, and nobody's editor waits.
+# Long enough to fetch weights: no editor is waiting.
 _PATIENCE_S = 600.0
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -41,7 +41,7 @@ def effective_settings(folder: Path, model: str | None, *, quiet: bool = False) 
 
 
 def parts_here(settings: Settings, observer: Observer | None = None) -> Parts:
-    """What answers an editor, for a command in this folder. To be closed in the event loop that used it."""
+    """The parts that answer an editor, for a command in this folder. Close them in the loop of their use."""
     from lsp.documents.documents import Documents
     from lsp.server.parts import Parts
     from lsp.status.observer import Observer

@@ -1,7 +1,7 @@
 """What `starcoder-lsp doctor` looks at: each check says what it found and, if need be, the remedy.
 
-Owns the checks and nothing of how they are shown. A check never raises: what is broken is its finding.
-torch is imported by the device check only.
+Owns the checks; does not know how they are shown. A check never raises: a failure is its finding. Only the
+device check imports torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from model.weights.config import ModelConfig
     from model.weights.hub import ResolvedModel
 
-# What completions rest on; their versions are the first question of every bug report.
+# Completions depend on these; every bug report needs their versions.
 _LIBRARIES = ("torch", "tokenizers", "safetensors", "pygls", "lsprotocol", "starlette", "uvicorn", "httpx")
 
 # Programs on the PATH and where docs/editors.md says how to set them up.
@@ -62,7 +62,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalModel:
-    """The model on this machine, or why there is none; neither where a server at a URL has its own."""
+    """The model on this machine, or why there is none. Neither is set where a server's model is used."""
 
     resolved: ResolvedModel | None = None
     config: ModelConfig | None = None
@@ -87,7 +87,7 @@ async def examine(effective: Effective, environ: Mapping[str, str]) -> list[Chec
 
 
 def find_model(settings: Settings) -> LocalModel:
-    """The local model's files, without fetching any."""
+    """The local model's files; nothing is fetched."""
     if settings.engine.url is not None:
         return LocalModel()
     from model.weights.config import ModelConfig
@@ -203,7 +203,7 @@ def check_licence(model: LocalModel) -> list[Check]:
 
 
 async def check_engine(settings: Settings) -> Check:
-    """Whether the engine answers. A local one that is not running is well: it starts on demand."""
+    """Whether the engine answers. A local one need not run: it starts on demand."""
     async with _client(settings) as (client, address, log):
         if client is None:
             return Check(
@@ -229,7 +229,7 @@ async def check_engine(settings: Settings) -> Check:
 
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[tuple[CompletionClient | None, str, Path | None]]:
-    """A client of the engine in use without starting one, its address, and its log if it is ours."""
+    """A client of the engine, its address, and its log if it is ours. No engine is started."""
     from lsp.link.engines import engine_of
     from model.client.client import EngineClient
     from model.process.engine_files import LaunchOptions
@@ -271,7 +271,7 @@ def check_index(settings: Settings) -> Check:
             f"the model's own portrait of {found.documents:,} files, which says what was seen, not where"
         )
         return Check(name="attribution", verdict=Verdict.NOTE, finding=finding, remedy=found.lack)
-    # Asked for and not to be had, as opposed to never asked for.
+    # The user has asked for an index, and there is none.
     wanted = settings.attribution.index is not None or on_match == "block"
     verdict = Verdict.PROBLEM if wanted else Verdict.NOTE
     return Check(name="attribution", verdict=verdict, finding="nothing is looked up", remedy=found.lack)

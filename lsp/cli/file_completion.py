@@ -105,7 +105,7 @@ class Outcome:
 
 
 class _Failure(Observer):
-    """Keeps why there is no answer."""
+    """Keeps the reason why there is no answer."""
 
     def __init__(self) -> None:
         self.error: ModelError | None = None
@@ -120,7 +120,7 @@ async def complete(position: FilePosition, settings: Settings, outcome: Outcome)
 
     Raises `ModelError`, or `ValueError` for a file that is excluded.
     """
-    # Whoever gives the command wants a completion, also where an editor is not to make any by itself.
+    # The command asks for a completion, also where editors are to make none by themselves.
     settings = replace(settings, completion=replace(settings.completion, enabled=True))
     failure = _Failure()
     async with aclosing(parts_here(settings, failure)) as parts:

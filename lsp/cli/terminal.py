@@ -1,6 +1,6 @@
 """Tables for the terminal: what `doctor` found, which settings are in force.
 
-Knows how things look and nothing of how they are found out.
+Knows how things look, not how they are found out.
 """
 
 from __future__ import annotations

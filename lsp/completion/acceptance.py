@@ -1,7 +1,7 @@
-"""What became of the items: shown, taken, taken in part, turned down, still there after 30 s.
+"""What became of items: shown, accepted, accepted in part, rejected, retained after 30 s.
 
-Remembers the last items by the id that their acceptance command carries, and enters what clients
-tell of them into the latency book. Nothing leaves this process.
+Remembers the last items by the id in their acceptance command, and enters what clients tell of them
+into the latency book. Nothing leaves this process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lsp.documents.documents import Documents, columns_to_index
 from lsp.status.telemetry import RETAINED_AFTER_S, Acceptance, LatencyBook
 
 REMEMBERED_ITEMS = 256
-# Where an accepted text may have moved to by edits around it.
+# How far edits around it may have moved an accepted text.
 SEARCHED_LINES = 60
 
 
@@ -38,7 +38,7 @@ class Acceptances:
         self._client_tells_shown = False
 
     def offer(self, item: Item) -> str:
-        """Remember an item; returns its id. It counts as shown unless the client tells that itself."""
+        """Remember an item; returns its id. It counts as shown, unless the client says when it is."""
         item_id = uuid.uuid4().hex
         self._offered[item_id] = _Offered(item)
         if len(self._offered) > REMEMBERED_ITEMS:
@@ -53,14 +53,14 @@ class Acceptances:
         self._show(item_id)
 
     def accepted(self, item_id: str) -> None:
-        """The user took the whole item."""
+        """The user accepted the whole item."""
         offered = self._offered.get(item_id)
         if offered is not None and not offered.accepted:
             offered.accepted = True
             self._accept(offered.item, offered.item.text, partially=False)
 
     def partially_accepted(self, item_id: str, n_units: int) -> None:
-        """The user took the first `n_units` UTF-16 units of the item's insert text."""
+        """The user accepted the first `n_units` UTF-16 units of the item's insert text."""
         offered = self._offered.get(item_id)
         if offered is not None:
             item = offered.item
@@ -69,7 +69,7 @@ class Acceptances:
             self._accept(item, taken, partially=True)
 
     def rejected(self, item_id: str) -> None:
-        """The user turned the item down."""
+        """The user rejected the item."""
         if self._offered.pop(item_id, None) is not None:
             self._book.rejected()
 
@@ -87,10 +87,10 @@ class Acceptances:
         )
 
     def judge_retained(self, now_s: float) -> None:
-        """Look up what is left of the texts that were taken over 30 s or longer before `now_s`."""
+        """Judge the texts that were accepted at least 30 s before `now_s`: how much of each is left?"""
         for acceptance in self._book.due(now_s):
             document = self._documents.open_document(acceptance.uri)
-            if document is None:  # closed meanwhile: nothing can be said
+            if document is None:  # closed meanwhile, so its text is not known
                 continue
             first = max(0, acceptance.line - SEARCHED_LINES)
             last = acceptance.line + acceptance.text.count("\n") + SEARCHED_LINES

@@ -1,9 +1,8 @@
-"""A quote that the editor has closed: what the suggestion does with the one behind the cursor.
+"""A quote behind the cursor that the editor closed by itself.
 
-The engine is not shown closing brackets and quotes that stand alone behind the cursor
-(`lsp.context.context`: they come and go while one types, and each change would cost the cache). So the model
-closes a string itself, and the quote that is there would be one too many. Brackets are
-`lsp.postprocess`'s business.
+Closing brackets and quotes that stand alone behind the cursor are left out of the prompt: they come and
+go while one types, and each change would cost the cache (`lsp.context.context`). So the model closes
+the string itself, and one of the two quotes must go. `lsp.postprocess` sees to brackets.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _CLOSERS = ")]}>" + _QUOTES
 
 
 def fit_closed_quote(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """The suggestion without the quote that stands behind the cursor, or in place of it.
+    """The suggestion without the closing quote, or with it in place of the one behind the cursor.
 
     None if nothing is left. Unchanged where no closed quote follows the cursor.
     """
@@ -28,7 +27,7 @@ def fit_closed_quote(suggestion: Suggestion, context: CursorContext) -> Suggesti
         return suggestion
     text = suggestion.text.rstrip()
     for length in range(len(tail), 0, -1):
-        # What is cut here stands there already: the document becomes what the model wrote.
+        # The document has what is cut, so it becomes what the model wrote.
         kept = text[:-length]
         if text.endswith(tail[:length]) and not _ends_in_escape(kept):
             return suggestion.with_text(kept) if kept.strip() else None

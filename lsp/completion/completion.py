@@ -1,8 +1,8 @@
 """The pipeline of one completion, from the editor's question to the items it gets.
 
-excluded? → does what was typed fit a suggestion that is running or was given? → debounce → context →
-engine stream → filters → confidence gate → check of what will be shown → items. A newer request
-of a document ends the older one. Knows neither the editor's protocol nor how the engine is reached.
+excluded? → does the typed text fit an earlier suggestion? → debounce → context → engine stream →
+filters → confidence gate → check of sources → items. A newer request of a document ends the older one.
+Knows neither the editor's protocol nor how the engine is reached.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from model.errors import EngineUnavailableError, ModelError
 KEPT_KEY_TIMES = 12
 OFF = "completions are off (completion.enabled)"
 
-# Looks at a text that is about to be shown at a place; returns its sources, or why it is kept back.
+# Checks a text before it is shown at a place. Returns its sources, or why it is withheld.
 Check = Callable[[Place, str], Awaitable[Credits | str]]
 
 
@@ -43,14 +43,14 @@ class Ask:
     """One question of the editor."""
 
     place: Place
-    explicit: bool = False  # a key was pressed for it, as opposed to any key
+    explicit: bool = False  # the user pressed a key for it
     can_replace: bool = True  # the client can replace text behind the cursor
     client_debounces: bool = False
 
 
 @dataclass
 class _Run:
-    """The request of a document that is being answered."""
+    """The request that is being answered for a document."""
 
     task: asyncio.Task[object]
     superseded: bool = False
@@ -84,7 +84,7 @@ class Completer:
         self._key_times_s: deque[float] = deque(maxlen=KEPT_KEY_TIMES)
 
     def key_pressed(self) -> None:
-        """A document was edited: the typing speed is part of the debounce."""
+        """A document was edited. The debounce depends on the typing speed."""
         self._key_times_s.append(time.monotonic())
 
     def configure(self, settings: Settings) -> None:
@@ -104,9 +104,9 @@ class Completer:
         await self._kept.aclose()
 
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
-        """Follow the suggestions for one question. Closing the generator gives the answer up.
+        """Stream the suggestions for one question. Closing the generator cancels the request.
 
-        A failing engine ends the stream early; the status says why.
+        A failing engine ends the stream early; status and observer say why.
         """
         clock = RequestClock()
         self._book.requested()
@@ -137,7 +137,7 @@ class Completer:
                 is_answered = is_new or not all(reading.is_misfit for reading in readings)
                 if is_answered or kept.generation.error is not None:
                     break
-                # It had not come as far as the user when it was taken up.
+                # It agreed with the typed text only as far as it had come.
                 self._tell(ask.place, "the earlier answer went another way")
                 kept = None
             self._account(kept.generation, clock, is_new=is_new)
@@ -153,7 +153,7 @@ class Completer:
 
     @asynccontextmanager
     async def _only(self, place: Place) -> AsyncIterator[None]:
-        """Answer one request of a document at a time: the one before ends, quietly."""
+        """Answer one request of a document at a time: the earlier one ends without an error."""
         uri = place.uri
         task = asyncio.current_task()
         assert task is not None
@@ -202,7 +202,7 @@ class Completer:
     async def _follow(
         self, kept: Kept, readings: list[Reading], place: Place
     ) -> AsyncGenerator[Update, None]:
-        """Read a generation from a place until nothing more of it matters. Of a misfit nothing is told."""
+        """Read a generation from a place, until all alternatives are done. A misfit yields nothing."""
         generation = kept.generation
         texts: set[str] = set()
         with generation.reader(), self._board.busy():
@@ -240,7 +240,7 @@ class Completer:
         ]
 
     async def _checked(self, place: Place, update: Update, texts: set[str]) -> Update:
-        """Have an item checked, and count what is kept back. `texts` are those of the items so far."""
+        """Have an item checked, and count what is dropped. `texts` are the earlier items'."""
         item, dropped_by = update.item, update.dropped_by
         if item is not None and item.text in texts:
             item, dropped_by = None, "the same as another"
@@ -263,7 +263,7 @@ class Completer:
 
     @property
     def _withholds(self) -> bool:
-        """Whether nothing may be seen before it has passed the check, however it streams."""
+        """Whether text may be streamed only after the check."""
         return self.settings.attribution.on_match == "block"
 
     def _account(self, generation: Generation, clock: RequestClock, *, is_new: bool) -> None:
@@ -280,11 +280,11 @@ class Completer:
         if not isinstance(error, ModelError):
             raise error
         self._observer.failed(error)
-        if not isinstance(error, EngineUnavailableError):  # those the link has told already
+        if not isinstance(error, EngineUnavailableError):  # the link has told those
             self._board.set(State.ERROR, str(error))
 
     def _tell(self, place: Place, what: str) -> None:
-        """Note a step for those who follow them. Lines and columns from 1, no text of the document."""
+        """Trace a step. Lines and columns count from 1; no text of the document is told."""
         name = place.uri.rsplit("/", 1)[-1]
         self._observer.trace(
             f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}"

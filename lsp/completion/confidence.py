@@ -1,7 +1,7 @@
 """Is the model sure enough to show its suggestion? Judged by the first tokens' log-probabilities.
 
-The threshold is a mean probability (0 … 1), so that it means the same for every length; 0, the
-default, shows everything. `calibrate` finds one from suggestions that are known to be right or wrong.
+The threshold is a mean probability (0 … 1), so it means the same for every length. The default, 0, shows
+everything. `calibrate` finds one from suggestions that are known to be right or wrong.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def confidence(logprobs: Sequence[float], *, first_tokens: int = FIRST_TOKENS) -
 
 
 def is_confident(logprobs: Sequence[float], *, threshold: float, first_tokens: int = FIRST_TOKENS) -> bool:
-    """Whether a suggestion passes the gate. Without log-probabilities (some servers) everything does."""
+    """Whether a suggestion passes the gate; without log-probabilities (some servers) every one does."""
     if threshold <= 0.0:
         return True
     judged = confidence(logprobs, first_tokens=first_tokens)
@@ -53,7 +53,7 @@ def is_confident(logprobs: Sequence[float], *, threshold: float, first_tokens: i
 
 
 def can_decide(logprobs: Sequence[float], *, finished: bool, first_tokens: int = FIRST_TOKENS) -> bool:
-    """Whether enough has come of a stream for `is_confident` never to change its mind."""
+    """Whether `is_confident` has seen all the tokens that it judges by."""
     return finished or len(logprobs) >= first_tokens
 
 

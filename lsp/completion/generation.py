@@ -1,9 +1,9 @@
 """One running answer of the engine, which several requests of the editor may read.
 
-While the user types what is being suggested anyway, each keystroke brings a new request of the
-editor, but the engine's answer goes on: the new request reads the rest of it. A generation that
-nobody reads any more ends after a short grace time, in which such a request may still come.
-Knows nothing about the editor's protocol or about what is done with the text.
+While the user types what is being suggested anyway, each key brings a new request of the editor. The
+engine's answer goes on, and the new request reads the rest of it. A generation without a reader ends
+after a short grace time, in which such a request may still come. Knows neither the editor's protocol
+nor what is done with the text.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from model.errors import ModelError
 if TYPE_CHECKING:
     from model.client.client import CompletionDelta
 
-# An editor cancels the old request before it sends the edit and the new request. How long a
-# typist and the editor's own debounce may take in between; the engine works for nobody meanwhile.
+# An editor cancels the old request before it sends the edit and the new request. This long the typist
+# and the editor's debounce may take in between; meanwhile the engine works for nobody.
 GRACE_S = 0.35
 
 
@@ -34,12 +34,12 @@ class Alternative:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether it was stopped before its end, so that its text is a torso."""
+        """Whether it was stopped before its end."""
         return self.finish_reason not in (None, "stop", "length")
 
     @property
     def is_finished(self) -> bool:
-        """Whether its text is all that was wanted of it."""
+        """Whether it has ended, by itself or at the token limit."""
         return self.finish_reason in ("stop", "length")
 
 
@@ -56,16 +56,16 @@ class Generation:
         self._grace: asyncio.TimerHandle | None = None
         self._change = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._collect(deltas))
-        # Not a `finally` of the task: one that is cancelled before its first step never runs any.
+        # Not a `finally` of the task: a task that is cancelled before its first step runs none.
         self._task.add_done_callback(self._ended)
 
     @property
     def is_ending(self) -> bool:
-        """Whether nothing more will come, or it is too late to read on."""
+        """Whether it has ended or is being cancelled."""
         return self.finished or self._is_cancelled
 
     def conclude(self, index: int, finish_reason: str) -> None:
-        """Enough of an alternative is read: once that holds for all, a running engine is told."""
+        """No more of an alternative is needed. Once none is, the engine's work is cancelled."""
         if self.alternatives[index].finish_reason is not None:
             return
         self.alternatives[index].finish_reason = finish_reason
@@ -73,7 +73,7 @@ class Generation:
             self._cancel()
 
     async def progress(self) -> AsyncGenerator[None, None]:
-        """Yield now and after each change, until the end (a failure is in `error`)."""
+        """Yield now and after each change, until the end. A failure is in `error`."""
         while True:
             change = self._change
             yield
@@ -96,12 +96,12 @@ class Generation:
                 self._grace = asyncio.get_running_loop().call_later(GRACE_S, self._cancel)
 
     def stop_if_unread(self) -> None:
-        """End now instead of after the grace time: the document has moved on elsewhere."""
+        """End now, without the grace time, unless somebody reads."""
         if not self._n_readers:
             self._cancel()
 
     async def stop(self) -> None:
-        """End now, whoever reads, and wait until the engine has been told."""
+        """End now, also with readers, and wait until the engine's stream is closed."""
         self._cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -1,6 +1,6 @@
-"""The last few generations, any of which may serve again when what is typed agrees with it.
+"""The last few generations. One serves again when the typed text agrees with it.
 
-Decides whether one fits a place; what becomes of its text there is `lsp.completion.reading`'s.
+Decides whether one fits a place; `lsp.completion.reading` makes an item of it there.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ KEPT_GENERATIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A generation: where it began, and how far it was meant to go."""
+    """A generation, where it began, and whether it was to end with its line."""
 
     origin: DocumentState
     generation: Generation
     single_line: bool
 
     def fits(self, now: DocumentState) -> bool:
-        """Whether an alternative agrees with what was typed and has, or will have, something left."""
+        """Whether an alternative agrees with the typed text and has, or will have, more."""
         return any(self._fits(alternative, now) for alternative in self.generation.alternatives)
 
     def _fits(self, alternative: Alternative, now: DocumentState) -> bool:
@@ -36,13 +36,13 @@ class Kept:
 
 
 class KeptGenerations:
-    """At most `KEPT_GENERATIONS`, of all documents: an older one serves again after a backspace."""
+    """The last `KEPT_GENERATIONS` of all documents. After a backspace an older one serves again."""
 
     def __init__(self) -> None:
         self._kept: deque[Kept] = deque(maxlen=KEPT_GENERATIONS)
 
     def add(self, kept: Kept) -> None:
-        """Keep a new one. What runs for its document and nobody reads is of no use any more."""
+        """Keep a new one, and end those of its document that nobody reads."""
         for other in self._kept:
             if other.origin.uri == kept.origin.uri:
                 other.generation.stop_if_unread()
@@ -51,7 +51,8 @@ class KeptGenerations:
     def find(self, now: DocumentState, *, asked_again: bool, random: bool) -> Kept | None:
         """The newest that fits.
 
-        Who asks again by key wants more than a single line or, if answers are drawn at random, another.
+        A user who asks again by key wants more than a single line or, at a temperature above 0, another
+        answer.
         """
         for kept in reversed(self._kept):
             too_little = asked_again and kept.origin == now and (kept.single_line or random)
@@ -66,7 +67,7 @@ class KeptGenerations:
             self._kept.remove(kept)
 
     def clear(self) -> None:
-        """Drop all: they were made with other settings. What is being read goes on."""
+        """Drop all, since the settings have changed. Those that are being read go on."""
         for kept in self._kept:
             kept.generation.stop_if_unread()
         self._kept.clear()

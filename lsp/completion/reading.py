@@ -1,8 +1,8 @@
 """One alternative of a generation, as seen from one place: what may be shown, and the item it becomes.
 
-A place may lie behind the one where the generation began, because the user has typed on: then the
-alternative's first characters are those typed, and only the rest counts. Filters and the confidence
-gate act here; nothing here waits or knows the editor's protocol.
+The user may have typed on since the generation began. The alternative then begins with the typed
+characters, and only the rest counts. Filters and the confidence gate act here. Nothing here waits or
+knows the editor's protocol.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """How one alternative stands. `text` is all it has so far, unfiltered; `shown` what may be shown.
+    """How one alternative stands. `text` is all of it so far, unfiltered; `shown` is what may be shown.
 
-    `shown` only ever grows while the alternative runs, by whole lines. `done` comes once, with the
-    item or, if nothing is worth showing, with the reason.
+    `shown` grows by whole lines and is never taken back while the alternative runs. The last update is
+    `done`; it has the item, or the reason why there is none.
     """
 
     index: int
@@ -62,24 +62,24 @@ class Update:
 
 
 class Reading:
-    """Follows one alternative. `look` at it whenever it may have changed."""
+    """Follows one alternative; call `look` whenever it may have changed."""
 
     def __init__(
         self, index: int, *, origin: DocumentState, place: Place, context: CursorContext, threshold: float
     ) -> None:
         self.index = index
         self.done = False
-        # Done, and it tells nothing of this place: it went another way than the user, or no further.
+        # The alternative differs from what the user typed, or has nothing beyond it.
         self.is_misfit = False
         self._origin = origin
         self._place = place
         self._threshold = threshold
         self._context = context
         self._stream = SuggestionStream(context)
-        self._n_typed: int | None = None  # None: not generated yet, what was typed is ahead
+        self._n_typed: int | None = None  # None: the typed text is ahead of the generated one
 
     def look(self, alternative: Alternative, *, ended: bool) -> Update | None:
-        """What is new, or None. `ended`: nothing more will come of the generation."""
+        """What is new, or None. `ended`: the generation has ended."""
         if self.done:
             return None
         fit = self._align(alternative, ended=ended)
@@ -103,7 +103,7 @@ class Reading:
         return self._update() if has_text else None
 
     def _align(self, alternative: Alternative, *, ended: bool) -> Fit | None:
-        """Find out how much of the alternative has been typed already."""
+        """Find how much of the alternative the user has typed."""
         if self._n_typed is not None:
             return Fit.REMAINDER
         offer = Offer(
@@ -117,9 +117,9 @@ class Reading:
         return None if match is None else match.fit
 
     def _read(self, alternative: Alternative) -> bool:
-        """Push what is new to the filters; whether there was anything."""
+        """Push new text to the filters; returns whether there was any."""
         assert self._n_typed is not None
-        # Line ends first: a \r at the end may be the first half of one.
+        # Line ends first: a \r at the end may be the first half of \r\n.
         added = to_lf(alternative.text)[self._n_typed + len(self._stream.text) :]
         if added:
             self._stream.push(added)

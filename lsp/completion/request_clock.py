@@ -11,7 +11,7 @@ from lsp.status.telemetry import CompletionTiming
 
 
 class RequestClock:
-    """Started when it is made. `delay_ms` is the debounce's part."""
+    """Starts when it is made. `delay_ms` is the part of the debounce."""
 
     def __init__(self) -> None:
         self._started_s = time.perf_counter()
@@ -23,14 +23,14 @@ class RequestClock:
         return (time.perf_counter() - self._started_s) * 1e3
 
     def is_first(self, update: Update) -> bool:
-        """Note the time when something can be shown, and say whether this is the first time."""
+        """Whether this update is the first with something to show; notes its time if so."""
         if self.first_ms is not None or not (update.shown or update.item is not None):
             return False
         self.first_ms = self.now_ms()
         return True
 
     def stamped(self, update: Update, engine: Mapping[str, float]) -> Update:
-        """The update with the times so far in its item."""
+        """The update, with the times so far in its item."""
         if update.item is None:
             return update
         item = replace(update.item, latency_ms=self.now_ms(), timings=engine)

@@ -1,8 +1,8 @@
 """Typing into a suggestion: does what was typed agree with it, and what is left of it?
 
-An `Offer` is a suggestion that is running or was the last one, with its *unfiltered* text and the
-document as it was then. What is left of it goes through the filters again with the new cursor:
-they see to brackets that the editor has closed by itself. Pure; compares windows, never files.
+An `Offer` is an earlier suggestion: its *unfiltered* text, and the document as it was then. What is left
+of it goes through the filters again at the new cursor; they see to brackets that the editor has closed
+by itself. Pure; compares windows, never files.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Offer:
 
 
 class Fit(StrEnum):
-    """How the typed text and the suggestion stand to each other."""
+    """How the typed text compares with the suggestion."""
 
-    REMAINDER = "remainder"  # typed text is the suggestion's beginning, something is left
+    REMAINDER = "remainder"  # the typed text is the suggestion's beginning, and something is left
     COMPLETE = "complete"  # all of it has been typed
-    AHEAD = "ahead"  # typed text agrees so far, but generation has not come that far yet
+    AHEAD = "ahead"  # the typed text agrees so far and is longer than what is generated yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def type_through(offer: Offer, now: DocumentState) -> Match | None:
 
 
 def _typed(offered: DocumentState, now: DocumentState) -> str | None:
-    """What stands between the offer's cursor and the cursor now; None if the text above it differs."""
+    """The text between the offer's cursor and the cursor now; None if the text above differs."""
     lines, known = to_lf(now.before).split("\n"), to_lf(offered.before).split("\n")
     rows = now.line - offered.line
     if not 0 <= rows < len(lines):
@@ -126,7 +126,7 @@ def _closed_by_editor(after: str, now: str, typed: str, *, edited: bool) -> str 
 
 
 def _same_start(text: str, other: str) -> bool:
-    # The ends of the windows are no part of the document's text: only what both have is compared.
+    # Windows may be cut at different places: only what both have is compared.
     length = min(len(text), len(other), _COMPARED_AFTER_CHARS)
     return text[:length] == other[:length] and bool(text) == bool(other)
 

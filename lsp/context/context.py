@@ -1,10 +1,10 @@
 """How much text a prompt takes, and the window of the document around the cursor.
 
-Windows are stable: while the user types, their text changes at the cursor only, or the engine
-would compute its cache anew at every key. So the start moves in steps of about a quarter of the
-budget and stands at a line's start, the end is found by counting from the line below the cursor,
-and closing brackets that an editor adds behind the cursor stay out of the suffix. Work is bounded
-by the window, not by the file. Knows nothing about tokens but a rate of characters.
+Windows are stable: while the user types, their text changes at the cursor only. Otherwise the engine
+would compute its KV cache anew at every key. So the start stands at a line's start and moves in steps of
+about a quarter of the budget, the end is counted from the line below the cursor, and closing brackets
+that an editor adds behind the cursor stay out of the suffix. Work is bounded by the window, not by the
+file. Of tokens, only a rate of characters is known.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from lsp.documents.languages import Family, family
 
 # Medians measured with a 16,384-token vocabulary on the standard library, npm packages and numpy's
-# headers are 3.9, 3.5 and 2.6 (p10: 3.2, 3.1, 2.2). What is still too long is cut by the engine, which
-# costs a little stability; what is too short costs context.
+# headers are 3.9, 3.5 and 2.6 (p10: 3.2, 3.1, 2.2). A prompt that is still too long is cut by
+# the engine, which costs a little stability; one that is too short costs context.
 _CHARS_PER_TOKEN: dict[Family | None, float] = {"python": 3.4, "script": 3.2, "c": 2.4, None: 3.0}
 _PREFIX_SHARE, _SUFFIX_SHARE, _EXCERPT_SHARE = 0.6, 0.2, 0.2
 _SPECIAL_TOKENS = 16  # FIM and file-name tokens, a healed token, one to spare
-_LINE_CHARS = 36  # a usual line of code: turns characters into a first guess of lines
+_LINE_CHARS = 36  # of a usual line of code, to guess how many lines fit
 _MIN_FILL = 0.6  # a window is at least this full, if the file has the text
 
 # What editors put behind the cursor when its counterpart is typed.
@@ -47,7 +47,7 @@ class ContextBudget:
         )
 
     def without_excerpts(self) -> ContextBudget:
-        """The same total where there is nothing to excerpt: the prefix gets it."""
+        """The same total; the prefix gets the excerpts' share."""
         return ContextBudget(
             prefix_chars=self.prefix_chars + self.excerpt_chars,
             suffix_chars=self.suffix_chars,
@@ -86,16 +86,15 @@ def window_around(lines: Sequence[str], line: int, start_char: int, budget: Cont
 def _open_tail(tail: str) -> str:
     """The rest of the cursor's line without brackets and quotes that the editor may have closed.
 
-    They come and go while the user types; in the suffix, which stands first in the prompt, each
-    would cost the whole cache. The filters see the real rest and keep what is there from being
-    written twice.
+    They come and go while the user types. The suffix stands first in the prompt, so each change of it would
+    cost the whole cache. The filters see the real rest and keep it from being written twice.
     """
     content = tail.rstrip("\r\n")
     return tail[len(content) :] if not content.strip(_AUTO_CLOSED) else tail
 
 
 def _window_start(lines: Sequence[str], line: int, start_char: int, budget_chars: int) -> tuple[int, int]:
-    """(first line, characters to skip in it) of the prefix; the second only in lines beyond the budget."""
+    """(first line, characters to skip in it) of the prefix. Only a line that is too long is cut."""
     if start_char > budget_chars:
         step = max(budget_chars // 4, 1)
         return line, -(-(start_char - budget_chars) // step) * step

@@ -1,9 +1,9 @@
 """Which excerpts of other places go into a prompt: the most similar ones, and the same ones again.
 
-Ranked by weighted Jaccard similarity of identifiers with the cursor's surroundings (a name that is
-everywhere weighs little). The choice is made anew only when the cursor has moved far or other
-documents have changed, and then prefers what it had: excerpts come first in the prompt, so any
-change of them costs the engine its whole cache.
+Chunks are ranked by the weighted Jaccard similarity of their identifiers with those around the cursor (a
+name that is everywhere weighs little). Excerpts come first in the prompt, so a change of them costs the
+engine its whole cache. So they are chosen anew only when the cursor has moved far or other documents
+have changed, and then earlier ones are preferred.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Choice:
 
 
 class ExcerptChooser:
-    """Chooses, and remembers per document what it chose."""
+    """Chooses excerpts, and remembers the last choice for each document."""
 
     def __init__(self, ring: ContextRing) -> None:
         self._ring = ring
@@ -62,8 +62,8 @@ class ExcerptChooser:
     ) -> tuple[Excerpt, ...]:
         """The excerpts for a cursor, the most similar last (nearest to the cursor's own text).
 
-        `window_lines` are the lines of the document that the prompt has anyway (first, end);
-        `allowed` says of a path whether its text may be used, and is asked every time.
+        `window_lines` (first, end) are the document's lines that the prompt has anyway. `allowed` says
+        whether a path's text may be used; it is asked every time.
         """
         last = self._choices.get(path)
         if last is not None and not self._is_stale(last, line, budget_chars, allowed):
@@ -108,7 +108,7 @@ class ExcerptChooser:
 
 @dataclass(frozen=True)
 class _Weights:
-    """How much each name says: ln(1 + chunks / chunks with it). A name in no chunk weighs most."""
+    """The weight of each name: ln(1 + chunks / chunks with it). A name in no chunk weighs most."""
 
     generation: int
     of_name: Mapping[str, float]
@@ -117,7 +117,7 @@ class _Weights:
 
     @classmethod
     def of_chunks(cls, chunks: Sequence[Chunk], *, generation: int) -> _Weights:
-        """Count names over everything there is; what may be used for one prompt changes too often."""
+        """Count names over all chunks: those that one prompt may use change too often."""
         counts: Counter[str] = Counter()
         for chunk in chunks:
             counts.update(chunk.identifiers)
@@ -149,7 +149,7 @@ class _Query:
 
 
 def _ranked(candidates: Iterable[Chunk], query: _Query, kept: Sequence[Excerpt]) -> list[Chunk]:
-    """The candidates that are similar enough, the best first; what is in use already has an advantage."""
+    """The candidates that are similar enough, the best first. Those in use have an advantage."""
     before = {excerpt.path: distinct_lines_of(excerpt.text) for excerpt in kept}
     scored: list[tuple[float, Chunk]] = []
     for chunk in candidates:
@@ -163,7 +163,7 @@ def _ranked(candidates: Iterable[Chunk], query: _Query, kept: Sequence[Excerpt])
 
 
 def _fill(ranked: Sequence[Chunk], query: _Query, budget_chars: int) -> tuple[Excerpt, ...]:
-    """Take from the best down until the budget is full; the most similar comes last."""
+    """Take the best until the budget is full. The most similar comes last."""
     chosen: list[Excerpt] = []
     taken: set[str] = set()
     left = budget_chars
@@ -180,7 +180,7 @@ def _fill(ranked: Sequence[Chunk], query: _Query, budget_chars: int) -> tuple[Ex
 
 
 def _excerpt(chunk: Chunk, query: _Query, room: int) -> Excerpt | None:
-    """The chunk, or the part of it that fits and has most of the cursor's names."""
+    """The chunk, or the part that fits and has most of the names around the cursor."""
     if len(chunk.text) <= room:
         return Excerpt(chunk.path, chunk.text, chunk.start_line)
     lines = chunk.text.split("\n")
@@ -207,5 +207,5 @@ def _spans(lines: Sequence[str], room: int) -> Iterable[tuple[int, int]]:
 
 
 def _is_in(chunk: Chunk, window: Set[str]) -> bool:
-    """Whether the prompt has most of the chunk anyway, as the window's own text or a copy of it."""
+    """Whether the window has most of the chunk's lines."""
     return len(chunk.distinct_lines & window) * 2 > len(chunk.distinct_lines)

@@ -1,7 +1,7 @@
 """From a place to the engine's question: the window, the excerpts of other files, how far to go.
 
 Owns what is remembered of the user's work (visited places, open files) as context for the next
-question. Excluded files never get in. Knows nothing about how the question is asked.
+question. Excluded files never become context. Knows nothing about how the question is asked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lsp.settings.settings import CompletionSettings
     from model.client.client import CompletionQuery
 
-# What is said of an engine that does not tell: StarCoder's context.
+# StarCoder's context, for an engine that does not tell its own.
 DEFAULT_CONTEXT_TOKENS = 8_192
 # After these at its end, a line is continued by the lines below it.
 _OPENERS = (":", "{", "(", "[", ",", "=>", "->", "do", "then", "else", "begin", "\\")
@@ -41,7 +41,7 @@ class QueryMaker:
         self._chooser = ExcerptChooser(self._ring)
 
     def opened(self, document: Document) -> None:
-        """A file was opened: its text may serve others as context."""
+        """A file was opened: its text may become context."""
         self._ring.opened(document.path, document.language_id or "", document.lines)
 
     def edited(self, document: Document, line: int) -> None:
@@ -51,7 +51,7 @@ class QueryMaker:
         self._ring.changed(document.path, language, document.lines)
 
     def closed(self, path: str) -> None:
-        """A file was closed: places visited in it still serve."""
+        """A file was closed. Places visited in it are still context."""
         self._ring.closed(path)
         self._chooser.forget(path)
 
@@ -72,7 +72,7 @@ class QueryMaker:
             line,
             budget_chars=budget.excerpt_chars,
             window_lines=(window.start_line, window.end_line),
-            # Asked for each of hundreds of chunks, and it looks at the disk.
+            # Cached: it looks at the disk, for each of hundreds of chunks.
             allowed=cache(lambda path: self._is_allowed(Path(path))),
         )
         if not excerpts:
@@ -111,8 +111,8 @@ def _clean(text: str) -> str:
 def is_single_line(place: Place, *, multiline: Literal["auto", "always", "never"], explicit: bool) -> bool:
     """Whether a suggestion should end with its first line.
 
-    "auto": several lines on a blank line or after what opens a block, and for a user who asked by key;
-    one line in mid-line and behind a statement, where more is mostly guessed and always slower.
+    "auto" gives several lines on a blank line, after what opens a block, and to a user who asked by key. In
+    mid-line and behind a statement it gives one: more would mostly be guessed, and always be slower.
     """
     if multiline != "auto":
         return multiline == "never"

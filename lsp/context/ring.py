@@ -1,9 +1,9 @@
 """Where excerpts for a prompt come from: pages of the open files and a ring of visited places.
 
-The ring is llama.vscode's idea: up to 16 chunks of up to 64 lines, of places that the user worked at;
-a chunk much like a newer one (Jaccard similarity of their lines) makes room first. Open files are
-kept as pages of 64 lines besides, so that one that is only being read serves too. Knows nothing
-about prompts or budgets; `lsp.context.excerpts` chooses.
+The ring is llama.vscode's idea: up to 16 chunks of up to 64 lines, from places where the user worked. A
+chunk that is much like a newer one (Jaccard similarity of their lines) is dropped first. Open files are
+kept besides, as pages of 64 lines, so that files which are only read become context too. Knows neither
+prompts nor budgets; `lsp.context.excerpts` chooses.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Visit:
 
 
 class ContextRing:
-    """The chunks that may be excerpted. `generation` changes when one came, changed or went."""
+    """The chunks that may be excerpted. `generation` changes whenever they do."""
 
     def __init__(self) -> None:
         self.generation = 0
@@ -73,11 +73,11 @@ class ContextRing:
         self.generation += 1
 
     def changed(self, path: str, language: str, lines: Sequence[str]) -> None:
-        """An open file was edited; `lines` is its list of lines, read when the user works elsewhere."""
+        """An open file was edited. Its `lines` are read again when the user works elsewhere."""
         self._dirty[path] = (language, lines)
 
     def visited(self, path: str, language: str, lines: Sequence[str], line: int) -> None:
-        """The user works at a line. The place they leave, if any, goes into the ring."""
+        """The user works at a line. The place that they left goes into the ring."""
         last = self._visit
         if last is not None and last.path == path and abs(line - last.anchor_line) <= FAR_LINES:
             last.lines = lines
@@ -89,7 +89,7 @@ class ContextRing:
             self.opened(other, *self._dirty[other])
 
     def closed(self, path: str) -> None:
-        """A file was closed: what was visited in it stays."""
+        """A file was closed. Places visited in it stay."""
         self._dirty.pop(path, None)
         if self._pages.pop(path, None):
             self.generation += 1
@@ -105,7 +105,7 @@ class ContextRing:
             self.generation += 1
 
     def chunks(self) -> Iterator[Chunk]:
-        """Everything there is, visited places first, the latest before the older ones."""
+        """All chunks: visited places, the latest first, then pages of open files."""
         yield from reversed(self._ring)
         for pages in reversed(self._pages.values()):
             yield from pages
@@ -135,7 +135,7 @@ class ContextRing:
 
 
 def chunk_around(path: str, language: str, lines: Sequence[str], line: int) -> Chunk | None:
-    """The chunk with `line` in its middle; None if there is nothing to tell."""
+    """The chunk with `line` in its middle; None if it has too little text."""
     first = max(0, min(line - CHUNK_LINES // 2, len(lines) - CHUNK_LINES))
     return _chunk(path, language, lines, first)
 
@@ -168,5 +168,5 @@ def _chunk(path: str, language: str, lines: Sequence[str], first: int) -> Chunk 
         return None
     text = "\n".join(kept).strip("\n")
     chunk = Chunk(path, language, first, text)
-    # Both sets are needed for the next prompt, which has less time than the opening of a file.
+    # Computed here, where there is more time than at the next prompt, which needs both.
     return chunk if len(chunk.distinct_lines) >= 2 and chunk.identifiers else None

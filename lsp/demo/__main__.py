@@ -38,7 +38,7 @@ class Figures:
 
 
 class Screen:
-    """What stands in the terminal for one scene: some lines, what is typed, what is suggested."""
+    """One scene in the terminal: some lines, the typed text, the suggestion."""
 
     def __init__(self, live: Live, before: str) -> None:
         self._live = live
@@ -58,7 +58,7 @@ class Screen:
 async def perform(scene: Scene, editor: Editor, screen: Screen, key_pause_s: float) -> Figures:
     """Type a scene. Every key asks anew and, as in an editor, ends the request of the key before.
 
-    Only the first key's answer (the cursor has just come here) and the last one's are awaited whole.
+    Only the first key's answer, to a new place, and the last key's are awaited whole.
     """
     figures = Figures()
     n_keys = len(scene.typed)
@@ -105,7 +105,7 @@ def note_on(figures: Figures) -> str:
 
 
 async def play(script: Script, editor: Editor, console: Console, key_pause_s: float) -> list[Figures]:
-    """All scenes in order; what is suggested is accepted."""
+    """Play all scenes in order; each suggestion is accepted."""
     told = []
     editor.move_on(script.opening)
     for number, scene in enumerate(script.scenes, start=1):

@@ -33,7 +33,7 @@ class ServerFailedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a suggestion has come to; at its end the text of the item, and the engine's timings.
+    """A suggestion so far; at its end, the item's text and the engine's timings.
 
     `first_ms` is the time from the question to the first text.
     """
@@ -75,7 +75,7 @@ class Editor:
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(text_document=document))
 
     async def ready(self) -> str:
-        """Wait until the engine is, and return the model's name. Raises `ServerFailedError`."""
+        """Wait for the engine and return its model's name. Raises `ServerFailedError`."""
         while True:
             status = await self._status.get()
             if status.get("state") == State.READY:

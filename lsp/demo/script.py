@@ -1,7 +1,7 @@
-"""The file that the demo types, and where.
+"""The demo's file, and what is typed into it.
 
-The shipped text marks what is typed with ⟦ and ⟧; what follows a closing mark is already there, as
-in a file that somebody edits in its middle.
+In the shipped text, ⟦ and ⟧ enclose what is typed. All other text is in the file from the start, as if
+somebody edited it in its middle.
 """
 
 from __future__ import annotations

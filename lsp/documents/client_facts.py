@@ -1,4 +1,4 @@
-"""What the editor says of itself in `initialize`, as far as it changes what the server does."""
+"""What `initialize` says of the editor, as far as the server acts on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ClientFacts:
     edits: types.WorkspaceEditClientCapabilities = field(
         default_factory=types.WorkspaceEditClientCapabilities
     )
-    """Which kinds of edits it takes."""
+    """The kinds of edits that it takes."""
 
     @classmethod
     def of(cls, params: types.InitializeParams) -> ClientFacts:

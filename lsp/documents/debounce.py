@@ -3,15 +3,15 @@
 The form is Tabby's (clients/tabby-agent, `codeCompletion/debounce`):
 clamp(100, 1000, (3.0 − 1.5·score)·mean key gap − mean response). Changed here:
 
-- half as long: what arrives late is not lost, because typed text that matches keeps the suggestion
-  running, the engine reuses its cache and drops a cancelled request within one step;
-- medians of the last gaps and responses instead of means: one pause for thought or one cold start
-  does not slow the next ten keys;
-- the lower end is 15 ms instead of 100, and 250 ms the upper one where the engine answers at once;
-- the score also knows a cursor in mid-line (few suggestions are taken there) and a place where
-  the next text is open: after an operator, an opening bracket, a dot.
+- It is half as long. A request is cheap to lose: typed text that matches keeps the suggestion running, and
+  the engine reuses its cache and drops a cancelled request within one step.
+- It takes medians of the last gaps and responses, not means, so that one pause for thought or one cold
+  start does not slow the next ten keys.
+- The lower end is 15 ms instead of 100; the upper end is 250 ms where the engine answers at once.
+- The score also counts a cursor in mid-line, where few suggestions are accepted, and a place that asks for
+  more text: after an operator, an opening bracket, a dot.
 
-Pure: the caller keeps the times. Knows no clock.
+Pure: the caller keeps the times.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DEBOUNCING_CLIENTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the cursor is: the texts of its line before and after it, and whether the document ends here."""
+    """The cursor's line before and after it, and whether the document ends here."""
 
     line_before: str
     line_tail: str
@@ -72,7 +72,7 @@ def debounce_ms(
 
 
 def score(place: Place) -> float:
-    """How likely a suggestion is wanted here, 0 … 1 (Tabby's weights, and two more places)."""
+    """How likely the user wants a suggestion here, 0 … 1 (Tabby's weights, and two more)."""
     last = place.line_before.rstrip(" \t")[-1:]
     value = 0.0
     if not place.line_before[-1:].isalnum() and place.line_before[-1:] != "_":

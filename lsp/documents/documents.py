@@ -1,9 +1,9 @@
 """Open documents: their lines, and positions in UTF-8, UTF-16 or UTF-32 units.
 
-Replaces pygls's `TextDocument`, which splits the whole text at every edit and every look-up, also
-at characters that are no line ends in LSP (form feed, U+2028), and counts columns one character at
-a time. Here an edit touches the lines it changes only, so a keystroke in a file of 100,000 lines
-costs as much as in one of ten. Knows nothing about notebooks or completions.
+Replaces pygls's `TextDocument`, which splits the whole text at every edit and look-up, also at characters
+that are no line ends in LSP (form feed, U+2028), and counts columns one character at a time. Here an edit
+touches only the lines that it changes, so a keystroke costs the same in 100,000 lines as in ten. Knows
+nothing about notebooks or completions.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def line_end(line: str) -> str:
 def columns_to_index(text: str, columns: int, encoding: str) -> int:
     """The index of the character that starts at (or holds) the given column of `text`.
 
-    `columns` counts units of `encoding` ("utf-8", "utf-16", "utf-32"); a column in the middle of a
-    character means its start, one beyond the end means the end.
+    `columns` counts units of `encoding` ("utf-8", "utf-16", "utf-32"). A column in the middle of a
+    character means its start; one beyond the end means the end.
     """
     columns = max(columns, 0)
     if encoding == "utf-32" or text.isascii():
@@ -71,7 +71,7 @@ def columns_of(text: str, encoding: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """What one change did: `removed_lines` lines from `start_line` on became `added_lines` lines."""
+    """One change: `removed_lines` lines from `start_line` on became `added_lines` lines."""
 
     start_line: int
     removed_lines: int
@@ -95,7 +95,7 @@ class Document(TextDocument):
         super().__init__(
             uri, source, version, language_id, sync_kind=sync_kind, position_codec=position_codec
         )
-        # None: not open in the editor, so pygls reads the file (once) when it is asked for.
+        # None: not open in the editor, so the file is read when its text is asked for.
         self._lines: list[str] | None = None if source is None else split_lines(source)
         self._source = None
         self._on_edit = on_edit
@@ -148,7 +148,7 @@ class Document(TextDocument):
 
     def _apply_full_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         old, new = self._lines or [], split_lines(change.text)
-        # Clients without incremental sync send the whole text at every key: where was the edit?
+        # Clients without incremental sync send the whole text at every key; find where the edit was.
         pairs = enumerate(zip(old, new, strict=False))
         same = next((number for number, (was, now) in pairs if was != now), min(len(old), len(new)))
         self._lines = new
@@ -186,7 +186,7 @@ class Document(TextDocument):
 
 
 class Documents(Workspace):
-    """pygls's workspace over our documents; `on_edit` hears of every change to any of them."""
+    """pygls's workspace with our documents. `on_edit` hears every change of each."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class Documents(Workspace):
         return [path for uri in uris if uri and (path := file_path(uri)) is not None]
 
     def open_document(self, uri: str) -> Document | None:
-        """The document if the editor has it open, else None."""
+        """The document; None if the editor does not have it open."""
         document = self._text_documents.get(unquote(uri))
         return document if isinstance(document, Document) else None
 

@@ -1,8 +1,8 @@
-"""What the other cells of a notebook say to the one being edited.
+"""The text of a notebook's other cells, as context of the one being edited.
 
-Earlier code cells of the same language come before the cell, as one script; Markdown cells between
-them become comments. Later cells stay out: a cell must not depend on what runs after it.
-Positions never leave the cell's own document.
+Earlier code cells of the same language precede the cell, as in one script; Markdown cells between them
+become comments. Later cells stay out, since a cell must not depend on what runs after it. Positions are
+always those of the cell's own document.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from lsprotocol import types
 from lsp.documents.comments import CommentSyntax, comment_syntax
 from lsp.documents.documents import Document, Documents
 
-# Enough for any context window, and a bound on the work of a keystroke in a notebook of any size.
+# Fills any context window, and bounds the work of a keystroke in a notebook of any size.
 MAX_CHARS = 32_768
-# Markdown is prose around the code: its beginning says what it is about.
+# Of Markdown, the beginning says what the code is about.
 MAX_MARKDOWN_LINES = 8
 DEFAULT_COMMENTS = CommentSyntax("//")
 
@@ -61,6 +61,6 @@ def _as_comment(markdown: Document, language: str) -> str:
 
 
 def notebook_uri(documents: Documents, document: Document) -> str | None:
-    """The notebook that a cell belongs to, for its path: exclusions and history go by file."""
+    """The notebook of a cell, None for other documents. Exclusions and history go by its path."""
     notebook = documents.get_notebook_document(cell_uri=document.uri)
     return None if notebook is None else notebook.uri

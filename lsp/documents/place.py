@@ -1,7 +1,7 @@
 """The place of a completion: a cursor, and the text around it as the filters and type-through see it.
 
-Cut to what can matter there, so that the work is bounded by the window and not by the file. What the
-engine is asked is another window, `lsp.context.context`'s, which counts in the engine's tokens.
+The text is cut to what can matter there, so that the work is bounded by the window, not by the file. The
+prompt has another window, `lsp.context.context`'s, which counts in the engine's tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_CHARS_AFTER = 8_192
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """The item selected in the editor's own completion list: it would replace these columns."""
+    """The selected item of the editor's own completion list, and the columns that it would replace."""
 
     start_char: int
     end_char: int
@@ -29,9 +29,9 @@ class Selected:
 class Place:
     """A cursor in a version of a document, with the text around it as the document has it.
 
-    `replace_start_char` to `end_char` on `line` is what an item replaces at least; `lead` is the text
-    that stands there in the prompt (the selected item's, else nothing). `above` is text that belongs
-    before the document: the earlier cells of a notebook. `before` and `after` are windows.
+    An item replaces at least `replace_start_char` to `replace_end_char` on `line`. `lead` is the text that
+    stands there in the prompt: the selected item's, else none. `above` is text that precedes the document:
+    the earlier cells of a notebook. `before` and `after` are windows.
     """
 
     document: Document
@@ -57,7 +57,7 @@ class Place:
         return self.document.language_id or ""
 
     def columns(self, replace_chars: int = 0) -> tuple[int, int]:
-        """The client's columns of what an item replaces, with `replace_chars` more behind the cursor."""
+        """The client's columns that an item replaces, with `replace_chars` more behind the cursor."""
         encoding = self.document.encoding
         end_char = self.replace_end_char + replace_chars
         return (
@@ -77,7 +77,7 @@ class Place:
 
     @property
     def is_current(self) -> bool:
-        """Whether the document is still what it was."""
+        """Whether the document has not changed since."""
         return self.document.version == self.version
 
 

@@ -1,6 +1,6 @@
-"""The code around a cursor: the block it stands in, and as much around that as can be recognised.
+"""The code around a cursor that attribution looks up: its block, widened until it can be recognised.
 
-By indentation, which every language's formatter keeps, so that no grammar is needed. Pure.
+Blocks are found by indentation, which every language's formatter keeps; no grammar is needed. Pure.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Twice what is always found wherever it was copied from (`attribution.tokens.fingerprint`).
+# Twice the length at which a copy is always found (`attribution.tokens.fingerprint`).
 MIN_TOKENS = 60
 MAX_TOKENS = 4_000
 MAX_LINES = 400
@@ -23,8 +23,8 @@ _LONE_BRACKET = re.compile(r"\s*[{(\[]\s*$")
 def around(lines: Sequence[str], line: int) -> tuple[int, int]:
     """The lines [first, last) to look at when the cursor is on `line`.
 
-    The innermost block that has `MIN_TOKENS` tokens or, at the file's outermost level, the nearest
-    paragraphs that have as many; never more than `MAX_TOKENS` tokens or `MAX_LINES` lines.
+    The innermost block with `MIN_TOKENS` tokens; at the file's outermost level, the nearest paragraphs with
+    as many. Never more than `MAX_TOKENS` tokens or `MAX_LINES` lines.
     """
     block = (line, line + 1)
     while count_tokens(lines, block) < MIN_TOKENS:
@@ -44,7 +44,7 @@ def count_tokens(lines: Sequence[str], block: tuple[int, int]) -> int:
 
 
 def _nearest(lines: Sequence[str], line: int, block: tuple[int, int]) -> tuple[int, int]:
-    """The lines of a block that is too large which are nearest to the cursor's."""
+    """The lines nearest to the cursor's, of a block that is too large."""
     first, last = line, line + 1
     while (first, last) != block and count_tokens(lines, (first, last)) < MIN_TOKENS:
         first, last = max(first - 1, block[0]), min(last + 1, block[1])
@@ -52,7 +52,7 @@ def _nearest(lines: Sequence[str], line: int, block: tuple[int, int]) -> tuple[i
 
 
 def _wider(lines: Sequence[str], block: tuple[int, int]) -> tuple[int, int]:
-    """The block with what encloses it: its level, then what opens that and what closes it."""
+    """The block, widened to its whole level and the lines that open and close that level."""
     first, last = block
     level = _level(lines, block)
     if not level:
@@ -110,7 +110,7 @@ def _with_closing(lines: Sequence[str], last: int) -> int:
 
 
 def _next_paragraph(lines: Sequence[str], at: int, *, step: int) -> int:
-    """The far end of the paragraph beyond `at`, which is the boundary of what one has."""
+    """The far end of the next paragraph beyond the boundary `at`."""
 
     def text(boundary: int) -> str:
         return lines[boundary - 1 if step < 0 else boundary]

@@ -1,7 +1,7 @@
 """The way to the engine: connected in the background, kept, and found again when it is lost.
 
-Owns the connection's life and what the status says of it; knows nothing about which engine it is or
-what is asked.
+Owns the connection's life and what the status says of it. Knows neither which engine it is nor what is
+asked.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 FIRST_BACK_OFF_S = 0.25
 MAX_BACK_OFF_S = 30.0
-# How long a request waits for an engine that is starting. Weights may have to be fetched first, and
-# an editor should not hold a request for as long as that takes.
+# How long a request waits for an engine that is starting. Fetching weights can take much longer than an
+# editor should hold a request.
 PATIENCE_S = 20.0
-# Attempts in the background; after these only a request, or the restart command, tries again.
+# Attempts in the background. After these, only a request or the restart command tries again.
 MAX_QUIET_ATTEMPTS = 4
 
 
@@ -58,7 +58,7 @@ class EngineLink:
             self._begin()
 
     async def restart(self, engine: Engine | None = None) -> None:
-        """End the engine, if it is ours, and start it anew; or let go of it and use another one."""
+        """Use another engine; without one, end the present engine, if it is ours, and start it anew."""
         await self._disconnect()
         if engine is None:
             await self._engine.stop()
@@ -70,7 +70,7 @@ class EngineLink:
         self._begin()
 
     async def client(self) -> CompletionClient:
-        """The connected client, waited for if need be. Raises `ModelError` if there is none."""
+        """The client, once it is connected. Raises `ModelError` if it cannot be."""
         if self._client is not None:
             return self._client
         if self._connecting is None:
@@ -79,7 +79,7 @@ class EngineLink:
             self._begin()
         assert self._connecting is not None
         try:
-            # Shielded: one request's end must not cancel the connection that others wait for.
+            # Shielded: a request that ends must not cancel the connection that others wait for.
             return await asyncio.wait_for(asyncio.shield(self._connecting), self._patience_s)
         except TimeoutError as error:
             raise EngineUnavailableError("the engine is still starting") from error
@@ -87,8 +87,8 @@ class EngineLink:
     def stream(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """The engine's deltas; closing the generator cancels the request in the engine.
 
-        An engine that is gone before its first delta (it ends itself when idle) is replaced and asked
-        once more. Raises `ModelError`; after `EngineUnavailableError` a new engine is on its way.
+        An idle engine ends itself: one that is gone before its first delta is replaced and asked once more.
+        Raises `ModelError`; after `EngineUnavailableError`, a new engine is on its way.
         """
         return self._answered(lambda client: client.complete(query))
 
@@ -165,7 +165,7 @@ class EngineLink:
             loop.call_exception_handler({"message": "connecting to the engine failed", "exception": error})
 
     def _lose(self, client: CompletionClient, error: EngineUnavailableError) -> None:
-        """The client's engine is gone: forget it (if nobody did so already) and look for a new one."""
+        """Forget a client whose engine is gone, unless another request has, and look for a new one."""
         if self._client is client:
             self._client = None
             self._board.set(State.OFFLINE, str(error))

@@ -1,7 +1,7 @@
 """Which engine answers: our own process, or a server at a URL.
 
-Owns how settings become one of the two. Their modules (httpx alone costs 100 ms) are imported by a
-thread at the first connection, so that the server's start and its event loop wait for none of it.
+Owns how settings become one of the two. A thread imports their modules at the first connection (httpx
+alone costs 100 ms), so that neither the server's start nor its event loop waits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Engine(Protocol):
     """An engine that can be connected to. Methods raise `ModelError`."""
 
     async def ensure(self) -> CompletionClient:
-        """A client of the running engine, which is started first if need be."""
+        """A client of the engine, which is started first if it does not run."""
 
     async def stop(self) -> None:
         """End the engine, if it is ours to end."""
@@ -112,7 +112,7 @@ class RemoteEngine:
         model = self._settings.model
         return OpenAIClient(
             engine.url,
-            # The default names our bundled model, which no other server has: take what it serves.
+            # No other server has our bundled model, the default: take what the server has.
             model=None if model == Settings().model else model,
             api_key_env=engine.api_key_env,
             fim_template=engine.fim_template,

@@ -1,8 +1,8 @@
 """What is done to generated text before it is shown: an ordered list of small pure filters.
 
-`FINAL` is the list for a finished text; `STREAMING` the part of it that may look at a text that is
-still growing (`lsp.postprocess.stream` sees to it that nothing shown is taken back). A filter
-acts only on evidence that the text is wrong: the true middle of a real file must come out as it is.
+`FINAL` is the list for a finished text. `STREAMING` is the part of it for a text that still grows;
+`lsp.postprocess.stream` takes back nothing that was shown. A filter acts only on evidence that the text is
+wrong: the true middle of a real file must come out unchanged.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ STREAMING: tuple[Filter, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a suggestion: None with the filter that dropped it, and those that changed it."""
+    """The filtered suggestion, or None and the filter that dropped it; and the filters that changed it."""
 
     suggestion: Suggestion | None
     dropped_by: str | None = None

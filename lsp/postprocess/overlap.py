@@ -1,7 +1,7 @@
-"""Filters against writing what is there already: above, below and right of the cursor.
+"""Filters against text that the document has already: above, below and right of the cursor.
 
-Lines are compared exactly, with their indentation: two equal neighbouring lines at the same
-indentation are rare in code, and where the file around the cursor has some, nothing is cut.
+Lines are compared exactly, with their indentation. Two equal neighbouring lines are rare in code; where
+the file around the cursor has some, nothing is cut.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _C_LANGUAGES = frozenset({"c", "cpp", "objective-c", "objective-cpp", "cuda-cpp"
 def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Cut closing brackets that the suffix already has, and those that close nothing.
 
-    Evidence is the document's own: with the cut text the brackets around the cursor fit, with
-    the whole text they do not.
+    The evidence is in the document: the brackets around the cursor fit with the cut text, and do not with
+    the whole text.
     """
     brackets = context.brackets
     if family(context.language) is None:
@@ -43,24 +43,24 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
     beyond = next((text[closer.start_char :].rstrip() for closer in balance.closers if closer.outer), "")
     fits_instead = brackets.fits(balance.stack, skip=brackets.closed_in_tail)
     if context.can_replace and _only_closes(tail) and len(beyond) > len(tail) and fits_instead:
-        # More follows the closing bracket, so the text takes the place of the one that is there.
+        # Text follows the closing bracket, so it replaces the bracket behind the cursor.
         return Suggestion(text, suggestion.ended, replace_chars=len(tail))
     kept = _uncut(text, balance.closers, brackets, context)
     return suggestion.with_text(kept) if kept.strip() else None
 
 
 def _uncut(text: str, closers: Sequence[Closer], brackets: Brackets, context: CursorContext) -> str:
-    """The longest beginning of the text with which the brackets fit, or all of it if none does."""
+    """The longest beginning of the text with which the brackets fit; all of it if there is none."""
     for cut in _cuts(text, closers):
         shorter = brackets.after(text[:cut])
-        # What is cut must be there already, next to the cursor.
+        # The document must have what is cut, next to the cursor.
         if text[cut] == context.suffix.lstrip()[:1] and shorter.in_code and brackets.fits(shorter.stack):
             return text[:cut] if context.line_tail.strip() else text[:cut].rstrip()
     return text
 
 
 def cut_suffix_overlap(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Cut the suggestion's last lines if they are the document's next ones."""
+    """Cut the suggestion's last lines where the document goes on with them."""
     below = context.lines_below
     lines = context.whole_lines(suggestion.text)
     if context.line_tail.strip() or not below or _repeats_itself(context, lines):
@@ -74,7 +74,7 @@ def cut_suffix_overlap(suggestion: Suggestion, context: CursorContext) -> Sugges
 
 
 def cut_repeated_tail(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Cut the rest of the cursor's line if the suggestion writes it again at its end."""
+    """Cut the suggestion's end where it repeats the rest of the cursor's line."""
     tail = context.line_tail.rstrip()
     text = suggestion.text.rstrip()
     if sum(character.isalnum() for character in tail) < _MIN_TAIL_LETTERS or not text.endswith(tail):
@@ -86,7 +86,7 @@ def cut_repeated_tail(suggestion: Suggestion, context: CursorContext) -> Suggest
 
 
 def drop_line_above(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Drop a suggestion that writes the line or lines above the cursor again."""
+    """Drop a suggestion that repeats the line or lines above the cursor."""
     above = [line.rstrip() for line in context.lines_above[-40:] if line.strip()]
     lines = [line.rstrip() for line in context.whole_lines(suggestion.text) if line.strip()]
     if context.line_tail.strip() or not above or not lines or _repeats_itself(context, lines):
@@ -97,7 +97,7 @@ def drop_line_above(suggestion: Suggestion, context: CursorContext) -> Suggestio
 
 
 def overlap_start(lines: list[str], below: list[str]) -> int | None:
-    """The first of the lines at the end of `lines` that are the first of `below`; None without any."""
+    """Where the longest end of `lines` that `below` begins with starts; None without any."""
     full = [(number, line.rstrip()) for number, line in enumerate(lines) if line.strip()]
     texts = [line for _, line in full]
     for count in range(min(len(texts), len(below)), 0, -1):
@@ -119,8 +119,8 @@ def _repeats_itself(context: CursorContext, lines: list[str]) -> bool:
 def _closes_what_is_open(repeated: str, text: str, context: CursorContext) -> bool:
     """Whether equal lines are closing brackets (or a rule of signs) that the document still needs.
 
-    Two closing brackets at the same indentation do not follow each other, but for the namespaces and
-    guards of C, which close at the margin what they do not indent.
+    Closing brackets at the same indentation do not follow each other, except at the margin in C, whose
+    namespaces and guards are not indented.
     """
     if any(character.isalnum() for character in repeated):
         return False
@@ -140,7 +140,7 @@ def _only_closes(tail: str) -> bool:
 
 
 def _cut_counted(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Without a lexer: cut the closing brackets that the line has too many of and that stand behind it."""
+    """Without a lexer: cut closing brackets that stand behind the cursor and are too many in the line."""
     tail = context.line_tail.strip()
     text = suggestion.text.rstrip()
     if not _only_closes(tail) or "\n" in text:
@@ -161,7 +161,7 @@ def _n_extra(line: str, closer: str) -> int:
 
 
 def _cuts(text: str, closers: Sequence[Closer]) -> list[int]:
-    """Where to try to cut: at the closing brackets of the text's end, then at those that close outer ones."""
+    """Where to try to cut: at closing brackets at the text's end, then at those of outer brackets."""
     end = len(text.rstrip().rstrip(")]};, \n\t"))
     trailing = [closer.start_char for closer in reversed(closers) if closer.start_char >= end]
     outer = [closer.start_char for closer in reversed(closers) if closer.outer and closer.start_char < end]

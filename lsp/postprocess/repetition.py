@@ -1,7 +1,7 @@
 """Filters against degenerate loops: the same characters, lines or blocks again and again.
 
-Tables and test data repeat themselves too, so a filter here acts on text that the token limit cut:
-a loop never ends by itself, a table does.
+Tables and test data repeat themselves too, but end by themselves, and a loop does not. So the filters
+here act only on text that the token limit cut.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_BLOCK_LINES = 12
 
 
 def cut_repeated_characters(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Cut a loop at the end of a cut text to its first round."""
+    """Keep only the first round of a loop at the end of a text that the token limit cut."""
     if suggestion.ended is not Ended.LENGTH:
         return suggestion
     start = loop_start(suggestion.text)
@@ -29,7 +29,7 @@ def cut_repeated_characters(suggestion: Suggestion, context: CursorContext) -> S
 
 
 def cut_repeated_blocks(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Cut lines or blocks of lines that a cut text repeats at its end to their first appearance."""
+    """Keep only the first of the equal lines, or blocks of lines, at the end of such a text."""
     if suggestion.ended is not Ended.LENGTH:
         return suggestion
     lines = suggestion.text.split("\n")
@@ -37,12 +37,12 @@ def cut_repeated_blocks(suggestion: Suggestion, context: CursorContext) -> Sugge
     if kept is None:
         return suggestion
     text = "\n".join(lines[:kept])
-    # The first round is whole, so what is left is no longer a cut text.
+    # The first round is whole, so the rest no longer counts as cut.
     return Suggestion(text, Ended.STOP) if text.strip() else None
 
 
 def is_looping(text: str) -> bool:
-    """Whether a text that is still being generated has fallen into a loop: stop it, it will not end."""
+    """Whether a growing text has fallen into a loop, which would not end by itself."""
     start = loop_start(text)
     if start is not None and len(text) - start >= 4 * _MIN_LOOP_CHARS:
         return True

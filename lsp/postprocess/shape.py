@@ -1,6 +1,6 @@
 """Filters of a suggestion's outer shape: its end, its white space, its indentation.
 
-Whatever ended by itself (`Ended.STOP`) is taken as meant; only a cut text loses its ragged end.
+A text that ended by itself (`Ended.STOP`) is taken as meant; only a cut one loses its ragged end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CONTROL_TOKEN = re.compile(
     r"<\|(?:endoftext|end_of_text|begin_of_text|fim_\w+|file_sep|file_separator|repo_name|im_start|im_end|eot_id)\|>"
     r"|<fim_(?:prefix|middle|suffix|pad)>|<(?:file_sep|EOT|PRE|SUF|MID)>|<｜[^｜\n]{1,40}｜>"
 )
-_MIN_CHARS = 2  # not white space: one character is typed sooner than it is read
+_MIN_CHARS = 2  # without white space: one character is typed sooner than it is read
 _DEFAULT_INDENT = 4
 
 
@@ -47,21 +47,21 @@ def cut_beyond_block(suggestion: Suggestion, context: CursorContext) -> Suggesti
             continue
         if indent_width(line) < outer_width or not _continues_statement(line):
             kept = "\n".join(lines[:number]).rstrip()
-            # What is left ends at a whole line, so it is no longer a cut text.
+            # The rest ends with a whole line, so it no longer counts as cut.
             ended = Ended.STOP if suggestion.ended is Ended.LENGTH else suggestion.ended
             return Suggestion(kept, ended) if kept.strip() else suggestion
     return suggestion
 
 
 def trim_end(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Drop blank lines and spaces at the end where the line ends after the cursor anyway."""
+    """Cut white space at the end where nothing follows the cursor on its line."""
     if context.line_tail.strip():
         return suggestion
     return suggestion.with_text(suggestion.text.rstrip())
 
 
 def drop_blank(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Drop what shows nothing."""
+    """Drop a suggestion of white space."""
     return suggestion if suggestion.text.strip() else None
 
 
@@ -96,7 +96,7 @@ def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggesti
 
 
 def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Tabs for spaces, or spaces for tabs, where the file around the cursor has only the other kind."""
+    """Indent with tabs or spaces, where the file around the cursor has only one of them."""
     if context.language == "makefile" or (family(context.language) and context.brackets is None):
         return suggestion  # a tab is syntax there, or the cursor is in a string
     style = _file_style(context)
@@ -117,7 +117,7 @@ def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Sugge
 
 
 def to_document_eol(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """The document's own line ends."""
+    """Use the document's line ends."""
     if context.eol == "\n":
         return suggestion
     return suggestion.with_text(suggestion.text.replace("\n", context.eol))
@@ -135,8 +135,8 @@ def _leading(line: str) -> str:
 def _block_indents(lines: list[str], context: CursorContext) -> tuple[int, int]:
     """The indentation of the block that the suggestion writes in, and that of the line which opened it.
 
-    On a blank line the block's is the first line's own; at the end of a line that opens a block, the
-    next line's; else that of the cursor's line.
+    The block's is that of the suggestion's first line on a blank line, of its next line at the end of a line
+    that opens a block, and else of the cursor's line.
     """
     if context.line_before.strip():
         outer = indent_width(context.line_before)
@@ -172,9 +172,9 @@ def _space_unit(context: CursorContext) -> int:
 
 
 def _first_unit(lines: list[str], context: CursorContext) -> int:
-    """How many spaces the model takes for one tab, told by its first indented line alone.
+    """How many spaces the model writes for one tab, by its first indented line.
 
-    Later lines are not asked: in a stream they are not there yet.
+    Later lines are not looked at: a stream has them only later.
     """
     width = next((len(_leading(line)) for line in lines if line.startswith(" ")), _DEFAULT_INDENT)
     depth = len(list(takewhile(lambda character: character == "\t", context.line_before)))

@@ -1,7 +1,7 @@
 """Filters over a text that is still being generated: shown text only ever grows.
 
-Whole lines are shown, and only those after which the streaming filters cut nothing; the end of
-the stream gives the result of the whole list, unless that would take back what was shown.
+Only whole lines are shown, and only those that pass the streaming filters. The end of the stream gives
+the result of the whole list, unless that would take back what was shown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
 
 
 class SuggestionStream:
-    """One alternative as it comes in. `push` text, show what `shown` says, then `finish`."""
+    """One alternative while it comes in: `push` text, show `shown`, then `finish`."""
 
     def __init__(self, context: CursorContext) -> None:
         self._context = context
@@ -28,7 +28,7 @@ class SuggestionStream:
         return self._text
 
     def push(self, delta: str) -> str:
-        """Take generated text; the text that may be shown in addition, often empty."""
+        """Take generated text; returns what may be shown in addition, often nothing."""
         self._text += delta
         complete = self._text.rfind("\n")
         # With text right of the cursor only the finished suggestion can be judged.
@@ -43,7 +43,7 @@ class SuggestionStream:
         return added
 
     def is_looping(self) -> bool:
-        """Whether to stop generating: the text repeats itself and would only end at the limit."""
+        """Whether the text repeats itself, so that only the token limit would end it."""
         return is_looping(self._text)
 
     def finish(self, ended: Ended) -> Outcome:

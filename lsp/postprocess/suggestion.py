@@ -1,7 +1,7 @@
 """What the filters look at: a suggestion, and the place in the document where it would stand.
 
-Texts have LF line ends only; `CursorContext.at` takes them as the document has them and remembers
-the document's own. Knows nothing about the protocol.
+Texts have LF line ends only; `CursorContext.at` converts the document's and remembers them. Knows nothing
+about the protocol.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from lsp.postprocess.brackets import Brackets, brackets_at
 
 
 class Ended(StrEnum):
-    """Why the text ends where it does. What ended by itself is trusted more than a cut runaway."""
+    """Why the text ends where it does. A text that ended by itself is trusted more than a cut one."""
 
-    RUNNING = "running"  # it has not ended: more is being generated
+    RUNNING = "running"  # more is being generated
     STOP = "stop"  # the model or a stop rule ended it
     LENGTH = "length"  # cut at the token limit
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A middle. `replace_chars`: how much of the cursor's line after the cursor it takes the place of."""
+    """A middle. It replaces `replace_chars` characters behind the cursor, on the cursor's line."""
 
     text: str
     ended: Ended = Ended.STOP
@@ -88,18 +88,18 @@ class CursorContext:
 
     @cached_property
     def lines_below(self) -> list[str]:
-        """The suffix's lines below the cursor's that are not blank, without white space at their ends."""
+        """The lines below the cursor's that are not blank, without white space at their ends."""
         return [line.rstrip() for line in self.suffix.split("\n")[1:] if line.strip()]
 
     @cached_property
     def brackets(self) -> Brackets | None:
-        """The brackets around the cursor; None where they cannot be told (language, string, comment)."""
+        """The brackets around the cursor; None in a string, a comment or an unknown language."""
         return brackets_at(
             self.prefix, self.suffix, language=self.language, from_file_start=self.from_file_start
         )
 
     def whole_lines(self, text: str) -> list[str]:
-        """A suggestion's lines as they would stand in the document, the first with what is before it."""
+        """A suggestion's lines as the document would have them, the first with the text before the cursor."""
         return (self.line_before + text).split("\n")
 
 

@@ -1,5 +1,5 @@
-"""Which messages are taken, and whom each is handed to; one editor window with all its parts.
+"""The language server: its messages, one editor window, and the parts that answer it.
 
-Handlers only translate: what is suggested, answered or looked up is decided in other rooms.
+Handlers only translate; other rooms decide what is suggested, answered or looked up.
 Read first: `lsp.server.server`.
 """

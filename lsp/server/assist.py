@@ -30,7 +30,7 @@ ASSIST_DELTA = "starcoder/assistDelta"
 FORGET = "starcoder.forgetConversations"
 MOVED_ON = "the document was changed meanwhile, so there is nothing to apply: ask again"
 ANNOTATION = "starcoder.assist"
-# A selection of so few lines is where the fault is, rather than the code to write anew.
+# A selection of at most so many lines shows where the fault is; it is not all the code to write anew.
 _FEW_LINES = 3
 
 Lines = tuple[int, int]
@@ -106,7 +106,7 @@ def to_wire(window: Window, question: Question, answer: Answer) -> dict[str, Any
 def workspace_edit(
     change: Change, subject: Subject, encoding: str, able: types.WorkspaceEditClientCapabilities
 ) -> types.WorkspaceEdit:
-    """The change as an edit of that version of the document, to be confirmed where the client can ask."""
+    """The change as an edit of the subject's version, to be confirmed where the client can ask."""
     place, text = _placed(change, subject, encoding)
     label = f"StarCoder: {subject.path}"
     if not able.document_changes:
@@ -136,7 +136,7 @@ def _placed(change: Change, subject: Subject, encoding: str) -> tuple[types.Rang
 
 
 def _document(window: Window, params: Mapping[str, Any]) -> tuple[Document | None, str | None]:
-    """The document, or why it must not or cannot be used (no reason where none was given)."""
+    """The document, or None and the reason; no reason if the request names no document."""
     given = params.get("textDocument")
     if given is None:
         return None, None
@@ -180,7 +180,7 @@ def _failed(reason: str) -> JsonRpcException:
 
 
 def diagnostics_to_wire(diagnostics: Sequence[types.Diagnostic]) -> Iterator[dict[str, Any]]:
-    """What a question needs of diagnostics."""
+    """The fields of diagnostics that a question needs."""
     for each in diagnostics:
         start, end = each.range.start, each.range.end
         yield {

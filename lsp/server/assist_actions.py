@@ -1,8 +1,8 @@
-"""The assistant's code actions, and how editors that know nothing of it show an answer.
+"""The assistant's code actions, and its answers in editors that do not know it.
 
 Our own extension has a panel: it gets the command `starcoder.assist` and asks by itself. For any other
-editor the server runs the question (`starcoder.runAssist`), shows the text as a document or a message,
-and offers the change by `workspace/applyEdit`.
+editor the server asks (`starcoder.runAssist`), shows the answer as a document or a message, and offers the
+change by `workspace/applyEdit`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TITLES = {Kind.EXPLAIN: "Explain", Kind.DOCUMENT: "Document", Kind.TEST: "Write
 
 
 class Shower(Protocol):
-    """How an answer is brought before the user's eyes."""
+    """How an answer is shown to the user."""
 
     def inform(self, message: str) -> None:
         """Show a message."""
@@ -58,7 +58,7 @@ class AssistActions:
         self._n_answers = 0
 
     def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
-        """What can be asked about a place. Without a selection or a key, only fixes: no lamp everywhere."""
+        """What can be asked about a place. Without a selection or a key only fixes: no lamp on every line."""
         window, uri, context = self._window, params.text_document.uri, params.context
         document = window.documents.open_document(uri)
         if document is None or window.parts.why_withheld(document) is not None:
@@ -77,7 +77,7 @@ class AssistActions:
         return found
 
     async def run(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Ask, and show the answer. Returns what `starcoder/assist` does; None if the user gave up."""
+        """Ask, and show the answer. Returns the result of `starcoder/assist`; None if the user gave up."""
         asked = dict(arguments)
         if (uri := asked.pop("uri", None)) is not None:
             asked["textDocument"] = {"uri": uri}
@@ -95,7 +95,7 @@ class AssistActions:
         return result
 
     def close(self) -> None:
-        """Remove what was written for the editor to show."""
+        """Remove the files that were written for the editor to show."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

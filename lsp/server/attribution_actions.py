@@ -1,4 +1,4 @@
-"""What can be done about a match: open its source, read its licence, say in a comment where it is from.
+"""What a user can do about a match: open its source, read its licence, name the source in a comment.
 
 Code actions on the diagnostics of `lsp.sources.attribution`, and the commands behind them, for every editor.
 """
@@ -36,7 +36,7 @@ GONE = "this match is not known any more: check again"
 
 
 class Shower(Protocol):
-    """How something is brought before the user's eyes."""
+    """How something is shown to the user."""
 
     def inform(self, message: str) -> None:
         """Show a message."""
@@ -71,14 +71,14 @@ class AttributionActions:
         return found
 
     async def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Check, and show the answer to the users of editors that do nothing with it themselves."""
+        """Check, and show the answer in editors that do nothing with it themselves."""
         result = await self._attribution.check(arguments)
         if not self._facts.wants_deltas:
             self._shower.inform(result["message"])
         return result
 
     async def open_source(self, match_id: str) -> None:
-        """Open the source: the file itself if it is here, its address, or the text that the index has."""
+        """Open the source: its file in the workspace, else its address, else the index's text."""
         match = self._match(match_id)
         if match is None:
             return self._shower.inform(GONE)
@@ -106,12 +106,12 @@ class AttributionActions:
         return None
 
     def show_license(self, match_id: str) -> None:
-        """Say what the index knows of the licence."""
+        """Show what the index knows of the licence."""
         match = self._match(match_id)
         self._shower.inform(GONE if match is None else license_text(match))
 
     def close(self) -> None:
-        """Take away the texts that were shown."""
+        """Remove the texts that were written for the editor to show."""
         if self._folder is not None:
             shutil.rmtree(self._folder)
             self._folder = None
@@ -175,7 +175,7 @@ def comment_edit(document: Document, line: int, match: Match) -> types.TextEdit 
 
 
 def is_wanted(kind: str, context: types.CodeActionContext) -> bool:
-    """Whether the client asks for actions of a kind; kinds are told apart at their dots."""
+    """Whether the client asks for actions of a kind, or of a kind above it."""
     # Known kinds are members of an enumeration, which format themselves by their Python names.
     names = [str(getattr(each, "value", each)) + "." for each in (kind, *(context.only or ()))]
     return context.only is None or names[0].startswith(tuple(names[1:]))

@@ -1,11 +1,11 @@
 """`textDocument/inlineCompletion`: from LSP's parameters to the pipeline, and its updates back to LSP.
 
-Partial results append items and the final result is then empty (LSP, partial results), so each
-alternative is sent once, when it is finished. Growing text goes in `starcoder/completionDelta`, to
-clients that declared `experimental.starcoder`: `{token, requestId, uri, version, index, text, shown,
-done}`, where `text` is all that was generated so far, `shown` the part of it that may be shown (whole
-lines, never taken back; the item's text at the end, "" if there is no item) and `token` the request's
-`partialResultToken`. The last delta also has the item's `references` and `label`.
+Partial results append items, and the final result is then empty (LSP, partial results). So each
+alternative is sent once, when it is finished. Growing text goes in `starcoder/completionDelta`, to clients
+that declared `experimental.starcoder`: `{token, requestId, uri, version, index, text, shown, done}`. `text`
+is all that was generated so far. `shown` is the part of it that may be shown: whole lines, never taken back;
+at the end the item's text, "" if there is no item. `token` is the request's `partialResultToken`. The last
+delta also has the item's `references` and `label`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def answer_inline_completion(
 
 
 def to_lsp(item: Item, window: Window) -> InlineCompletionItem:
-    """The item as LSP has it; accepting it runs a command that tells us."""
+    """The item as LSP has it. Accepting it runs a command, by which we hear of it."""
     place = item.place
     item_id = window.acceptances.offer(item)
     start, end = place.columns(item.replace_chars)
@@ -102,12 +102,12 @@ def _delta(
 
 
 class TriggerNumbering:
-    """Which trigger kind means "by key": 1 in LSP 3.18, 0 in clients from before it was settled."""
+    """Which trigger kind means "by key": 1 in LSP 3.18, 0 in clients that are older."""
 
     def __init__(self) -> None:
         self._from_zero = False
 
     def is_explicit(self, kind: int) -> bool:
-        """Whether the user asked. A client is known to count from 0 once it has sent a 0."""
+        """Whether the user asked by key. A client counts from 0 if it has ever sent a 0."""
         self._from_zero = (self._from_zero or kind == 0) and kind != 2
         return kind == (0 if self._from_zero else 1)

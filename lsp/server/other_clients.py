@@ -1,8 +1,8 @@
 """Methods of other assistants' clients, so that existing plug-ins work unchanged.
 
 llm-ls (Hugging Face): `llm-ls/getCompletions`, `acceptCompletion`, `rejectCompletion`, with parameters
-in camelCase or, from older plug-ins, snake_case. Which model answers is our settings' matter: what
-such a client says about back ends, tokens and tokenizers is passed over. Copilot:
+in camelCase or, from older plug-ins, snake_case. Our settings choose the model, so back ends, tokens and
+tokenizers in a request are ignored. Copilot:
 `textDocument/didShowCompletion`, `didPartiallyAcceptCompletion`, `didFocus`.
 """
 
@@ -53,14 +53,14 @@ class LlmLs:
         return {"request_id": request_id, "completions": [{"generated_text": text} for text in texts]}
 
     def accept(self, params: Mapping[str, Any]) -> None:
-        """One of the completions was taken."""
+        """The user accepted one of the completions."""
         ids = self._known(params)
         index = _either(params, "acceptedCompletion", "accepted_completion") or 0
         if isinstance(index, int) and 0 <= index < len(ids):
             self._window.acceptances.accepted(ids[index])
 
     def reject(self, params: Mapping[str, Any]) -> None:
-        """None of the completions that were shown was taken."""
+        """The user rejected the completions that were shown."""
         ids = self._known(params)
         shown = _either(params, "shownCompletions", "shown_completions")
         for index in shown if isinstance(shown, Sequence) else range(len(ids)):
@@ -81,7 +81,7 @@ def copilot_item_id(params: object) -> str | None:
 
 
 def copilot_accepted_length(params: Mapping[str, Any]) -> int:
-    """How much of the insert text was taken, in UTF-16 units; 0 if it does not say."""
+    """How much of the insert text was accepted, in UTF-16 units; 0 if that is not said."""
     length = params.get("acceptedLength")
     return length if isinstance(length, int) else 0
 

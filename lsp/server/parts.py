@@ -1,7 +1,7 @@
 """The parts that answer one user, put together: engine link, completer, assistant, attribution.
 
-An editor window and the commands of the terminal are both made of them, so they answer alike. Knows no
-message of the protocol; what is told besides the answers goes to an `Observer`.
+An editor window and the terminal's commands are both made of them, so they answer alike. Knows no message
+of the protocol. An `Observer` hears what is told besides answers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """What one user's questions go through. `patience_s`: how long one waits for an engine that starts."""
+    """What one user's questions go through. A question waits `patience_s` for an engine that starts."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Parts:
         self._exclusions: Exclusions | None = None
 
     def configure(self, settings: Settings) -> None:
-        """Use other settings from the next question on; another engine takes `link.restart`."""
+        """Use other settings from the next question on; for another engine call `link.restart`."""
         self.settings = settings
         self._exclusions = None
         self.completer.configure(settings)

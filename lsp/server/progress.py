@@ -1,4 +1,4 @@
-"""A sign of work in the editor while a command runs, which the user can also end it by (LSP, work done)."""
+"""A progress indicator in the editor while a command runs; the user can cancel it (LSP, work done)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def working(server: LanguageServer, title: str) -> AsyncIterator[Callable[[], bool]]:
-    """Show the sign while the block runs, where the client has one. Yields whether it was cancelled."""
+    """Show progress while the block runs, if the client can. Yields a function: was it cancelled?"""
     window = server.client_capabilities.window
     if window is None or not window.work_done_progress:
         yield lambda: False

@@ -1,4 +1,4 @@
-"""The wire: our message types, and what pygls and lsprotocol do not get right.
+"""The wire: our message types, and corrections of pygls and lsprotocol.
 
 - `InlineCompletionParams` gets its `partialResultToken` back, which lsprotocol 2025.0.0 drops.
 - Trigger kinds 0, 1 and 2 are all accepted: older clients count from 0, LSP 3.18 from 1.
@@ -42,7 +42,7 @@ DID_FOCUS = "textDocument/didFocus"
 
 @attrs.define
 class InlineCompletionContext(types.InlineCompletionContext):
-    """As in LSP, but with the trigger kind as it came: its numbering depends on the client's age."""
+    """As in LSP, but with the trigger kind as the client sent it: older clients count otherwise."""
 
     trigger_kind: int = attrs.field(default=1)  # type: ignore[assignment]  # wider than the enumeration
 
@@ -56,7 +56,7 @@ class InlineCompletionParams(types.InlineCompletionParams):
 
 @attrs.define
 class InlineCompletionItem(types.InlineCompletionItem):
-    """As in LSP, with what our own clients want to know (identity, latency, timings, sources)."""
+    """As in LSP, with fields for our own clients: identity, latency, timings, sources."""
 
     starcoder: dict[str, Any] | None = attrs.field(default=None)
     references: list[dict[str, Any]] | None = attrs.field(default=None)
@@ -133,7 +133,7 @@ class StarcoderProtocol(LanguageServerProtocol):
     """pygls's protocol, with unreadable requests answered and `exit` left to the connection's owner."""
 
     def structure_message(self, data: dict[str, Any]) -> Any:
-        """One JSON object as a message; called by json for every object, however deep."""
+        """One JSON object as a message; json calls this for every object, however deep."""
         try:
             return super().structure_message(data)
         except JsonRpcException as error:
@@ -169,7 +169,7 @@ class StarcoderProtocol(LanguageServerProtocol):
 
 
 def _reasons(error: BaseException) -> str:
-    """What is wrong with a message, from the leaves of cattrs's tree of errors."""
+    """What is wrong with a message: the leaves of cattrs's tree of errors."""
     if isinstance(error, JsonRpcException) and error.__cause__ is not None:
         return _reasons(error.__cause__)
     if isinstance(error, BaseExceptionGroup):

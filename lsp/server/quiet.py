@@ -1,4 +1,4 @@
-"""Keeps noise that means nothing out of the editor's log, and nothing else."""
+"""Keeps meaningless noise out of the editor's log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def quieten_libraries() -> None:
-    """pygls warns of every cancellation that comes after the answer, which is when they often come."""
+    """Silence pygls, which warns of every cancellation that comes after the answer; many do."""
     logging.getLogger("pygls").setLevel(logging.ERROR)
 
 
@@ -18,8 +18,8 @@ def quieten_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # anyio 4.16, UNIXSocketStream: when a read is cancelled in the very turn in which data arrives,
-    # the reader's callback still runs and finds its future done. The connection is closed anyway.
+    # anyio 4.16, UNIXSocketStream: when a read is cancelled in the same turn in which data arrives, the
+    # reader's callback still runs and finds its future done. The connection is being closed anyway.
     is_late = isinstance(context.get("exception"), asyncio.InvalidStateError)
     if not (is_late and "Future.set_result" in str(context.get("message"))):
         loop.default_exception_handler(context)

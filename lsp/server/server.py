@@ -1,4 +1,4 @@
-"""The language server: which messages it takes, and whom each is handed to. Handlers only translate.
+"""The language server: its messages and their handlers, which only translate.
 
 Importing this module must stay cheap (no torch, transformers, numpy, httpx or pydantic): the editor
 waits for `initialize`.
@@ -89,7 +89,7 @@ class StarcoderServer(LanguageServer):
         self._llm_ls = LlmLs(self._window)
 
     async def pull_configuration(self) -> object:
-        """What the editor says in section `starcoder`, None if it cannot or does not say."""
+        """The editor's settings in section `starcoder`; None if it does not answer."""
         if not self.window.facts.pulls_configuration:
             return None
         params = types.ConfigurationParams(items=[types.ConfigurationItem(section=SECTION)])
@@ -102,7 +102,7 @@ class StarcoderServer(LanguageServer):
         return answer[0] if answer else None
 
     def watch_configuration(self) -> None:
-        """Ask to be told of changes, where that has to be asked for."""
+        """Register for changes of the settings, with clients that want it registered."""
         if self.window.facts.registers_configuration:
             registration = types.Registration(
                 id="starcoder-configuration",
@@ -119,7 +119,7 @@ class StarcoderServer(LanguageServer):
         if self._window is not None:
             await self._window.aclose()
 
-    # What a window tells its user.
+    # How a window speaks to its user.
 
     def tell_status(self, status: Status) -> None:
         """See `lsp.server.window.Editor`."""
@@ -170,7 +170,7 @@ class StarcoderServer(LanguageServer):
         self.window_log_message(types.LogMessageParams(type=kind, message=message))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Log what went wrong outside of requests (these are answered with it); pygls opens message boxes."""
+        """Log errors outside of requests, for which pygls would open message boxes."""
         if source is not FeatureRequestError:
             self.log(types.MessageType.Error, f"{source.__name__}: {error}")
 

@@ -1,7 +1,7 @@
 """How messages reach the server: stdio, TCP or WebSocket.
 
-On TCP and WebSocket every connection gets a server of its own (pygls's own loops share one and
-mix up their clients). Knows nothing about what the messages mean.
+On TCP and WebSocket every connection gets a server of its own; pygls's own loops share one and mix up their
+clients. Does not know what the messages mean.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 
 MakeServer = Callable[[], "StarcoderServer"]
 
-# A page of any web site may open a WebSocket to this machine, so browsers must come from it too.
+# A page of any web site may open a WebSocket to this machine, so only local pages are let in.
 _LOCAL_ORIGIN = re.compile(r"(https?|vscode-webview|vscode-file)://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
-# Told scheme, host and port once the server listens (the real port, also when 0 was asked for).
+# Gets scheme, host and real port once the server listens.
 Announce = Callable[[str, str, int], None]
 
 
 def announce_on_stderr(scheme: str, host: str, port: int) -> None:
-    """Say where the server listens, and warn when that is more than this machine."""
+    """Say where the server listens, and warn if other machines can reach it."""
     sys.stderr.write(f"starcoder-lsp listens on {scheme}://{host}:{port}\n")
     if not _is_loopback(host):
         sys.stderr.write(
@@ -70,7 +70,7 @@ async def serve_tcp(
         async with _own_server(make_server) as (server, stop):
             server.hang_up = _both(stop.set, writer.close)
             server.protocol.set_writer(writer)
-            # A client that vanishes in mid-message ends its own connection and nothing else.
+            # A client that vanishes in mid-message ends only its own connection.
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await run_async(stop_event=stop, reader=reader, protocol=server.protocol)
         writer.close()
@@ -94,7 +94,7 @@ async def serve_websocket(
             server.protocol.set_writer(writer, include_headers=False)
             await asyncio.gather(writer.run(), _read_frames(socket, server, writer))
 
-    # No size limit: opening a file of 100,000 lines is one message of several megabytes.
+    # No size limit: a file of 100,000 lines is opened by one message of several megabytes.
     async with serve(connection, host, port, origins=[None, _LOCAL_ORIGIN], max_size=None) as listener:
         announce("ws", *next(iter(listener.sockets)).getsockname()[:2])
         await listener.serve_forever()

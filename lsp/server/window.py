@@ -61,7 +61,7 @@ class Editor(Protocol):
         """Show a document, or an address in the browser; False if the editor cannot."""
 
     def working(self, title: str) -> AbstractAsyncContextManager[Callable[[], bool]]:
-        """Show that something is under way; gives whether the user has cancelled it."""
+        """Show progress while the block runs; gives a function: has the user cancelled it?"""
 
     async def apply(self, edit: types.WorkspaceEdit, label: str) -> str | None:
         """Offer an edit; None if it was applied, else why not."""
@@ -86,7 +86,7 @@ class Window(Observer):
         self._started = asyncio.Event()
 
     async def start(self, pulled: object = None) -> None:
-        """Read the settings' other sources and begin to connect. `pulled`: what the editor answered."""
+        """Read the settings' other sources and begin to connect. `pulled` are the editor's settings."""
         from lsp.settings.config_sources import read_sources  # 20 ms that `initialize` need not wait for
 
         self._sources = read_sources(next(iter(self.documents.roots()), None), os.environ)
@@ -95,7 +95,7 @@ class Window(Observer):
         self._started.set()
 
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
-        """The completer's answer, once the settings are known (the editor may still be telling them)."""
+        """The completer's updates, once the settings are known: the editor may still be sending them."""
         await self._started.wait()
         self.parts.attribution.prepare()
         return self.parts.completer.suggest(ask)
@@ -188,7 +188,7 @@ class Window(Observer):
         self._editor.trace(message)
 
     def _resolve(self, given: object) -> Settings:
-        """The settings with what the editor says now; complaints are shown once each."""
+        """The settings with the editor's present ones. Each complaint is shown once."""
         assert self._sources is not None
         effective = self._sources.resolve(_merged(self._options, given))
         for message in effective.messages:

@@ -1,7 +1,7 @@
 """Where settings come from besides the editor: the user's file, the project's file, the environment.
 
-Reads files into `lsp.settings.settings.Layer`s, the weakest first. Knows the places and TOML; what a key
-means, and which keys a project may set, is `lsp.settings.settings`' business.
+Reads files into `lsp.settings.settings.Layer`s, the weakest first. Knows the places and TOML. What a key
+means, and which keys a project may set, is known to `lsp.settings.settings`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ EDITOR = "editor"
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What the files and the environment say; `messages` tells which file could not be read."""
+    """What the files and the environment say; `messages` name the files that cannot be read."""
 
     files: tuple[Layer, ...]
     environment: Layer
     messages: tuple[str, ...] = ()
 
     def resolve(self, editor: object = None) -> Effective:
-        """Merge them: defaults, user file, project file, editor, environment, each over the one before."""
+        """Merge the layers: defaults, user file, project file, editor, environment. The later one wins."""
         merged = resolve([*self.files, Layer(source=EDITOR, values=editor), self.environment])
         return Effective(
             settings=merged.settings,
@@ -52,7 +52,7 @@ def read_sources(
 ) -> Sources:
     """Read what applies to a workspace folder (None: to no workspace in particular).
 
-    A file that is missing says nothing; one that cannot be read becomes a message that names it.
+    A missing file is passed over; a file that cannot be read becomes a message that names it.
     """
     messages: list[str] = []
     user_path = user_file or default_user_file()

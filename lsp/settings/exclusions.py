@@ -3,8 +3,8 @@
 Three sources: the setting `exclude.globs` (secret files by default), what git ignores
 (every `.gitignore` from the repository's root down, `.git/info/exclude`, the user's own ignore
 file), and the per-language switch. Git is not started, and ignore files are read again only when
-their time or size changes. A file that git tracks although a pattern names it counts as ignored,
-since the index is not read.
+their time or size changes. Git's index is not read, so a tracked file that a pattern names counts as
+ignored.
 """
 
 from __future__ import annotations

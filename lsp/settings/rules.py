@@ -18,14 +18,14 @@ class Rule:
     expected: str
     accepts: Callable[[Any], bool]
     convert: Callable[[Any], Any] = lambda value: value
-    # An environment variable's text as a value; what it cannot read stays text, which `accepts` refuses.
+    # An environment variable's text as a value. What it cannot read stays text, and `accepts` refuses it.
     from_text: Callable[[str], Any] = lambda text: text
-    # Of a choice, in the order in which it names them.
+    # The words of a choice, in its order.
     values: tuple[str, ...] = ()
 
 
 def without_credentials(value: Any) -> Any:
-    """A value as it may be shown: of a URL, no user and no password; anything else as it is."""
+    """A value as it may be shown: a URL without user and password, anything else unchanged."""
     return re.sub(r"^(\w+://)[^/@]*@", r"\1", value) if isinstance(value, str) else value
 
 

@@ -1,8 +1,8 @@
 """User settings: frozen dataclasses, and the pure merge of the layers that set them.
 
-camelCase on the wire (`completion.maxNewTokens`), snake_case inside; a key is accepted in either
-spelling. A bad value never stops the server: it becomes a message that names the value and the
-remedy, and what a lower layer says holds. Knows nothing about files: `Layer`s come from
+Keys are camelCase on the wire (`completion.maxNewTokens`) and snake_case inside; either spelling is
+accepted. A bad value never stops the server: it becomes a message that names the value and the remedy,
+and the lower layer's value holds. Knows nothing about files: `Layer`s come from
 `lsp.settings.config_sources`, the editor's configuration and the environment.
 """
 
@@ -35,7 +35,7 @@ ENVIRONMENT_PREFIX = "STARCODER_"
 
 # A cloned project must not be able to send the user's code to a server of its choice, to read an
 # environment variable as a "key", or to lift an exclusion: such settings are the user's alone.
-# "tightens_only": a choice whose values go from loose to strict, of which a project takes a later one.
+# "tightens_only": the values go from loose to strict, and a project may only take a later one.
 Reach = Literal["any", "user_only", "adds_only", "tightens_only"]
 
 
@@ -157,7 +157,7 @@ class Settings:
         return mapping
 
     def shown(self) -> dict[str, Any]:
-        """The same for people's eyes and logs: what authenticates is left out of URLs."""
+        """The same for people and logs: URLs without user and password."""
         return {
             key: {name: without_credentials(value) for name, value in section.items()}
             if isinstance(section, dict)
@@ -168,7 +168,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingInfo:
-    """One setting: its dotted wire name, what it takes, what it is without being set."""
+    """One setting: its dotted wire name, its default, and the values that it takes."""
 
     key: str
     path: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Looks up the code of an assistant's answer: what is it a copy of, and may it be shown?
 
-Each fenced block for itself; an answer without any as a whole. Where copies are withheld, so is what
-could not be checked.
+Each fenced block is looked up by itself, an answer without any as a whole. Where copies are withheld,
+code that could not be checked is withheld too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """An answer as it may be shown. `withheld` says why a part of it is missing, None if none is."""
+    """An answer as it may be shown. `withheld` says why a part is missing; None if it is whole."""
 
     text: str
     references: Sequence[Reference] = ()
@@ -34,7 +34,7 @@ class Check(Protocol):
 
     @property
     def is_strict(self) -> bool:
-        """Whether nothing may be shown that was not checked."""
+        """Whether text may be shown only after the check."""
 
     async def check(self, text: str) -> Checked:
         """Look up the code in a text."""
@@ -66,7 +66,7 @@ class AnswerCheck:
                 withheld, end_of_last = reason, end
         return Checked(
             text=shown + text[end_of_last:],
-            # They would point at text that is not there.
+            # References would point at text that is missing.
             references=() if withheld else references,
             withheld=withheld,
         )
@@ -79,13 +79,13 @@ class AnswerCheck:
 
 
 def _parts(text: str) -> list[tuple[int, int]]:
-    """Where the code is: a model that makes no blocks may write code all the same."""
+    """Where the code is; the whole text if it has no blocks, for it may be code all the same."""
     blocks = [(block.start, block.end) for block in code_blocks(text)]
     return blocks or [(0, len(text))]
 
 
 def _reason(found: Found | None, references: Sequence[Reference]) -> str | None:
-    """Why a part must not be shown."""
+    """Why a part must not be shown, or None."""
     if found is None:
         return f"{UNCHECKED}: the index does not answer"
     if found.kind == "none":

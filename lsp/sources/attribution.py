@@ -1,7 +1,7 @@
 """Attribution in one editor window: looks up what the user asks about, and remembers what was found.
 
-The answer is the command's result; for every editor it is also shown as diagnostics. What is
-searched, and how, is `lsp.sources.store`'s, which works in a thread of its own.
+The answer is the command's result, and every editor also shows it as diagnostics. `lsp.sources.store`
+searches, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lsp.status.telemetry import LatencyBook
 
 KEPT_MATCHES = 400
-# A server that does not answer: the user is told so, rather than kept waiting.
+# After this time the user is told that the index does not answer.
 WAIT_S = 30.0
 STATUS_WAIT_S = 3.0
 _END_S = 2.0
@@ -45,7 +45,7 @@ _END_S = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A match that an answer has named."""
+    """A match that an answer has named, and its file if that is in the workspace."""
 
     finding: Finding
     local_file: Path | None
@@ -98,13 +98,13 @@ class Attribution:
             self.marks.clear()
 
     def prepare(self) -> None:
-        """Open what will be searched, in the background, once: a completion was asked for."""
+        """Open the index in the background, once, before the first suggestion needs it."""
         if not self._is_prepared:
             self._is_prepared = True
             self._worker.submit(partial(self._store.search, b"", by_hand=False))
 
     async def aclose(self) -> None:
-        """Close the index; one that hangs is left to the end of the process."""
+        """Close the index. One that hangs is left to the end of the process."""
         if self._is_prepared:
             await asyncio.wait([self._worker.submit(self._store.close)], timeout=_END_S)
         self._worker.end()
@@ -112,7 +112,7 @@ class Attribution:
     # Questions
 
     async def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """`starcoder.checkAttribution`. Raises `JsonRpcInvalidParams` on arguments that make no sense."""
+        """`starcoder.checkAttribution`. Raises `JsonRpcInvalidParams` for bad arguments."""
         question = self._question(arguments)
         document, started_s = question.document, time.perf_counter()
         version = None if document is None else document.version
@@ -144,7 +144,7 @@ class Attribution:
         }
 
     async def source(self, match_id: str) -> dict[str, Any] | None:
-        """`starcoder.attributionSource`: the source's text; None if it is not there (any more)."""
+        """`starcoder.attributionSource`: the source's text; None if the index does not have it (any more)."""
         known = self._known.get(match_id)
         if known is None or known.finding.match is None:
             return None
@@ -176,7 +176,7 @@ class Attribution:
         return self._known.get(match_id)
 
     async def look_up(self, text: str) -> Answer | None:
-        """What is known of a text that stands in no document; None if that takes too long."""
+        """Look up a text that stands in no document; None if that takes too long."""
         self._is_prepared = True
         started_s = time.perf_counter()
         search = partial(self._store.search, text.encode("utf-8", "surrogatepass"), by_hand=False)
@@ -191,7 +191,7 @@ class Attribution:
 
     @property
     def is_strict(self) -> bool:
-        """Whether copies, and what could not be checked, are to be withheld."""
+        """Whether copies, and text that could not be checked, are withheld."""
         return self._settings.attribution.on_match == "block"
 
     async def _ask(self, data: bytes, *, wait_s: float = WAIT_S) -> tuple[Answer, list[Path | None]]:
@@ -228,7 +228,7 @@ class Attribution:
     def _extent(
         self, document: Document, arguments: Mapping[str, Any]
     ) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(line, character) of both ends: the selection, or what is around the cursor, or everything."""
+        """(line, character) of both ends: of the selection, the code around the cursor, or everything."""
         given, position = arguments.get("range"), arguments.get("position")
         if given is not None:
             begin, end = (document.to_index(position_of(given[name])) for name in ("start", "end"))
@@ -271,12 +271,12 @@ class Attribution:
 
 
 def _web(address: str | None) -> str | None:
-    """An address that an editor may open: what an index says is not to be trusted with more."""
+    """An address that an editor may open. An index is not trusted with other schemes."""
     return address if address is not None and address.startswith(("https://", "http://")) else None
 
 
 def _local_file(match: Match | None, roots: Sequence[Path]) -> Path | None:
-    """The very file, if it lies in the workspace: found by its path, believed for its content."""
+    """The match's own file, if it lies in the workspace under its path and with its content."""
     if match is None:
         return None
     inner = PurePosixPath(match.source.path)

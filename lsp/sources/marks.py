@@ -1,7 +1,7 @@
 """The matches that an editor shows as diagnostics, kept in step with its edits.
 
-A match whose text is edited is not that match any more: its diagnostic goes. Others move with their
-lines. Knows nothing of how matches are found.
+An edit of a match's text removes its diagnostic; other diagnostics move with their lines. Knows nothing of
+how matches are found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lsp.documents.documents import Document, Edit
 
 SOURCE = "starcoder attribution"
 
-# Shows all diagnostics of a document, in place of those it had.
+# Shows a document's diagnostics, in place of earlier ones.
 Publish = Callable[[str, Sequence[types.Diagnostic]], None]
 
 
@@ -41,7 +41,7 @@ class Marks:
         self._marks: dict[str, list[Mark]] = {}
 
     def put(self, uri: str, marks: Sequence[Mark]) -> None:
-        """Show these in a document and no others."""
+        """Show these marks in a document and no others."""
         before = self._marks.pop(uri, [])
         if marks:
             self._marks[uri] = list(marks)
@@ -49,7 +49,7 @@ class Marks:
             self._publish(uri, [mark.diagnostic for mark in marks])
 
     def at(self, uri: str, place: types.Range) -> list[Mark]:
-        """The marks on the lines of a place: a cursor before the first word of a match is on it."""
+        """The marks on the lines of a place. A cursor anywhere on a match's line is on the match."""
         return [
             mark
             for mark in self._marks.get(uri, ())
@@ -70,7 +70,7 @@ class Marks:
         self.put(uri, [])
 
     def clear(self) -> None:
-        """Show none anywhere."""
+        """Remove all marks."""
         for uri in list(self._marks):
             self.put(uri, [])
 

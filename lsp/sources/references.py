@@ -1,4 +1,4 @@
-"""What a suggestion was found to be a copy of, as its item says it on the wire.
+"""The sources of a suggestion, as its item has them on the wire.
 
 Spans are UTF-16 offsets in the item's insert text, whatever units the session's positions have.
 """
@@ -34,7 +34,7 @@ class Reference:
         return f"{match.source.license or UNKNOWN_LICENSE} · {match.source.repository}"
 
     def to_wire(self) -> dict[str, Any]:
-        """A member of `references`. What only a portrait knows has no path, URL, licence or lines."""
+        """A member of `references`. A portrait's finding has no path, URL, licence or lines."""
         finding, match = self.finding, self.finding.match
         return {
             "name": f"training set of {self.model}" if match is None else match.source.repository,
@@ -60,7 +60,7 @@ class Credits:
 def references_in(
     text: bytes, start_byte: int, findings: Sequence[Finding], *, model: str
 ) -> list[Reference]:
-    """The findings that overlap what `text` has from `start_byte` on, clipped to that."""
+    """The findings that overlap `text` from `start_byte` on, clipped to that part."""
     found = []
     for finding in findings:
         start, end = max(finding.start_byte, start_byte), min(finding.end_byte, len(text))

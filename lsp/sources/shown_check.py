@@ -1,8 +1,8 @@
 """Looks each suggestion up before it is shown: what is it a copy of, and may it be shown?
 
-The suggestion is checked together with the lines before it, so that a copy that the user began is
-seen too; only what overlaps the suggestion itself counts. Never waits long, unless the user wants
-copies withheld: then nothing is shown that was not checked.
+The suggestion is looked up together with the lines before it, so that a copy which the user began is
+found too; only what overlaps the suggestion counts. The check never waits long, unless copies are to be
+withheld: then a suggestion is shown only after its check.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from lsp.status.telemetry import LatencyBook
     from lsp.status.worker import Worker
 
-# An index on this disk answers in a few milliseconds; a server, or a first question that has to open
-# the index, may take longer, and then the suggestion is shown without.
+# An index on this disk answers in a few milliseconds. A server, or the opening of an index, may take
+# longer; the suggestion is then shown without references.
 WAIT_S = 0.15
 # Where copies are withheld. A newer key ends the wait anyway.
 STRICT_WAIT_S = 10.0
 BLOCKED = "blocked by attribution"
 UNCHECKED = "not checked by attribution"
-# As much of the lines before as a copy across the cursor needs to be recognised, and to be long.
+# How much of the lines before is looked up too: enough to recognise a copy across the cursor.
 _CONTEXT_TOKENS = 128
 _CONTEXT_LINES = 40
 _CONTEXT_CHARS = 6_000
@@ -102,7 +102,7 @@ class ShownCheck:
     def _unchecked(self, answer: Answer | None) -> Credits | str:
         reason = "the index does not answer" if answer is None else answer.lack
         if not self._is_strict():
-            # That there is no index need not be said to who does not ask for one.
+            # A missing index is worth a note only where the user has set one.
             if answer is not None and self.store.where.index is not None:
                 self._once(f"attribution: suggestions are not checked: {reason}")
             return Credits()
@@ -121,7 +121,7 @@ def checked_text(place: Place, suggested: str) -> tuple[bytes, int]:
     lines = before.split("\n")
     first = len(lines) - 1
     n_tokens = 0
-    # Whole lines above the cursor's: the same ones again while the user types through the suggestion.
+    # Whole lines above the cursor's, which stay the same while the user types through the suggestion.
     while first > 0 and len(lines) - first <= _CONTEXT_LINES and n_tokens < _CONTEXT_TOKENS:
         first -= 1
         n_tokens += len(_TOKEN.findall(lines[first]))

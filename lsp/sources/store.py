@@ -1,7 +1,7 @@
 """Where attribution is looked up: the index that is set, the default one, or the model's portrait.
 
-Blocking and for one thread at a time: the language server gives it to a `Worker`. numpy, SQLite and
-the rest are imported by the first question.
+Calls block and must come from one thread: the language server makes them in a `Worker`. The first question
+imports numpy, SQLite and the rest.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from lsp.settings.settings import Settings
 
 BUILD = "starcoder-lsp index build"
-# The kind of what only a portrait knows.
+# The kind of a portrait's findings.
 SEEN = "seen"
 # A server that could not be reached is not asked again for every completion.
 _RETRY_S = 30.0
 _MIN_TOKENS = 12
-# Of the files that suggestions were compared with lately: 25 MB, about five of source.
+# Tokens kept of the files that were compared lately: 25 MB, for about five of source.
 _KEPT_TOKENS = 1_000_000
 _EXTRA = frozenset({"rapidfuzz", "zstandard"})
 
@@ -36,7 +36,7 @@ Kind = Literal["index", "portrait", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    """What decides where is searched: the index that is set, and the local model (None: a server's)."""
+    """Where to search: the index that is set, and the local model (None: a server's)."""
 
     index: str | None = None
     model: str | None = None
@@ -50,7 +50,7 @@ class Where:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Bytes [start_byte, end_byte) of a text that stand elsewhere too; a portrait cannot say where."""
+    """Bytes [start_byte, end_byte) of a text that also stand elsewhere. A portrait does not know where."""
 
     kind: str
     tokens: int
@@ -62,9 +62,9 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Where was searched, and what was found. `lack` says why there is no more, and what to do about it.
+    """What was searched and found. `lack` says why there is no more, and the remedy.
 
-    `tokens` of the text; `share` of its fingerprints that the portrait holds (0 to 1).
+    The text has `tokens` tokens; `share` (0 to 1) of its fingerprints are in the portrait.
     """
 
     kind: Kind
@@ -77,7 +77,7 @@ class Answer:
 
 
 class AttributionStore:
-    """Answers questions; opens what is needed for that, and again when it was built anew."""
+    """Answers questions. Opens the index for that, and opens it again when it was built anew."""
 
     def __init__(self, where: Where) -> None:
         self.where = where
@@ -95,10 +95,10 @@ class AttributionStore:
         return self.where.index is not None and is_remote(self.where.index)
 
     def search(self, text: bytes, *, by_hand: bool) -> Answer:
-        """Look a text up. `by_hand`: all k-grams, not the winnowed only, and a server is always tried.
+        """Look a text up. `by_hand`: by all k-grams, not only winnowed ones, and a server is always tried.
 
-        A short text that was asked for by hand counts if all of it was copied. What is wrong with an
-        index or a portrait is not raised: it is the answer's `lack`.
+        A short text that is looked up by hand counts if all of it was copied. Failures of an index or a
+        portrait are not raised; they are the answer's `lack`.
         """
         import sqlite3
 
@@ -107,16 +107,16 @@ class AttributionStore:
         except AttributionError as error:
             return Answer(kind="none", index=self.shown_index(), lack=str(error))
         except (sqlite3.Error, OSError) as error:
-            self._close_index()  # a file went away, perhaps: opened anew for the next question
+            self._close_index()  # a file may be gone: the next question opens it anew
             lack = f"the attribution index at {self.shown_index()} cannot be read: {error}"
             return Answer(kind="none", index=self.shown_index(), lack=lack)
 
     def describe(self) -> Answer:
-        """Where a question would be asked, and how much there is."""
+        """What would be searched, and how many documents it has."""
         return self.search(b"", by_hand=True)
 
     def text_of(self, match: Match) -> bytes | None:
-        """The whole text that a match was found in; None if it is not in the index any more."""
+        """The whole text of a match's source; None if the index does not have it any more."""
         try:
             content = self._opened(try_again=True).contents([match.key]).get(match.key)
         except AttributionError:
@@ -237,7 +237,7 @@ class AttributionStore:
 
 
 def portrait_of(model: str | None) -> Path | None:
-    """The portrait in a local model's folder: the bundled model's, or one's own; never another model's."""
+    """The portrait in a local model's folder; None if it has none."""
     from attribution.match.portrait import PORTRAIT
     from model.weights.hub import STARTER, bundled_folder
 
@@ -248,7 +248,7 @@ def portrait_of(model: str | None) -> Path | None:
 
 
 def build_command(model: str | None) -> str:
-    """The command that builds an index: of exactly its training set for the bundled model."""
+    """The command that builds an index; for the bundled model, of exactly its training set."""
     from model.weights.hub import STARTER
 
     return f"{BUILD} {'--starter' if model == STARTER else 'SOURCES…'}"

@@ -1,4 +1,4 @@
-"""What users read of attribution: the answer in a line, a match, its licence, a comment about it. Pure."""
+"""The texts of attribution: an answer in one line, a match, its licence, a comment about it. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPDX_PAGE = "https://spdx.org/licenses/{}.html"
 
 
 def summary(answer: Answer, model: str) -> str:
-    """The answer in one line: what was found, or where it was not, or why nothing could be said."""
+    """The answer in one line: what was found and where, or why nothing is known."""
     if answer.kind == "none":
         return answer.lack
     if answer.tokens < MIN_TOKENS:
@@ -72,12 +72,12 @@ def origin(match: Match) -> str:
 
 
 def license_name(match: Match) -> str:
-    """The licence's SPDX expression, or that nobody knows."""
+    """The licence's SPDX expression, or that it is not known."""
     return match.source.license or "licence unknown"
 
 
 def license_text(match: Match) -> str:
-    """The licence, where its text is to be read, and whose word it is."""
+    """The licence, the address of its text, and of which file the index says so."""
     source = match.source
     revision = f" at {source.revision}" if source.revision else ""
     whose = f"{source.repository}: {source.path}{revision}"

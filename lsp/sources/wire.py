@@ -1,4 +1,4 @@
-"""Between a check of attribution and LSP: texts to look up, bytes of them to ranges, matches to objects."""
+"""Attribution to LSP: what is looked up, byte spans as ranges, matches as objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is to be looked up: a text, and where in an open document it stands (or nowhere)."""
+    """A text to look up, and where it stands in an open document, if in any."""
 
     uri: str
     text: str
@@ -38,7 +38,7 @@ def position_of(given: Mapping[str, Any]) -> types.Position:
 
 
 def range_of(question: Question, data: bytes, finding: Finding) -> types.Range | None:
-    """The client's range of a part of the question; None for a text that stands nowhere."""
+    """The client's range of a finding; None for a text that stands in no document."""
     document = question.document
     if document is None:
         return None

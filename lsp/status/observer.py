@@ -1,6 +1,6 @@
-"""What is told as it happens, apart from answers: to the user of a window, or to nobody.
+"""What is told as it happens, apart from answers.
 
-Decides nothing: who has a user overrides what that user should see.
+An editor window overrides what its user should see; a command of the terminal, little or nothing.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Does nothing with what it hears."""
+    """Hears everything and does nothing: override what matters."""
 
     def status_changed(self, status: Status) -> None:
-        """The state of completions is another one."""
+        """The state of completions has changed."""
 
     def connected(self, health: EngineHealth) -> None:
-        """An engine has been reached, and says this of itself."""
+        """An engine was reached; `health` is what it says of itself."""
 
     def failed(self, error: ModelError) -> None:
         """A completion could not be finished."""
 
     def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
-        """These are the diagnostics of a document, and no others."""
+        """A document has these diagnostics and no others."""
 
     def note(self, message: str) -> None:
         """Something for the log."""

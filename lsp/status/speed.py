@@ -1,7 +1,7 @@
-"""What the engine's timings of one answer come to, for people.
+"""Speeds for people, from the engine's timings of one answer.
 
-The timings are the fields of `model.engine.generation.Timings`, by name, as they come over the wire;
-engines that are not ours give none.
+Timings are the fields of `model.engine.generation.Timings`, by name, as they come over the wire. Only
+our own engine gives any.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 
 def tokens_per_second(timings: Mapping[str, float]) -> float | None:
-    """The speed of decoding: what follows the first token, in the time that it took."""
+    """The speed of decoding, from the first token on."""
     n_decoded, decode_ms = timings.get("completion_tokens", 0) - 1, timings.get("decode_ms", 0)
     return 1e3 * n_decoded / decode_ms if n_decoded > 0 and decode_ms > 0 else None
 
 
 def reused_share(timings: Mapping[str, float]) -> float | None:
-    """The share of the prompt whose keys and values were still in the cache."""
+    """The share of the prompt that the KV cache still held."""
     n_prompt = timings.get("prompt_tokens", 0)
     return timings.get("cached_tokens", 0) / n_prompt if n_prompt else None
 

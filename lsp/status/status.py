@@ -1,6 +1,6 @@
-"""What the user is told about the state of completions: `starcoder/status`.
+"""The status of completions, as the user sees it: `starcoder/status`.
 
-Owns the current status and the rule for when it changes; knows nothing about engines or editors.
+Owns the current status and the rule for when it changes. Knows neither engines nor editors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class State(StrEnum):
     ERROR = "error"
 
 
-# Shown to the user once, also by editors that do not know our notification.
+# Editors that do not know our notification show these once, as a message.
 TROUBLE = (State.OFFLINE, State.ERROR)
 
 
@@ -47,7 +47,7 @@ class Status:
 
 
 class StatusBoard:
-    """The current status; every change of it is told to `tell`, repetitions are not."""
+    """The current status. `tell` hears every change of it, and no repetition."""
 
     def __init__(self, tell: Callable[[Status], None]) -> None:
         self._tell = tell
@@ -58,7 +58,7 @@ class StatusBoard:
 
     @property
     def current(self) -> Status:
-        """The engine's state; with a ready engine, whether it works or may not work for this document."""
+        """The engine's state; of a ready engine, whether it is busy or the document is excluded."""
         if self._engine.state is State.READY and self._n_busy:
             return replace(self._engine, state=State.BUSY)
         if self._engine.state is State.READY and self._excluded is not None:
@@ -72,22 +72,22 @@ class StatusBoard:
         self._publish()
 
     def exclude(self, reason: str | None) -> None:
-        """Nothing is completed where the user is, and why; None: it is again."""
+        """Why nothing is completed where the user is; None: the exclusion is over."""
         self._excluded = reason
         self._publish()
 
     def measured(self, latency_ms: float) -> None:
-        """A request had something to show after `latency_ms`; told with the next change of state."""
+        """A request had something to show after `latency_ms`. The next change of state tells it."""
         self._engine = replace(self._engine, latency_ms=latency_ms)
 
     def proven(self) -> None:
-        """A request worked, so whatever an earlier one complained of is over."""
+        """A request worked, so an earlier complaint is over."""
         if self._engine.state is not State.READY:
             self.set(State.READY)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Busy while the block runs."""
+        """Count as busy while the block runs."""
         self._n_busy += 1
         self._publish()
         try:

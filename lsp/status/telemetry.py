@@ -1,7 +1,7 @@
 """The local latency book: how fast completions were and what became of them.
 
-Bounded memory, no clock of its own (callers give seconds), nothing is written or sent anywhere;
-`report` is what the status command shows.
+Its memory is bounded, it has no clock (callers give seconds), and nothing is written or sent anywhere.
+The status command shows `report`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionTiming:
-    """One completion's times in milliseconds; `first_ms` is key to first shown text, None if nothing was."""
+    """One completion's times in milliseconds. `first_ms`: from the key to the first shown text, if any."""
 
     debounce_ms: float = 0.0
     queue_ms: float = 0.0
@@ -37,7 +37,7 @@ class CompletionTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """Text that was taken over at `at_s`: is it still there at `at_s` + 30 s?"""
+    """Text that the user accepted at `at_s`, to be looked for again 30 s later."""
 
     uri: str
     line: int
@@ -72,7 +72,7 @@ class _Counts:
 
 
 class LatencyBook:
-    """What happened in this server's life, or in its last 2,000 completions where order matters."""
+    """Counts since the server's start, and the times of its last 2,000 completions."""
 
     def __init__(self, entries: int = _BOOK_ENTRIES) -> None:
         self._timings: deque[CompletionTiming] = deque(maxlen=entries)
@@ -87,23 +87,23 @@ class LatencyBook:
         self._counts.requested += 1
 
     def completed(self, timing: CompletionTiming) -> None:
-        """An engine answered in full."""
+        """The engine has answered in full."""
         self._timings.append(timing)
 
     def cancelled(self) -> None:
-        """A newer key or the client made an answer pointless."""
+        """A newer key or the client has ended a request."""
         self._counts.cancelled += 1
 
     def failed(self) -> None:
-        """The engine gave no answer."""
+        """The engine has failed to answer."""
         self._counts.failed += 1
 
     def typed_through(self) -> None:
-        """An older suggestion served again because what was typed agrees with it."""
+        """An older suggestion was served again, since the typed text agrees with it."""
         self._counts.typed_through += 1
 
     def not_shown(self, reason: str) -> None:
-        """A filter, the confidence gate or an exclusion kept a suggestion back."""
+        """A filter, the confidence gate or an exclusion has dropped a suggestion."""
         reasons = self._counts.not_shown
         if reason in reasons or len(reasons) < 50:
             reasons[reason] = reasons.get(reason, 0) + 1
@@ -139,7 +139,7 @@ class LatencyBook:
         self._pending.append(acceptance)
 
     def due(self, now_s: float) -> list[Acceptance]:
-        """The acceptances that are 30 s old and not yet judged; give each to `judged`."""
+        """The acceptances that are 30 s old, each once. Give each to `judged`."""
         found: list[Acceptance] = []
         while self._pending and self._pending[0].at_s + RETAINED_AFTER_S <= now_s:
             found.append(self._pending.popleft())

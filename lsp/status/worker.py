@@ -25,7 +25,7 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Do some work after what was submitted before. A job that is cancelled in time is never begun."""
+        """Queue a job. One that is cancelled before its turn is never begun."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._thread is None:
@@ -35,7 +35,7 @@ class Worker:
         return future
 
     def end(self) -> None:
-        """Take no more jobs; those that wait are still done. Idempotent."""
+        """Take no more jobs; those in the queue are still done. Idempotent."""
         if self._thread is not None:
             self._jobs.put(None)
 
@@ -58,6 +58,6 @@ def _do(work: Callable[[], T], future: asyncio.Future[T], loop: asyncio.Abstract
         if not future.done():
             settle(value)
 
-    # The loop is closed when the answer comes after the end of the server: nobody waits for it.
+    # After the end of the server the loop is closed, and nobody waits for the answer.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(tell)
