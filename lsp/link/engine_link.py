@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lsp.link.engines import Engine
 from lsp.status.status import State, StatusBoard
 from model.errors import EngineUnavailableError, ModelError
+from model.local.backoff import Backoff
 
 if TYPE_CHECKING:
     from model.client.chat import ChatQuery
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
     _Ask = Callable[[CompletionClient], AsyncGenerator[CompletionDelta, None]]
 
-FIRST_BACK_OFF_S = 0.25
-MAX_BACK_OFF_S = 30.0
+_BACKOFF = Backoff(first_s=0.25, max_s=30.0)
 # How long a request waits for an engine that is starting. Fetching weights can take much longer than an
 # editor should hold a request.
 PATIENCE_S = 20.0
@@ -153,14 +153,14 @@ class EngineLink:
     def _failed(self, error: BaseException) -> None:
         self._n_failures += 1
         self._failure = str(error)
-        back_off_s = min(FIRST_BACK_OFF_S * 2 ** (self._n_failures - 1), MAX_BACK_OFF_S)
+        pause_s = _BACKOFF.pause_s(self._n_failures)
         loop = asyncio.get_running_loop()
-        self._retry_at_s = loop.time() + back_off_s
+        self._retry_at_s = loop.time() + pause_s
         # A model that does not exist will not exist in a second either: no retries for those.
         passing = isinstance(error, EngineUnavailableError)
         self._board.set(State.OFFLINE if passing else State.ERROR, str(error))
         if passing and self._n_failures < MAX_QUIET_ATTEMPTS:
-            self._retry = loop.call_later(back_off_s, self.start)
+            self._retry = loop.call_later(pause_s, self.start)
         if not isinstance(error, ModelError):
             loop.call_exception_handler({"message": "connecting to the engine failed", "exception": error})
 

@@ -14,13 +14,12 @@ from typing import Any
 
 from model.client.client import CompletionDelta, deltas_of
 from model.client.http_session import HttpSession, Json, NotFoundError
-from model.errors import ContextLengthError, RequestError
+from model.client.retries import DispensableFields, asked_again
+from model.errors import ContextLengthError, ModelError, RequestError
 from model.prompt.conversation import Messages, fitted, n_turns, without_oldest
 from model.prompt.dialogue import HUMAN, dialogue, mentions_marks
 from model.stopping.stopping import StopAt, StopRules, StopState
 
-# Fields that some servers refuse and that we can do without.
-_DISPENSABLE = ("seed", "top_p", "temperature", "stop")
 _NO_TEMPLATE = re.compile(r"chat.?template|does not support chat|not a chat model", re.IGNORECASE)
 
 
@@ -62,24 +61,18 @@ class ForeignChat:
         self._session = session
         self._max_prompt_chars = max_prompt_chars
         self._renamed: dict[str, str] = {}
-        self._refused: set[str] = set()
+        self._dispensable = DispensableFields("seed", "top_p", "temperature", "stop")
         self._has_no_chats = False
 
-    async def ask(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
+    def ask(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
         """Stream the answer. Raises `ContextLengthError` when even the last turn is too long."""
         query = self._cut(query)
-        started = False
-        while True:
-            try:
-                async with aclosing(self._once(query, model)) as deltas:
-                    async for delta in deltas:
-                        started = True
-                        yield delta
-                return
-            except (RequestError, NotFoundError) as error:
-                if started:
-                    raise
-                query = self._otherwise(query, error)
+
+        async def ask_otherwise(error: ModelError) -> None:
+            nonlocal query
+            query = self._otherwise(query, error)
+
+        return asked_again(lambda: self._once(query, model), ask_otherwise, (RequestError, NotFoundError))
 
     def _cut(self, query: ChatQuery) -> ChatQuery:
         """Without the oldest turns beyond our limit: these servers' own tokens cannot be counted here."""
@@ -116,13 +109,9 @@ class ForeignChat:
 
     def _body(self, body: Json, model: str) -> Json:
         given = {"model": model, **body}
-        return {
-            self._renamed.get(name, name): value
-            for name, value in given.items()
-            if value is not None and name not in self._refused
-        }
+        return {self._renamed.get(name, name): value for name, value in self._dispensable.kept(given).items()}
 
-    def _otherwise(self, query: ChatQuery, error: RequestError | NotFoundError) -> ChatQuery:
+    def _otherwise(self, query: ChatQuery, error: ModelError) -> ChatQuery:
         """The query for the next attempt, or the error if there is nothing else to try."""
         reason = str(error)
         if isinstance(error, ContextLengthError):
@@ -138,10 +127,8 @@ class ForeignChat:
         if "max_completion_tokens" in reason and not self._renamed:
             self._renamed["max_tokens"] = "max_completion_tokens"
             return query
-        name = next((name for name in _DISPENSABLE if re.search(rf"\b{name}\b", reason)), None)
-        if name is None or name in self._refused:
+        if not self._dispensable.drop_refused(error):
             raise error
-        self._refused.add(name)
         return query
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from model.client.http_session import Endpoint, HttpSession, Json
 from model.errors import EngineUnavailableError
+from model.local.backoff import Backoff
 
 if TYPE_CHECKING:
     from model.client.chat import ChatQuery
@@ -112,7 +113,7 @@ class EngineClient:
                 url=url,
                 unix_path=unix_path,
                 headers={} if token is None else {"authorization": f"Bearer {token}"},
-                retry_delays_s=(0.0,),
+                backoff=Backoff(first_s=0.0, max_retries=1),
                 remedy="The engine is not running or has just ended.",
             )
         )

@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from model.client.retries import asked_again
 from model.client.sse import DONE, EventDecoder
 from model.errors import ContextLengthError, EngineUnavailableError, ModelError, RequestError
+from model.local.backoff import NO_RETRIES, Backoff
 from model.local.listen import is_loopback
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Endpoint:
     """Base of all paths. Over a unix socket its host is only a label."""
     unix_path: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    retry_delays_s: tuple[float, ...] = ()
+    backoff: Backoff = NO_RETRIES
     """Pauses before the second, third … attempt, as long as nothing has been received."""
     silence_s: float = 120.0
     """How long nothing may come: a long prompt on a slow machine takes a minute to the first token."""
@@ -83,24 +85,20 @@ class HttpSession:
         """POST a JSON object, get one. Raises `EngineUnavailableError` or `RequestError`."""
         return await self._whole("POST", path, body, timeout_s)
 
-    async def stream(self, path: str, body: Json) -> AsyncGenerator[Json, None]:
+    def stream(self, path: str, body: Json) -> AsyncGenerator[Json, None]:
         """POST, then yield each event's object until the answer's end. Closing closes the connection.
 
         Repeats the request after a passing failure, but never once something was received: the
         caller has shown it already.
         """
-        for delay_s in (*self.endpoint.retry_delays_s, None):
-            received = False
-            try:
-                async with aclosing(self._stream_once(path, body)) as events:
-                    async for event in events:
-                        received = True
-                        yield event
-                return
-            except _PassingError as error:
-                if received or delay_s is None:
-                    raise
-                await asyncio.sleep(max(delay_s, error.retry_after_s))
+        pauses_s = self.endpoint.backoff.pauses_s()
+
+        async def pause(error: _PassingError) -> None:
+            if (pause_s := next(pauses_s, None)) is None:
+                raise error
+            await asyncio.sleep(max(pause_s, error.retry_after_s))
+
+        return asked_again(lambda: self._stream_once(path, body), pause, _PassingError)
 
     async def _stream_once(self, path: str, body: Json) -> AsyncGenerator[Json, None]:
         import httpx

@@ -11,7 +11,6 @@ around that).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,7 +21,9 @@ from model.client.chat import ChatQuery, ForeignChat
 from model.client.client import CompletionDelta, CompletionQuery, EngineHealth, deltas_of, native_body
 from model.client.http_session import Endpoint, HttpSession, Json
 from model.client.query_window import windowed_query
+from model.client.retries import DispensableFields, asked_again
 from model.errors import EngineUnavailableError, RequestError
+from model.local.backoff import Backoff
 from model.prompt.fim_templates import TEMPLATES, FimTemplate, template_name
 from model.stopping.stopping import StopAt, StopRules, StopState
 
@@ -33,8 +34,6 @@ FIM_CHOICES = (AUTO, SUFFIX, NONE, *TEMPLATES)
 MAX_PROMPT_CHARS = 24_000
 # OpenAI's own limit; the others are looked for here.
 _MAX_WIRE_STOPS = 4
-# Fields that some servers refuse and that we can do without.
-_DISPENSABLE = ("logprobs", "seed")
 _OURS = "starcoder-lsp"
 _NOT_OLLAMA = ("vllm", "llamacpp", _OURS)
 
@@ -76,7 +75,7 @@ class OpenAIClient:
             Endpoint(
                 url=base_url(url),
                 headers=_authorization(api_key_env),
-                retry_delays_s=(0.25, 1.0),
+                backoff=Backoff(first_s=0.25, factor=4.0, max_retries=2),
                 remedy="Is the server of engine.url running, and is the address right?",
             )
         )
@@ -84,28 +83,16 @@ class OpenAIClient:
         self._fim_template = fim_template
         self._max_prompt_chars = max_prompt_chars
         self._dialect: Dialect | None = None
-        self._refused: set[str] = set()
+        self._dispensable = DispensableFields("logprobs", "seed")
         self._chat = ForeignChat(self._session, max_prompt_chars=max_prompt_chars)
 
     def __str__(self) -> str:
         return str(self._session.endpoint)
 
-    async def complete(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
+    def complete(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
         """See `CompletionClient`."""
-        dialect = await self.dialect()
         windowed = windowed_query(query, self._max_prompt_chars)
-        started = False
-        while True:
-            try:
-                async with aclosing(self._once(windowed, dialect)) as deltas:
-                    async for delta in deltas:
-                        started = True
-                        yield delta
-                return
-            except RequestError as error:
-                if started:
-                    raise
-                self._do_without(error, dialect)
+        return asked_again(lambda: self._once(windowed), self._do_without, RequestError)
 
     async def chat(self, query: ChatQuery) -> AsyncGenerator[CompletionDelta, None]:
         """See `CompletionClient`."""
@@ -158,13 +145,17 @@ class OpenAIClient:
             return False  # any other server: it has no such page
         return "version" in answer
 
-    def _once(self, query: CompletionQuery, dialect: Dialect) -> AsyncGenerator[CompletionDelta, None]:
+    async def _once(self, query: CompletionQuery) -> AsyncGenerator[CompletionDelta, None]:
+        dialect = await self.dialect()
         is_ours = dialect.owner == _OURS
         body = native_body(query) | {"model": dialect.model} if is_ours else self._body(query, dialect)
         # Servers that do not know `n` answer with one alternative; that is an answer too.
         chunks = self._session.stream("/completions", body)
         deltas = deltas_of(chunks, query.n if is_ours else 1, str(self))
-        return deltas if is_ours else stopped(deltas, query, _stops(query, dialect))
+        results = deltas if is_ours else stopped(deltas, query, _stops(query, dialect))
+        async with aclosing(results):
+            async for delta in results:
+                yield delta
 
     def _body(self, query: CompletionQuery, dialect: Dialect) -> Json:
         body: dict[str, Any] = {
@@ -179,15 +170,14 @@ class OpenAIClient:
             "suffix": query.suffix if dialect.fim == SUFFIX else None,
             "stream": True,
         }
-        return {k: v for k, v in body.items() if v is not None and k not in self._refused}
+        return self._dispensable.kept(body)
 
-    def _do_without(self, error: RequestError, dialect: Dialect) -> None:
+    async def _do_without(self, error: RequestError) -> None:
         """Leave out the field that a server refused from now on, or raise with the remedy."""
-        name = next((name for name in _DISPENSABLE if re.search(rf"\b{name}\b", str(error))), None)
-        if name is not None and name not in self._refused:
-            self._refused.add(name)
+        if self._dispensable.drop_refused(error):
             return
-        if dialect.fim == SUFFIX and ("suffix" in str(error) or "insert" in str(error)):
+        of_suffix = "suffix" in str(error) or "insert" in str(error)
+        if of_suffix and (dialect := await self.dialect()).fim == SUFFIX:
             raise RequestError(
                 f"{error}. Set engine.fimTemplate to 'none' or to the family of {dialect.model!r}: "
                 f"{', '.join(TEMPLATES)}.",

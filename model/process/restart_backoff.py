@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-_FIRST_WAIT_S = 1.0
-_MAX_WAIT_S = 60.0
+from model.local.backoff import Backoff
+
+_BACKOFF = Backoff(first_s=1.0, max_s=60.0)
+_RESTARTS_AT_ONCE = 2
 # An engine that lived longer than this (and than the pause before it) did not end because of its start.
 _QUICK_END_S = 30.0
 
@@ -37,6 +39,4 @@ class RestartBackoff:
         self._last_start_s = None
 
     def _pause_s(self) -> float:
-        if self.n_quick_ends < 2:
-            return 0.0
-        return min(_FIRST_WAIT_S * 2.0 ** (self.n_quick_ends - 2), _MAX_WAIT_S)
+        return _BACKOFF.pause_s(self.n_quick_ends - _RESTARTS_AT_ONCE + 1)

@@ -16,11 +16,12 @@ from elasticsearch import ApiError, Elasticsearch, helpers
 
 from attribution.errors import IndexUnavailableError
 from attribution.store.elastic.place import Place, translated
+from model.local.backoff import Backoff
 
 CHUNK_ACTIONS = 250
 CHUNK_BYTES = 8 << 20
 # A node that restarts is waited for, and so is one with too much to do: together about three minutes.
-BACK_OFF_S: tuple[float, ...] = (1, 2, 4, 8, 15, 30, 30, 45, 45)
+BACKOFF = Backoff(first_s=1.0, max_s=40.0, max_retries=9)
 _TOO_BUSY = frozenset({429, 502, 503, 504})
 _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -45,7 +46,7 @@ class Requests:
         Raises `IndexUnavailableError` when it is so for too long, or refuses.
         """
         with translated(self._place):
-            for wait_s in BACK_OFF_S:
+            for wait_s in BACKOFF.pauses_s():
                 try:
                     return request(self.client)
                 except (NoConnectionError, ConnectionTimeout, ApiError) as error:
@@ -60,7 +61,7 @@ class Requests:
         Raises `IndexUnavailableError`.
         """
         waiting = list(actions)
-        for wait_s in BACK_OFF_S:
+        for wait_s in BACKOFF.pauses_s():
             if not (waiting := self._rejected(waiting)):
                 return
             if not self._stopped.is_set():

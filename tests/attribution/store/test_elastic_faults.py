@@ -17,6 +17,7 @@ from attribution.indexing.build import build
 from attribution.store.elastic import requests as elastic_requests
 from attribution.store.elastic.place import Place, connect
 from attribution.store.index import open_index, open_writer
+from model.local.backoff import Backoff
 from tests.attribution.elasticsearch_archive import NoServerError
 from tests.attribution.elasticsearch_proxy import Call, Proxy, answer, proxy_before
 from tests.attribution.elasticsearch_server import URL_VARIABLE, Server, running_server
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries as often as ever, without the waiting."""
-    monkeypatch.setattr(elastic_requests, "BACK_OFF_S", (0.0,) * 9)
+    monkeypatch.setattr(elastic_requests, "BACKOFF", Backoff(first_s=0.0, max_retries=9))
 
 
 def through(proxy: Proxy, url: str) -> str:
@@ -188,9 +189,10 @@ from attribution.indexing.build import build
 from attribution.store.index import open_writer
 from attribution.store import prepare
 from attribution.store.elastic import requests as elastic_requests
+from model.local.backoff import Backoff
 from tests.attribution.samples import mixed_documents
 prepare.BATCH_DOCUMENTS = 2
-elastic_requests.BACK_OFF_S = (0.5,) * 400
+elastic_requests.BACKOFF = Backoff(first_s=0.5, factor=1.0, max_retries=400)
 print("begun", flush=True)
 with open_writer(sys.argv[1]) as writer:
     build(mixed_documents(200), writer)

@@ -77,7 +77,7 @@ async def test_a_piece_passes_few_generators_and_closing_the_last_closes_the_soc
         assert under_way() == [
             "EngineLink._answered",
             "HttpSession._stream_once",
-            "HttpSession.stream",
+            "asked_again",
             "deltas_of",
         ]
         assert engine.abandoned.empty()
