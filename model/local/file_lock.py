@@ -1,6 +1,9 @@
 """A lock between processes, held by an open file and released by the system when its holder dies.
 
 Two uses: one language server at a time starts an engine; an engine owns its socket while it lives.
+
+The library `filelock` would do it only with an option that 3.30 brought: 3.21 to 3.29.4 remove the file on
+release, and where a file system has no `flock` it takes a marker file that outlives a holder who dies.
 """
 
 from __future__ import annotations
