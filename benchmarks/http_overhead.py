@@ -21,7 +21,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 from model.client.client import CompletionQuery, EngineClient
-from model.engine.generation import Delta, EngineStats, GenerationRequest, Timings
+from model.engine.generation import Delta, GenerationRequest, Timings
+from model.engine.stats import EngineStats
 from model.local.listen import Listen
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
@@ -47,7 +48,7 @@ class InstantEngine:
 
     def stats(self) -> EngineStats:
         """Nothing is counted."""
-        return EngineStats(**{field.name: 0 for field in dataclasses.fields(EngineStats)})
+        return EngineStats()
 
 
 async def serve_instantly(listen: Listen) -> None:

@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from model.engine.engine import Engine, Handle
-from model.engine.generation import Delta, EngineStats, GenerationRequest
+from model.engine.generation import Delta, GenerationRequest
+from model.engine.stats import EngineStats
 from model.errors import EngineUnavailableError, RequestError
 from model.runner.sampling import SamplingParams
 

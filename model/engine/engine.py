@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from model.engine.draft import DraftPolicy
-from model.engine.generation import Delta, EngineStats, GenerationRequest
+from model.engine.generation import Delta, GenerationRequest
 from model.engine.kv_cache import KVCache
 from model.engine.scheduler import Scheduler, Work
 from model.engine.sequence import Sequence as Running
+from model.engine.stats import EngineStats
 from model.engine.turn import Turn
 from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.local.threads import available_cpus
@@ -81,20 +82,7 @@ class Engine:
         )
         self._drafts = DraftPolicy(self.options.max_draft)
         self._handle_of: dict[Running, Handle] = {}
-        self._counters = dict.fromkeys(
-            (
-                "prompt",
-                "hit",
-                "computed",
-                "generated",
-                "drafted",
-                "accepted",
-                "finished",
-                "cancelled",
-                "failed",
-            ),
-            0,
-        )
+        self._stats = EngineStats()
 
     @property
     def description(self) -> dict[str, str]:
@@ -134,7 +122,7 @@ class Engine:
         for sequence in handle.sequences:
             if sequence.finish_reason is None:
                 deltas.append(sequence.finish("cancelled"))
-                self._retire(sequence, "cancelled")
+                self._retire(sequence)
         return deltas
 
     def fail_all(self, error: str) -> list[tuple[Handle, Delta]]:
@@ -143,7 +131,7 @@ class Engine:
         for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
             handle = self._handle_of[sequence]
             deltas.append((handle, sequence.finish("error", error)))
-            self._retire(sequence, "failed", keep=False)
+            self._retire(sequence)
         return deltas
 
     def step(self) -> list[tuple[Handle, Delta]]:
@@ -163,22 +151,14 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """Counters and gauges now."""
-        cache, counters = self._scheduler.cache, self._counters
-        return EngineStats(
+        cache = self._scheduler.cache
+        return replace(
+            self._stats,
             waiting=len(self._scheduler.waiting),  # before `running`, into which they go
             running=len(self._scheduler.running),
             kv_tokens_used=cache.n_slots - cache.available,
             kv_tokens_capacity=cache.n_slots,
-            prompt_tokens=counters["prompt"],
-            prefix_hit_tokens=counters["hit"],
-            computed_tokens=counters["computed"],
-            generated_tokens=counters["generated"],
-            drafted_tokens=counters["drafted"],
-            accepted_tokens=counters["accepted"],
             evicted_tokens=cache.evicted_tokens,
-            finished=counters["finished"],
-            cancelled=counters["cancelled"],
-            failed=counters["failed"],
         )
 
     def _check(self, request: GenerationRequest) -> None:
@@ -209,7 +189,7 @@ class Engine:
             contexts.append(sequence.slots[:end])
             sequence.clock.start()
             sequence.n_forwarded += end - start
-            self._counters["computed"] += end - start
+            self._stats.computed_tokens += end - start
         return self.runner.compute(
             Batch(
                 ids=np.concatenate(ids),
@@ -284,28 +264,30 @@ class Engine:
                 f"are damaged or overflow in {self.runner.description['dtype']}"
             )
             delta = sequence.finish("error", message)
-            self._retire(sequence, "failed", keep=False)
+            self._retire(sequence)
             return handle, delta
         delta = turn.delta()
         if sequence.finish_reason is not None:
-            self._retire(sequence, "finished")
+            self._retire(sequence)
         return handle, delta
 
-    def _retire(self, sequence: Running, outcome: str, *, keep: bool = True) -> None:
+    def _retire(self, sequence: Running) -> None:
         # Counted first: another thread that sees nothing running (`stats`) sees it counted.
         if not sequence.request.is_ahead:
-            self._count(sequence, outcome)
-        self._scheduler.remove(sequence, keep=keep)
+            self._count(sequence)
+        self._scheduler.remove(sequence, keep=sequence.finish_reason != "error")
         del self._handle_of[sequence]
 
-    def _count(self, sequence: Running, outcome: str) -> None:
-        counters = self._counters
-        counters[outcome] += 1
-        counters["prompt"] += sequence.n_prompt
-        counters["hit"] += sequence.n_cached
-        counters["generated"] += sequence.n_new_tokens
-        counters["drafted"] += sequence.n_drafted
-        counters["accepted"] += sequence.n_accepted
+    def _count(self, sequence: Running) -> None:
+        stats, reason = self._stats, sequence.finish_reason
+        stats.finished += reason in ("stop", "length")
+        stats.cancelled += reason == "cancelled"
+        stats.failed += reason == "error"
+        stats.prompt_tokens += sequence.n_prompt
+        stats.prefix_hit_tokens += sequence.n_cached
+        stats.generated_tokens += sequence.n_new_tokens
+        stats.drafted_tokens += sequence.n_drafted
+        stats.accepted_tokens += sequence.n_accepted
 
 
 def _choice(sequence: Running) -> Choice:

@@ -84,23 +84,3 @@ class Delta:
     timings: Timings | None = None
     prompt_scores: PromptScores | None = None
     """On the alternative's first delta, if the prompt was to be scored."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineStats:
-    """Counters since the start, and gauges of now (the first four)."""
-
-    running: int
-    waiting: int
-    kv_tokens_used: int
-    kv_tokens_capacity: int
-    prompt_tokens: int
-    prefix_hit_tokens: int
-    computed_tokens: int
-    generated_tokens: int
-    drafted_tokens: int
-    accepted_tokens: int
-    evicted_tokens: int
-    finished: int
-    cancelled: int
-    failed: int

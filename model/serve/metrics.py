@@ -13,35 +13,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.engine.generation import EngineStats, Timings
+    from model.engine.generation import Timings
+    from model.engine.stats import EngineStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Upper bounds in seconds: a keystroke should fall into the first four.
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-# (name, field of EngineStats, type, help)
-_ENGINE_METRICS = (
-    ("running_sequences", "running", "gauge", "Sequences being decoded."),
-    ("waiting_sequences", "waiting", "gauge", "Sequences waiting for a place in the batch."),
-    ("kv_tokens_used", "kv_tokens_used", "gauge", "Tokens held in the KV cache, kept prefixes included."),
-    ("kv_tokens_capacity", "kv_tokens_capacity", "gauge", "Tokens that the KV cache can hold."),
-    ("prompt_tokens_total", "prompt_tokens", "counter", "Prompt tokens of all sequences that have ended."),
-    (
-        "prefix_hit_tokens_total",
-        "prefix_hit_tokens",
-        "counter",
-        "Those of them that were found in the cache.",
-    ),
-    ("computed_tokens_total", "computed_tokens", "counter", "Tokens that went through the model."),
-    ("generated_tokens_total", "generated_tokens", "counter", "Tokens generated."),
-    ("drafted_tokens_total", "drafted_tokens", "counter", "Tokens drafted."),
-    ("accepted_tokens_total", "accepted_tokens", "counter", "Drafted tokens that were accepted."),
-    ("evicted_tokens_total", "evicted_tokens", "counter", "Tokens dropped from the KV cache for others."),
-    ("finished_total", "finished", "counter", "Sequences that ended by themselves."),
-    ("cancelled_total", "cancelled", "counter", "Sequences cancelled by their client."),
-    ("failed_total", "failed", "counter", "Sequences that ended in an error."),
-)
 
 
 class Histogram:
@@ -89,9 +67,9 @@ class Metrics:
         labels = ",".join(f'{key}="{_escape(value)}"' for key, value in info.items())
         yield from _head("engine_info", "gauge", "What this engine serves, as labels.")
         yield f"starcoder_engine_info{{{labels}}} 1"
-        for name, field, kind, text in _ENGINE_METRICS:
-            yield from _head(name, kind, text)
-            yield f"starcoder_{name} {getattr(stats, field)}"
+        for metric, value in stats.metrics():
+            yield from _head(metric.name, metric.kind, metric.help)
+            yield f"starcoder_{metric.name} {value}"
         yield from _head("requests_total", "counter", "Completion requests by HTTP status.")
         for status, count in sorted(self.requests.items()):
             yield f'starcoder_requests_total{{status="{status}"}} {count}'

@@ -16,7 +16,8 @@ from model.errors import RequestError
 from model.serve.metrics import Metrics
 
 if TYPE_CHECKING:
-    from model.engine.generation import Delta, EngineStats, GenerationRequest
+    from model.engine.generation import Delta, GenerationRequest
+    from model.engine.stats import EngineStats
     from model.serve.chat_protocol import ChatBody
     from model.serve.protocol import CompletionBody
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from model import version
+from model.engine.stats import EngineStats
 from model.errors import EngineUnavailableError, RequestError
 from model.local.listen import Listen
 from model.serve.server import serve, stopping_on_signals
@@ -52,34 +53,16 @@ class Delta:
     prompt_scores: Any = None
 
 
-@dataclass(kw_only=True)
-class Stats:
-    running: int = 0
-    waiting: int = 0
-    kv_tokens_used: int = 0
-    kv_tokens_capacity: int = 100
-    prompt_tokens: int = 0
-    prefix_hit_tokens: int = 0
-    computed_tokens: int = 0
-    generated_tokens: int = 0
-    drafted_tokens: int = 0
-    accepted_tokens: int = 0
-    evicted_tokens: int = 0
-    finished: int = 0
-    cancelled: int = 0
-    failed: int = 0
-
-
 class ScriptedEngine:
     """`hang` sends one token and no more, `wait` not even that; `nan` fails, `late nan` after a token;
     `crash` raises what nobody expects, `refuse` a RequestError, `gone` says that the engine ends.
     Any other prompt is answered with `max_tokens` tokens, "0 ", "1 " …"""
 
     def __init__(self) -> None:
-        self.counters = Stats()
+        self.counters = EngineStats()
         self.foreseen: list[Any] = []
 
-    def stats(self) -> Any:
+    def stats(self) -> EngineStats:
         return self.counters
 
     def foresee(self, request: Any) -> None:
