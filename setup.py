@@ -7,6 +7,7 @@ are plain shared libraries (ctypes loads them), not modules.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -16,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = "model/native/step.cpp"
+INTERFACE = hashlib.sha256(Path("model/native/interface.h").read_bytes()).hexdigest()
 HEADERS = sorted(map(str, Path("model/native").glob("*.h")))
 OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 # Without contraction a token's result does not depend on its batch: see `fused` in numbers.h.
@@ -57,6 +59,7 @@ setup(
             f"model.native._{name}",
             [SOURCE],
             depends=HEADERS,
+            define_macros=[("STARCODER_INTERFACE", f'"{INTERFACE}"')],
             extra_compile_args=[*COMMON, *flags],
             extra_link_args=OPENMP,
             language="c++",

@@ -1,4 +1,5 @@
-// What Python hands over: model/native/library.py has the same fields.
+// What Python hands over and what it calls. model/native/library.py reads the structures' fields from this file, and
+// loads no library that was compiled with another one.
 
 #pragma once
 
@@ -46,3 +47,18 @@ struct Step {
 };
 
 enum Error { kOk = 0, kShape = 1, kSlot = 2, kMemory = 3 };
+
+extern "C" {
+const char *starcoder_interface();
+const char *starcoder_variant();
+int starcoder_cpu();
+int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *panels, int32_t *sums, int64_t threads);
+int starcoder_to_int8(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
+                      int32_t *sums, int64_t threads);
+int starcoder_to_int4(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, uint8_t *panels,
+                      uint16_t *scales, uint16_t *minima, int64_t threads);
+int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads);
+void *starcoder_new_scratch();
+void starcoder_free_scratch(void *scratch);
+int starcoder_step(const Model *model, const Step *step, void *scratch);
+}

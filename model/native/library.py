@@ -1,6 +1,6 @@
 """Finding and calling the compiled code of `step.cpp`: one shared library for each instruction set.
 
-Owns the C structures' Python twins. Knows nothing about models or engines.
+Owns which variants there are and how their functions are declared. Knows nothing about models or engines.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import functools
 import logging
 import os
 import platform
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_void_p
 from pathlib import Path
 
 from model.errors import ModelError
+from model.native.structures import INTERFACE, Linear, Model, Step
 
 logger = logging.getLogger(__name__)
 
@@ -31,77 +32,11 @@ class NativeError(ModelError):
     """The compiled code refused its arguments, or cannot be loaded."""
 
 
-class Linear(Structure):
-    """A linear layer: see `struct Linear`."""
-
-    _fields_ = (
-        ("n_out", c_int64),
-        ("n_in", c_int64),
-        ("bits", c_int64),
-        ("fine", c_int64),
-        ("weight", c_void_p),
-        ("scale", c_void_p),
-        ("sums", c_void_p),
-        ("scales", c_void_p),
-        ("minima", c_void_p),
-        ("bias", c_void_p),
-    )
-
-
-class Layer(Structure):
-    """A transformer block: see `struct Layer`."""
-
-    _fields_ = (
-        ("ln_1_weight", c_void_p),
-        ("ln_1_bias", c_void_p),
-        ("ln_2_weight", c_void_p),
-        ("ln_2_bias", c_void_p),
-        ("qkv", Linear),
-        ("proj", Linear),
-        ("fc", Linear),
-        ("out", Linear),
-    )
-
-
-class Model(Structure):
-    """All layers: see `struct Model`."""
-
-    _fields_ = (
-        ("n_layer", c_int64),
-        ("width", c_int64),
-        ("n_head", c_int64),
-        ("head_dim", c_int64),
-        ("inner", c_int64),
-        ("epsilon", c_double),
-        ("layers", POINTER(Layer)),
-        ("ln_f_weight", c_void_p),
-        ("ln_f_bias", c_void_p),
-    )
-
-
-class Step(Structure):
-    """The tokens of a step and where their contexts lie: see `struct Step`."""
-
-    _fields_ = (
-        ("n_tokens", c_int64),
-        ("n_sequences", c_int64),
-        ("n_slots", c_int64),
-        ("is_bf16", c_int64),
-        ("threads", c_int64),
-        ("embedded", c_void_p),
-        ("new_slots", c_void_p),
-        ("n_new", c_void_p),
-        ("context_bounds", c_void_p),
-        ("context_slots", c_void_p),
-        ("cache", c_void_p),
-        ("hidden", c_void_p),
-    )
-
-
 def native_library() -> ctypes.CDLL | None:
     """The fastest variant that was built and that this CPU can run; None where there is none.
 
-    Raises `NativeError` where the environment names a variant that is not here.
+    Raises `NativeError` where the environment names a variant that is not here, or where the libraries
+    were built from other sources.
     """
     return _load(os.environ.get(VARIANT_VARIABLE, ""))
 
@@ -134,12 +69,30 @@ def _load(wanted: str) -> ctypes.CDLL | None:
 
 def open_library(path: Path) -> ctypes.CDLL | None:
     """Load what was built; None, and a line in the log, where this system cannot (OpenMP's library is
-    missing, say): then PyTorch does the work."""
+    missing, say): then PyTorch does the work.
+
+    Raises `NativeError` for a library that was compiled with another `interface.h` than lies here.
+    """
     try:
-        return ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(path))
     except OSError as error:
         logger.warning("%s cannot be loaded, models run slower through PyTorch: %s", path, error)
         return None
+    if _interface_of(library) != INTERFACE:
+        raise NativeError(
+            f"{path} was compiled from other sources than {path.with_name('interface.h')}: install this "
+            "package again, or in a checkout run `python setup.py build_ext --inplace`"
+        )
+    return library
+
+
+def _interface_of(library: ctypes.CDLL) -> str | None:
+    """The hash of the header that a library was compiled with."""
+    try:
+        library.starcoder_interface.restype = c_char_p
+    except AttributeError:
+        return None  # from before there was one
+    return str(library.starcoder_interface().decode())
 
 
 def _runnable() -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from model.native import library
+from model.native import library, structures
 from model.weights.scheme import SCALE_SUFFIX
 from model.weights.weight_files import Stored, WeightFiles
 
@@ -53,7 +53,7 @@ class NativeLinear:
         assert native is not None, "ask `library.native_library` first"
         self._native = native
         self.arrays = arrays if bias is None else arrays | {"bias": _padded(bias)}
-        self.struct = library.Linear(n_out=shape[0], n_in=shape[1], bits=bits, fine=fine)
+        self.struct = structures.Linear(n_out=shape[0], n_in=shape[1], bits=bits, fine=fine)
         for name, array in self.arrays.items():
             assert array.flags.c_contiguous
             setattr(self.struct, name, array.ctypes.data)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.native import library
+from model.native import library, structures
 from model.native.linear import GROUP, Floats, LinearReader, NativeLinear
 from model.weights.config import CONFIG_FILE, ModelConfig
 from model.weights.scheme import Scheme, bits_of
@@ -73,7 +73,7 @@ class NativeModel:
             self._kept.append(weights.take(name, shapes[name]).floats())
             return self._kept[-1]
 
-        self._layers = (library.Layer * config.n_layer)()
+        self._layers = (structures.Layer * config.n_layer)()
         for number, layer in enumerate(self._layers):
             block = f"transformer.h.{number}"
             for norm in ("ln_1", "ln_2"):
@@ -92,7 +92,7 @@ class NativeModel:
                     made = reader.int8(f"{name}.weight", (n_out, n_in), bias=bias, fine=fine)
                 self._linears[name] = made
                 setattr(layer, field, made.struct)
-        self.struct = library.Model(
+        self.struct = structures.Model(
             n_layer=config.n_layer,
             width=config.n_embd,
             n_head=config.n_head,

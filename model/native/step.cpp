@@ -301,6 +301,15 @@ Error by_panels(const void *weight, bool is_bf16, int64_t n_out, int64_t n_in, i
 
 extern "C" {
 
+// The hash of interface.h, which setup.py hands to the compiler.
+const char *starcoder_interface() {
+#ifdef STARCODER_INTERFACE
+    return STARCODER_INTERFACE;
+#else
+    return "unknown";
+#endif
+}
+
 // Which variants this CPU can run, as bits: 1 AVX2, 2 AVX-VNNI, 4 AVX512-VNNI. 0 off x86.
 int starcoder_cpu() {
 #if defined(__x86_64__) || defined(__i386__)

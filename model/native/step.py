@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.native import library
+from model.native import library, structures
 from model.native.linear import Floats
 from model.native.model import NativeModel
 from model.runner.runner import Batch
@@ -41,7 +41,7 @@ class NativeStep:
         bounds = np.array([0, *accumulate(map(len, batch.contexts))], np.int64)
         n_new = np.array(batch.n_new, np.int64)
         hidden = np.empty_like(embedded)
-        step = library.Step(
+        step = structures.Step(
             n_tokens=len(batch.ids),
             n_sequences=len(n_new),
             n_slots=cache.shape[1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from model.engine.engine import Engine, load_engine
 from model.engine.generation import GenerationRequest
-from model.native import library
+from model.native import library, structures
 from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
 from model.native.linear import LinearReader, NativeLinear
 from model.native.model import NativeModel
@@ -337,14 +338,51 @@ def test_a_library_that_cannot_be_loaded_is_done_without(
     assert f"{path} cannot be loaded" in caplog.text
 
 
-def test_every_field_is_where_the_c_structures_have_it() -> None:
-    source = (ROOT / "model" / "native" / "interface.h").read_text(encoding="utf-8")
-    for structure in (library.Linear, library.Layer, library.Model, library.Step):
-        body = source.split(f"struct {structure.__name__} {{", 1)[1].split("};", 1)[0]
-        lines = [line.split("//")[0].strip(" ;") for line in body.splitlines()]
-        declared = [name for line in lines if line for name in line.split(",")]  # int64_t a | *b
-        names = [name.split()[-1].lstrip("*") for name in declared]
-        assert names == [field[0] for field in structure._fields_], structure.__name__
+@pytest.mark.parametrize("changed", [structures.INTERFACE, "starcoder_interface"])
+def test_a_library_of_another_interface_is_refused(tmp_path: Path, variant: str, changed: str) -> None:
+    path = built_variants()[variant]
+    assert library.open_library(path) is not None
+    other = tmp_path / path.name
+    other.write_bytes(path.read_bytes().replace(changed.encode(), b"0" * len(changed)))
+    with pytest.raises(NativeError, match=r"other sources than .*interface\.h: install this package again"):
+        library.open_library(other)
+
+
+LAYOUT = """
+#include "{root}/model/native/interface.h"
+#include <cstdio>
+#include <type_traits>
+template <typename T> const char *kind() {{
+    return std::is_pointer_v<T> ? "pointer" : std::is_same_v<T, double> ? "double"
+        : std::is_same_v<T, int64_t> ? "int64" : std::is_same_v<T, Linear> ? "Linear" : "?";
+}}
+#define FIELD(S, F) \\
+    std::printf(#S " " #F " %s %zu %zu\\n", kind<decltype(S::F)>(), offsetof(S, F), sizeof(S::F));
+#define STRUCT(S) std::printf(#S " %zu\\n", sizeof(S));
+int main() {{ {body} }}
+"""
+KINDS = {ctypes.c_int64: "int64", ctypes.c_double: "double", structures.Linear: "Linear"}
+
+
+def test_every_field_is_where_the_compiler_has_it(tmp_path: Path) -> None:
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    program, expected = [], []
+    for struct in (structures.Linear, structures.Layer, structures.Model, structures.Step):
+        program.append(f"STRUCT({struct.__name__})")
+        expected.append(f"{struct.__name__} {ctypes.sizeof(struct)}")
+        for name, kind in struct._fields_:
+            program.append(f"FIELD({struct.__name__}, {name})")
+            field = getattr(struct, name)
+            kind_name = KINDS.get(kind, "pointer")
+            expected.append(f"{struct.__name__} {name} {kind_name} {field.offset} {field.size}")
+    source, binary = tmp_path / "layout.cpp", tmp_path / "layout"
+    source.write_text(LAYOUT.format(root=ROOT, body="\n".join(program)), encoding="utf-8")
+    subprocess.run([compiler, "-std=c++17", "-Wno-invalid-offsetof", source, "-o", binary], check=True)
+    told = subprocess.run([binary], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert told == expected
+    assert not {"?"} & {word for line in told for word in line.split()}
 
 
 @pytest.mark.parametrize("limit", ["1", "2"])
