@@ -1,13 +1,13 @@
 """Is the model sure enough to show its suggestion? Judged by the first tokens' log-probabilities.
 
 The threshold is a mean probability (0 … 1), so it means the same for every length. The default, 0, shows
-everything. `calibrate` finds one from suggestions that are known to be right or wrong.
+everything.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # The first tokens decide what a suggestion is about; later ones dilute the mean.
@@ -21,15 +21,6 @@ class Confidence:
     mean: float
     least: float
     tokens: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operating:
-    """One threshold and what it does: the share shown, and the share of the shown that is right."""
-
-    threshold: float
-    shown: float
-    precision: float
 
 
 def confidence(logprobs: Sequence[float], *, first_tokens: int = FIRST_TOKENS) -> Confidence | None:
@@ -55,31 +46,6 @@ def is_confident(logprobs: Sequence[float], *, threshold: float, first_tokens: i
 def can_decide(logprobs: Sequence[float], *, finished: bool, first_tokens: int = FIRST_TOKENS) -> bool:
     """Whether `is_confident` has seen all the tokens that it judges by."""
     return finished or len(logprobs) >= first_tokens
-
-
-def calibrate(
-    samples: Iterable[tuple[float, bool]], *, min_shown: float = 0.5, min_gain: float = 0.02
-) -> Operating:
-    """The threshold with the highest precision that still shows `min_shown` of the samples.
-
-    `samples` are (mean confidence, was it right). Where no threshold wins at least `min_gain` of
-    precision over showing everything, the answer is the gate that is off (0.0).
-    """
-    ranked = sorted(samples, reverse=True)
-    if not ranked:
-        return Operating(threshold=0.0, shown=1.0, precision=0.0)
-    right_in_all = sum(right for _, right in ranked) / len(ranked)
-    best = Operating(threshold=0.0, shown=1.0, precision=right_in_all)
-    right = 0
-    for count, (score, is_right) in enumerate(ranked, start=1):
-        right += is_right
-        tied = count < len(ranked) and ranked[count][0] == score
-        shown, precision = count / len(ranked), right / count
-        if tied or shown < min_shown or precision < right_in_all + min_gain:
-            continue
-        if precision > best.precision:
-            best = Operating(threshold=score, shown=shown, precision=precision)
-    return best
 
 
 def _clamped(logprob: float) -> float:

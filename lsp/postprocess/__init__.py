@@ -75,23 +75,18 @@ STREAMING: tuple[Filter, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The filtered suggestion, or None and the filter that dropped it; and the filters that changed it."""
+    """The filtered suggestion, or None and the filter that dropped it."""
 
     suggestion: Suggestion | None
     dropped_by: str | None = None
-    changed_by: tuple[str, ...] = ()
 
 
 def postprocess(suggestion: Suggestion, context: CursorContext, filters: Sequence[Filter] = FINAL) -> Outcome:
     """Run the filters in order. The text may have any line ends; it comes out with the document's."""
     current = suggestion.with_text(to_lf(suggestion.text))
-    changed: list[str] = []
     for step in filters:
         result = step(current, context)
-        name = getattr(step, "__name__", repr(step))
         if result is None:
-            return Outcome(suggestion=None, dropped_by=name, changed_by=tuple(changed))
-        if result != current:
-            changed.append(name)
+            return Outcome(suggestion=None, dropped_by=getattr(step, "__name__", repr(step)))
         current = result
-    return Outcome(suggestion=current, changed_by=tuple(changed))
+    return Outcome(suggestion=current)

@@ -59,7 +59,7 @@ class KVCache:
     """Slots 0 … n_slots - 1 and who holds them.
 
     Every slot is in exactly one place: free, in the tree, or taken by a running sequence
-    (`free_slots + cached_tokens + taken == n_slots`). Not thread-safe: one step loop owns it.
+    (free, cached and taken ones sum to `n_slots`). Not thread-safe: one step loop owns it.
     """
 
     def __init__(self, n_slots: int) -> None:
@@ -77,11 +77,6 @@ class KVCache:
     def available(self) -> int:
         """Slots that `take` can give: the free ones and those of unpinned cached prefixes."""
         return self._n_free + self.cached_tokens - self.pinned_tokens
-
-    @property
-    def free_slots(self) -> int:
-        """Slots that hold nothing."""
-        return self._n_free
 
     def match(self, tokens: TokenArray) -> int:
         """How many leading tokens are cached, without pinning them."""

@@ -142,10 +142,6 @@ class Tokenizer:
         """An incremental decoder of one sequence; `strip` sees each token's bytes first (token healing)."""
         return TextStream(self, strip=strip)
 
-    def tokens_starting_with(self, prefix: bytes) -> Ids:
-        """Ids [n] of the ordinary tokens whose bytes begin with `prefix`, in the order of their bytes."""
-        return self._spellings.starting_with(prefix)
-
     def tokens_spelling(self, wanted: bytes) -> Ids:
         """Ids [n] that may come next if the output must begin with `wanted` (not empty).
 

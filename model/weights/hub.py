@@ -73,11 +73,6 @@ def bundled_folder() -> Path:
     return Path(__file__).parents[1] / STARTER
 
 
-def use_restrictions(resolved: ResolvedModel) -> str | None:
-    """What the model's licence forbids, in short; None if it has no such restrictions."""
-    return resolved.restrictions
-
-
 def first_notice(name: str, restrictions: str | None, *, folder: Path | None = None) -> str | None:
     """The restrictions to show now: None if there are none or this user has seen them for this model.
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 REVISION = "0123abc"
 # path in this checkout -> (repository, licence)
 FILES = {
-    "lsp/completion/confidence.py": ("alice/gate", "MIT"),
+    "lsp/completion/type_through.py": ("alice/gate", "MIT"),
     "model/local/gitignore.py": ("bob/ignore", "GPL-3.0-only"),
     "lsp/documents/debounce.py": ("carol/timing", "MIT OR Apache-2.0"),
     "lsp/context/ring.py": ("carol/timing", "MIT OR Apache-2.0"),

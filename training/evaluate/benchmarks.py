@@ -132,8 +132,3 @@ def _beside(samples: Path) -> Path | None:
         return path
     print(f"{path.parent} cannot be written: verdicts are not kept (see --verdicts)", file=sys.stderr)
     return None
-
-
-def canonical_samples(problems: Mapping[str, Problem]) -> list[Sample]:
-    """The reference solutions as samples: a correct runner passes them all."""
-    return [Sample(problem=problem, answer=problem.canonical) for problem in problems.values()]

@@ -13,7 +13,7 @@ from tests.lsp.cli.test_cli import Command, command
 from tests.lsp.indexed import NEW, ROOT, build_index, documents, text_of
 
 __all__ = ["command"]
-PATH = "lsp/completion/confidence.py"
+PATH = "lsp/completion/type_through.py"
 SCHEMA = ROOT / "tests/attribution/cli/sarif-schema-2.1.0.json"
 
 

@@ -1,15 +1,14 @@
-"""The gate on token probabilities, and its calibration."""
+"""The gate on token probabilities."""
 
 from __future__ import annotations
 
 import math
-import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp.completion.confidence import calibrate, can_decide, confidence, is_confident
+from lsp.completion.confidence import can_decide, confidence, is_confident
 
 
 def test_the_mean_is_geometric_and_of_the_first_tokens() -> None:
@@ -37,15 +36,3 @@ def test_any_numbers_are_a_probability(values: list[float]) -> None:
 def test_a_decision_that_can_be_made_early_stays(values: list[float], threshold: float, seen: int) -> None:
     if can_decide(values[:seen], finished=False):
         assert is_confident(values[:seen], threshold=threshold) == is_confident(values, threshold=threshold)
-
-
-def test_calibration_finds_the_gap_and_says_off_where_there_is_none() -> None:
-    samples = [(0.9, True)] * 40 + [(0.7, True)] * 30 + [(0.2, False)] * 30
-    best = calibrate(samples)
-    assert (best.threshold, best.precision) == (0.9, 1.0) or (best.threshold, best.precision) == (0.7, 1.0)
-    assert best.shown >= 0.5
-    rng = random.Random(1)
-    assert (
-        calibrate([(rng.random(), rng.random() < 0.5) for _ in range(20_000)], min_gain=0.05).threshold == 0.0
-    )
-    assert calibrate([]).threshold == 0.0

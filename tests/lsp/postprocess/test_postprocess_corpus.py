@@ -132,7 +132,7 @@ def test_true_middles_come_through_unchanged(files: list[Path], choose: Chooser,
         outcome = postprocess(Suggestion(cut.middle), cut.context(can_replace=can_replace))
         if outcome.suggestion == Suggestion(cut.middle):
             continue
-        damaged.append(f"{outcome.dropped_by or outcome.changed_by} {cut.path}: {cut.middle!r}")
+        damaged.append(f"{outcome.dropped_by or outcome.suggestion} {cut.path}: {cut.middle!r}")
         if outcome.suggestion is not None and brackets_fit(cut.before + cut.middle + cut.after):
             rest = cut.after[outcome.suggestion.replace_chars :]
             assert brackets_fit(cut.before + outcome.suggestion.text + rest), damaged[-1]

@@ -18,7 +18,7 @@ from tests.lsp.fake_engine import FakeEngine, Pause
 from tests.lsp.indexed import NEW, build_index, excerpt
 
 URI = "file:///project/a.py"
-COPIED = excerpt("lsp/completion/confidence.py", "def calibrate", "def _clamped")
+COPIED = excerpt("lsp/completion/type_through.py", "def type_through", "def _typed")
 SOURCE = "import os\n\n\ndef add(a, b):\n    return a - b\n"
 WHOLE = types.Range(types.Position(3, 0), types.Position(5, 0))
 AT_ADD = types.Range(types.Position(3, 6), types.Position(3, 6))
@@ -325,7 +325,7 @@ class TestAttribution:
         assert (found["name"], found["license"], found["path"]) == (
             "alice/gate",
             "MIT",
-            "lsp/completion/confidence.py",
+            "lsp/completion/type_through.py",
         )
         span = found["span"]
         units = result["text"].encode("utf-16-le")

@@ -14,12 +14,13 @@ from tests.lsp.editor import Editor, editor
 from tests.lsp.indexed import NEW, REVISION, ROOT, build_index, excerpt, options, text_of
 
 URI = "file:///project/a.py"
-CALIBRATE = excerpt("lsp/completion/confidence.py", "def calibrate", "def _clamped")
+PATH = "lsp/completion/type_through.py"
+COPIED = excerpt(PATH, "def type_through", "def _typed")
 SHAPE = excerpt("attribution/tokens/shape.py", "def _is_keyword", "@cache")
-FIRST = text_of("lsp/completion/confidence.py").partition(CALIBRATE)[0].count("\n") + 1
-LAST = FIRST + CALIBRATE.count("\n") - 1
+FIRST = text_of(PATH).partition(COPIED)[0].count("\n") + 1
+LAST = FIRST + COPIED.count("\n") - 1
 # What follows the excerpt is not what follows it in its file, or the match would go on.
-TEXT = f"import sys\n\n\n{CALIBRATE}X = 1\n{NEW}Y = 1\n{SHAPE}"
+TEXT = f"import sys\n\n\n{COPIED}X = 1\n{NEW}Y = 1\n{SHAPE}"
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,9 @@ async def test_matches_are_diagnostics_with_code_and_link(index: Path, tmp_path:
     assert (first.source, first.code) == ("starcoder attribution", "exact")
     assert first.code_description.href.startswith(f"https://example.com/alice/gate/blob/{REVISION}/lsp/")
     assert first.message.endswith(
-        f"tokens as in alice/gate, lsp/completion/confidence.py:{FIRST}-{LAST}: MIT"
+        f"tokens as in alice/gate, lsp/completion/type_through.py:{FIRST}-{LAST}: MIT"
     )
-    assert first.range.start.line == line_of(TEXT, CALIBRATE)
+    assert first.range.start.line == line_of(TEXT, COPIED)
     assert "BSD-3-Clause" in second.message
     assert second.range.start.line == line_of(TEXT, SHAPE)
     assert first.related_information is None
@@ -77,7 +78,7 @@ async def test_matches_are_diagnostics_with_code_and_link(index: Path, tmp_path:
 async def test_an_edit_takes_away_what_it_touches_and_moves_the_rest(index: Path, tmp_path: Path) -> None:
     async with editor(options(index), home=tmp_path) as ed:
         _, second = await marked(ed)
-        ed.type(types.Position(line_of(TEXT, "    ranked"), 4), "x = 1\n    ")
+        ed.type(types.Position(line_of(TEXT, "    remainder ="), 4), "x = 1\n    ")
         await ed.heard.wait(lambda: len(ed.heard.diagnostics[URI]) == 1)
         (left,) = ed.heard.diagnostics[URI]
         assert left.message == second.message
@@ -113,43 +114,43 @@ async def test_closing_a_document_and_a_check_that_finds_nothing_clear_them(
         (
             "python",
             "a.py",
-            "class Gate:\n    " + "\n    ".join(CALIBRATE.splitlines()) + "\n",
+            "class Gate:\n    " + "\n    ".join(COPIED.splitlines()) + "\n",
             "    # Source: alice/gate, LINES (revision 0123abc), license: MIT, https://…\n",
         ),
         (
             "javascript",
             "a.js",
-            f"// @ts-check\r\n\t{CALIBRATE.replace(chr(10), chr(13) + chr(10))}",
+            f"// @ts-check\r\n\t{COPIED.replace(chr(10), chr(13) + chr(10))}",
             "\t// Source: alice/gate, LINES (revision 0123abc), license: MIT, https://…\r\n",
         ),
         (
             "html",
             "a.html",
-            f"<!doctype html>\n<pre>\n{CALIBRATE}</pre>\n",
+            f"<!doctype html>\n<pre>\n{COPIED}</pre>\n",
             "<!-- Source: alice/gate, LINES (revision 0123abc), license: MIT, https://… -->\n",
         ),
         (
             "html",
             "b.html",
-            f"<!doctype html>\n<script>\n  {CALIBRATE}</script>\n",
+            f"<!doctype html>\n<script>\n  {COPIED}</script>\n",
             "  // Source: alice/gate, LINES (revision 0123abc), license: MIT, https://…\n",
         ),
         (
             "css",
             "a.css",
-            f"p {{}}\n{CALIBRATE}",
+            f"p {{}}\n{COPIED}",
             "/* Source: alice/gate, LINES (revision 0123abc), license: MIT, https://… */\n",
         ),
         (
             "emacs-lisp",
             "a.el",
-            f"\n  {CALIBRATE}",
+            f"\n  {COPIED}",
             "  ;; Source: alice/gate, LINES (revision 0123abc), license: MIT, https://…\n",
         ),
         (
             "sql",
             "a.sql",
-            f"select 1;\n{CALIBRATE}",
+            f"select 1;\n{COPIED}",
             "-- Source: alice/gate, LINES (revision 0123abc), license: MIT, https://…\n",
         ),
     ],
@@ -158,14 +159,16 @@ async def test_a_comment_above_the_match_in_the_files_own_syntax(
     index: Path, tmp_path: Path, language: str, name: str, text: str, comment: str
 ) -> None:
     uri = f"file:///project/{name}"
-    address = f"https://example.com/alice/gate/blob/{REVISION}/lsp/completion/confidence.py#L{FIRST}-L{LAST}"
-    lines = f"lsp/completion/confidence.py:{FIRST}-{LAST}"
+    address = (
+        f"https://example.com/alice/gate/blob/{REVISION}/lsp/completion/type_through.py#L{FIRST}-L{LAST}"
+    )
+    lines = f"lsp/completion/type_through.py:{FIRST}-{LAST}"
     async with editor(options(index), home=tmp_path) as ed:
         (diagnostic,) = await marked(ed, text, uri=uri, language=language)
         action = titled(await actions(ed, diagnostic.range.start.line, uri=uri), "Say in a comment")
         assert action["diagnostics"][0]["code"] == diagnostic.code
         (edit,) = action["edit"]["changes"][uri]
-        line = line_of(text, "def calibrate")
+        line = line_of(text, "def type_through")
         at = {"line": line, "character": 0}
         assert edit["range"] == {"start": at, "end": at}
         assert edit["newText"] == comment.replace("https://…", address).replace("LINES", lines)
@@ -177,7 +180,7 @@ async def test_a_comment_above_the_match_in_the_files_own_syntax(
 async def test_a_language_without_comments_gets_none(index: Path, tmp_path: Path) -> None:
     uri = "file:///project/a.json"
     async with editor(options(index), home=tmp_path) as ed:
-        await marked(ed, CALIBRATE, uri=uri, language="json")
+        await marked(ed, COPIED, uri=uri, language="json")
         titles = [action["title"] for action in await actions(ed, 0, uri=uri)]
     assert not any(title.startswith("Say in a comment") for title in titles)
     assert any(title.startswith("Show the licence") for title in titles)
@@ -208,11 +211,11 @@ async def test_the_source_is_opened_by_its_address_or_as_a_text_that_cannot_be_w
         await run(ed, titled(found, "Open alice/gate"))
         (shown,) = ed.heard.shown
         assert (shown.uri, shown.external) == (first.code_description.href, True)
-        await run(ed, titled(found, "Show the indexed text of lsp/completion/confidence.py"))
+        await run(ed, titled(found, "Show the indexed text of lsp/completion/type_through.py"))
         text = ed.heard.shown[1]
         path = Path(text.uri.removeprefix("file://"))
-        assert path.name == "confidence.py"
-        assert path.read_text(encoding="utf-8") == text_of("lsp/completion/confidence.py")
+        assert path.name == "type_through.py"
+        assert path.read_text(encoding="utf-8") == text_of(PATH)
         assert path.stat().st_mode & 0o777 == 0o444
         assert text.selection == types.Range(types.Position(FIRST - 1, 0), types.Position(LAST, 0))
     assert not path.exists(), "taken away at the end"
@@ -241,12 +244,13 @@ async def test_a_source_that_was_removed_meanwhile_is_not_shown(tmp_path: Path) 
 async def test_a_source_that_lies_in_the_workspace_is_related_and_opened_itself(tmp_path: Path) -> None:
     index = tmp_path / "index"
     index_of(
-        index, [document("me/mine", "lsp/completion/confidence.py", text_of("lsp/completion/confidence.py"))]
+        index,
+        [document("me/mine", PATH, text_of(PATH))],
     )
     async with editor(options(index), home=tmp_path, shows_documents=True, folder=ROOT) as ed:
-        (diagnostic,) = await marked(ed, CALIBRATE)
+        (diagnostic,) = await marked(ed, COPIED)
         (related,) = diagnostic.related_information
-        assert related.location.uri == (ROOT / "lsp/completion/confidence.py").as_uri()
+        assert related.location.uri == (ROOT / PATH).as_uri()
         assert related.location.range.start == types.Position(FIRST - 1, 0)
         found = await actions(ed, 0)
         assert not [action for action in found if action["title"].startswith("Show the indexed text")]
@@ -260,7 +264,7 @@ async def test_any_editor_can_ask_about_a_selection_by_a_code_action(
     index: Path, tmp_path: Path, experimental: Any, offered: bool
 ) -> None:
     async with editor(options(index), home=tmp_path, experimental=experimental) as ed:
-        ed.open("║" + CALIBRATE)
+        ed.open("║" + COPIED)
         title = "Where does this code come from?"
         found = [action for action in await actions(ed, 14) if action["title"] == title]
         assert len(found) == offered

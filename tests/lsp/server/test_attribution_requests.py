@@ -17,8 +17,8 @@ from tests.lsp.indexed import FILES, NEW, REVISION, build_index, documents, exce
 from tests.lsp.server.test_completion_requests import documented
 
 URI = "file:///project/a.py"
-CALIBRATE = excerpt("lsp/completion/confidence.py", "def calibrate", "def _clamped")
-CONFIDENT = excerpt("lsp/completion/confidence.py", "def is_confident", "def can_decide")
+COPIED = excerpt("lsp/completion/type_through.py", "def type_through", "def _typed")
+SHORT = excerpt("lsp/completion/type_through.py", "def _same_end", "def _closed_by_editor")
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +40,30 @@ def position(text: str, encoding: str = "utf-16") -> dict[str, int]:
 async def test_an_indexed_excerpt_is_found_with_its_source_and_licence(index: Path, tmp_path: Path) -> None:
     async with editor(options(index), home=tmp_path) as ed:
         before = "import sys\n\n\n"
-        ed.open(f"║{before}{CALIBRATE}\n\n{NEW}")
-        place = {"start": position(before), "end": position(before + CALIBRATE)}
+        ed.open(f"║{before}{COPIED}\n\n{NEW}")
+        place = {"start": position(before), "end": position(before + COPIED)}
         result = await check(ed, range=place)
-    lines = text_of("lsp/completion/confidence.py")
-    first = lines[: lines.index(CALIBRATE)].count("\n") + 1
-    last = first + CALIBRATE.count("\n") - 1
+    lines = text_of("lsp/completion/type_through.py")
+    first = lines[: lines.index(COPIED)].count("\n") + 1
+    last = first + COPIED.count("\n") - 1
     assert result["uri"] == URI
     assert result["version"] == 1
     assert result["checked"] == place
     assert result["searched"] == {"kind": "index", "index": str(index), "documents": len(FILES)}
     (match,) = result["matches"]
     # From the first word to the last mark: the line end is no token.
-    assert match["range"] == {"start": position(before), "end": position(before + CALIBRATE[:-1])}
+    assert match["range"] == {"start": position(before), "end": position(before + COPIED[:-1])}
     assert (match["kind"], match["similarity"], match["alsoIn"]) == ("exact", 1.0, 0)
     assert match["source"] == {
         "repository": "alice/gate",
-        "path": "lsp/completion/confidence.py",
+        "path": "lsp/completion/type_through.py",
         "revision": REVISION,
         "license": "MIT",
-        "url": f"https://example.com/alice/gate/blob/{REVISION}/lsp/completion/confidence.py#L{first}-L{last}",
+        "url": f"https://example.com/alice/gate/blob/{REVISION}/lsp/completion/type_through.py#L{first}-L{last}",
         "startLine": first,
         "endLine": last,
     }
-    assert "alice/gate, lsp/completion/confidence.py" in result["message"]
+    assert "alice/gate, lsp/completion/type_through.py" in result["message"]
     assert "MIT" in result["message"]
 
 
@@ -74,7 +74,7 @@ async def test_ranges_are_exact_whatever_the_line_ends_and_units(
 ) -> None:
     before = '"😀 größer"\nx = "🙈"; '.replace("\n", end)
     # From the middle of the document's second line to the middle of its last.
-    copied = " ".join(CONFIDENT.splitlines()).strip().replace("    ", f"{end}    ")
+    copied = " ".join(SHORT.splitlines()).strip().replace("    ", f"{end}    ")
     async with editor(options(index), home=tmp_path, encodings=[encoding]) as ed:
         assert ed.encoding == encoding
         ed.open(f"║{before}{copied} # 🦊{end}")
@@ -103,8 +103,8 @@ async def test_new_code_is_not_found_and_the_answer_says_where_it_was_looked_for
 async def test_without_a_selection_the_block_around_the_cursor_is_checked(
     index: Path, tmp_path: Path
 ) -> None:
-    text = f"{NEW}\n\n{CALIBRATE}\n\n{NEW.replace('tariff', 'postage')}"
-    inside = text[: text.index("tied = count")]
+    text = f"{NEW}\n\n{COPIED}\n\n{NEW.replace('tariff', 'postage')}"
+    inside = text[: text.index("closed = _closed")]
     async with editor(options(index), home=tmp_path) as ed:
         ed.open("║" + text)
         at = position(inside)
@@ -113,27 +113,29 @@ async def test_without_a_selection_the_block_around_the_cursor_is_checked(
     assert result["matches"][0]["source"]["repository"] == "alice/gate"
     checked = result["checked"]
     assert checked["start"]["line"] <= at["line"] <= checked["end"]["line"]
-    first = text[: text.index(CALIBRATE)].count("\n")
+    first = text[: text.index(COPIED)].count("\n")
     assert first <= checked["start"]["line"]
-    assert checked["end"]["line"] <= first + CALIBRATE.count("\n")
+    assert checked["end"]["line"] <= first + COPIED.count("\n")
     assert empty["checked"] == checked
 
 
 async def test_a_short_selection_counts_if_all_of_it_is_copied(index: Path, tmp_path: Path) -> None:
-    line = "        return Operating(threshold=0.0, shown=1.0, precision=0.0)\n"
-    assert line in CALIBRATE
+    line = (
+        "    closed = _closed_by_editor(to_lf(offer.state.after), to_lf(now.after), typed, edited=edited)\n"
+    )
+    assert line in COPIED
     async with editor(options(index), home=tmp_path) as ed:
         ed.open(f"║{line}x = 1\n")
         (match,) = (await check(ed, range={"start": position(""), "end": position(line)}))["matches"]
         assert match["kind"] == "exact"
-        assert match["tokens"] == 21
+        assert match["tokens"] == 26
         result = await check(ed, range={"start": position(line), "end": position(line + "x = 1")})
         assert "too few" in result["message"]
 
 
 async def test_a_text_of_no_document(index: Path, tmp_path: Path) -> None:
     async with editor(options(index), home=tmp_path) as ed:
-        result = await check(ed, uri="", text=CALIBRATE)
+        result = await check(ed, uri="", text=COPIED)
         (match,) = result["matches"]
         assert match["range"] is None
         assert result["checked"] is None
@@ -142,7 +144,7 @@ async def test_a_text_of_no_document(index: Path, tmp_path: Path) -> None:
 
 
 async def test_a_notebooks_cell(index: Path, tmp_path: Path) -> None:
-    cells = {"cell:1": "import math\n", "cell:2": "x = '😀'\n" + CONFIDENT}
+    cells = {"cell:1": "import math\n", "cell:2": "x = '😀'\n" + SHORT}
     async with editor(options(index), home=tmp_path) as ed:
         ed.client.notebook_document_did_open(
             types.DidOpenNotebookDocumentParams(
@@ -169,10 +171,10 @@ async def test_a_notebooks_cell(index: Path, tmp_path: Path) -> None:
 
 async def test_the_source_of_a_match(index: Path, tmp_path: Path) -> None:
     async with editor(options(index), home=tmp_path) as ed:
-        (match,) = (await check(ed, text=CALIBRATE))["matches"]
+        (match,) = (await check(ed, text=COPIED))["matches"]
         source = await ed.command("starcoder.attributionSource", {"id": match["id"]})
-        assert source["text"] == text_of("lsp/completion/confidence.py")
-        assert source["name"] == "alice/gate/lsp/completion/confidence.py"
+        assert source["text"] == text_of("lsp/completion/type_through.py")
+        assert source["name"] == "alice/gate/lsp/completion/type_through.py"
         assert source["license"] == "MIT"
         assert {key: source[key] for key in ("startLine", "endLine", "url")} == {
             key: match["source"][key] for key in ("startLine", "endLine", "url")
@@ -182,26 +184,26 @@ async def test_the_source_of_a_match(index: Path, tmp_path: Path) -> None:
 
 async def test_a_missing_index_is_a_message_with_the_command_that_builds_one(tmp_path: Path) -> None:
     async with editor(options(tmp_path / "none"), home=tmp_path) as ed:
-        result = await check(ed, text=CALIBRATE)
+        result = await check(ed, text=COPIED)
         assert result["searched"] == {"kind": "none", "index": str(tmp_path / "none"), "documents": 0}
         assert f"starcoder-lsp index build SOURCES… --into {tmp_path / 'none'}" in result["message"]
         await ed.heard.wait(lambda: result["message"] in ed.heard.messages)
         # And once it is there, it is used.
         build_index(tmp_path / "none")
-        assert len((await check(ed, text=CALIBRATE))["matches"]) == 1
+        assert len((await check(ed, text=COPIED))["matches"]) == 1
 
 
 async def test_the_default_place_and_the_environments(index: Path, tmp_path: Path) -> None:
     default = tmp_path / ".local/share/starcoder-lsp/attribution"
     async with editor(options(None), home=tmp_path) as ed:
-        result = await check(ed, text=CALIBRATE)
+        result = await check(ed, text=COPIED)
         assert result["searched"]["index"] == str(default)
         assert result["message"].endswith("starcoder-lsp index build SOURCES…")
         build_index(default)
-        assert (await check(ed, text=CALIBRATE))["searched"]["kind"] == "index"
+        assert (await check(ed, text=COPIED))["searched"]["kind"] == "index"
     environment = {"STARCODER_ATTRIBUTION_INDEX": str(index)}
     async with editor(options(None), home=tmp_path, environment=environment) as ed:
-        assert (await check(ed, text=CALIBRATE))["searched"]["index"] == str(index)
+        assert (await check(ed, text=COPIED))["searched"]["index"] == str(index)
         status = await ed.command("starcoder.showStatus")
         assert status["attribution"]["documents"] == len(FILES)
 
@@ -209,17 +211,17 @@ async def test_the_default_place_and_the_environments(index: Path, tmp_path: Pat
 async def test_removal_is_honoured_at_once_and_a_rebuilt_index_is_opened_anew(tmp_path: Path) -> None:
     index = build_index(tmp_path / "index")
     async with editor(options(index), home=tmp_path) as ed:
-        (match,) = (await check(ed, text=CALIBRATE))["matches"]
+        (match,) = (await check(ed, text=COPIED))["matches"]
         with open_writer(index, create=False) as writer:
             assert writer.remove([OptOut(owner="alice")]) == 1
-        result = await check(ed, text=CALIBRATE)
+        result = await check(ed, text=COPIED)
         assert result["matches"] == []
         assert result["searched"]["documents"] == len(FILES) - 1
         assert await ed.command("starcoder.attributionSource", {"id": match["id"]}) is None
         shutil.rmtree(index)
-        assert (await check(ed, text=CALIBRATE))["searched"]["kind"] == "none"
+        assert (await check(ed, text=COPIED))["searched"]["kind"] == "none"
         build_index(index)
-        assert len((await check(ed, text=CALIBRATE))["matches"]) == 1
+        assert len((await check(ed, text=COPIED))["matches"]) == 1
 
 
 async def test_a_models_own_portrait_answers_where_there_is_no_index(tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ async def test_a_models_own_portrait_answers_where_there_is_no_index(tmp_path: P
     given = {"attribution": {"index": str(tmp_path / "none")}}
     async with editor({"model": str(trained), **given}, home=tmp_path) as ed:
         before = "import os\n\n\n"
-        ed.open(f"║{before}{CALIBRATE}\n\n{NEW}")
+        ed.open(f"║{before}{COPIED}\n\n{NEW}")
         result = await check(ed)
         assert result["searched"]["kind"] == "portrait"
         assert f"seen in the training set of {trained}" in result["message"]
@@ -248,7 +250,7 @@ async def test_a_models_own_portrait_answers_where_there_is_no_index(tmp_path: P
             {"model": str(trained), "engine": {"url": "http://127.0.0.1:9"}, **given},
         ):
             ed.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": settings}})
-            assert (await check(ed, text=CALIBRATE))["searched"]["kind"] == "none"
+            assert (await check(ed, text=COPIED))["searched"]["kind"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ async def test_arguments_that_make_no_sense(
 
 async def test_the_answer_is_as_documented(index: Path, tmp_path: Path) -> None:
     async with editor(options(index), home=tmp_path) as ed:
-        result = await check(ed, text=CALIBRATE)
+        result = await check(ed, text=COPIED)
         book = await ed.command("starcoder.showLatencyBook")
     names = documented("Attribution")
     assert result.keys() | result["matches"][0].keys() == names

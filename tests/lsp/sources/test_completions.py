@@ -26,10 +26,10 @@ from tests.lsp.indexed import NEW, build_index, documents, excerpt
 from tests.lsp.server.test_completion_requests import documented
 
 URI = "file:///project/a.py"
-CALIBRATE = excerpt("lsp/completion/confidence.py", "def calibrate", "def _clamped")
+COPIED = excerpt("lsp/completion/type_through.py", "def type_through", "def _typed")
 # Where the user's own typing ends and the suggestion begins, in the middle of a line.
-HEAD, TAIL = CALIBRATE.split("samples, reverse", 1)
-SUGGESTED = "samples, reverse" + TAIL[: TAIL.index("    right = 0")].rstrip()
+HEAD, TAIL = COPIED.split("offer.state, now", 1)
+SUGGESTED = "offer.state, now" + TAIL[: TAIL.index("    if closed is None")].rstrip()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ async def test_a_copy_has_references_with_spans(
     assert item["insertText"] == SUGGESTED
     (reference,) = item["references"]
     assert reference.keys() | {"label"} >= documented("References") | {"label"}
-    assert (reference["name"], reference["path"]) == ("alice/gate", "lsp/completion/confidence.py")
+    assert (reference["name"], reference["path"]) == ("alice/gate", "lsp/completion/type_through.py")
     assert (reference["license"], reference["kind"]) == ("MIT", "exact")
     assert reference["url"].startswith("https://example.com/alice/gate/blob/")
     assert reference["startLine"] < reference["endLine"]
@@ -75,7 +75,7 @@ async def test_a_copy_has_references_with_spans(
 async def test_spans_count_utf16_units_of_the_suggestion_and_are_clipped_to_it(
     engine: FakeEngine, index: Path, tmp_path: Path
 ) -> None:
-    suggestion = 'mood = "😀🙈"\n' + CALIBRATE.rstrip() + '\nafter = "🦊"'
+    suggestion = 'mood = "😀🙈", 1\n' + COPIED.rstrip() + '\nafter = "🦊"'
     engine.answer = lambda body: [suggestion]
     async with editor(settings(engine, index, "label"), home=tmp_path, encodings=["utf-8"]) as ed:
         (item,) = await checked_items(ed, ed.open('x = "größer"\r\n║\r\n'))
@@ -83,7 +83,7 @@ async def test_spans_count_utf16_units_of_the_suggestion_and_are_clipped_to_it(
     span, units = reference["span"], item["insertText"].encode("utf-16-le")
     # The suggestion has the document's line ends.
     found = units[2 * span["start"] : 2 * span["end"]].decode("utf-16-le")
-    assert found == CALIBRATE.rstrip().replace("\n", "\r\n")
+    assert found == COPIED.rstrip().replace("\n", "\r\n")
 
 
 async def test_new_code_has_no_references_though_the_lines_before_it_are_a_copy(
@@ -91,7 +91,7 @@ async def test_new_code_has_no_references_though_the_lines_before_it_are_a_copy(
 ) -> None:
     engine.answer = lambda body: ["weight_kg = max(zone, tariff.grams // 1000)"]
     async with editor(settings(engine, index, "block"), home=tmp_path) as ed:
-        (item,) = await ed.items(ed.open(CALIBRATE + "\n\n║\n"))
+        (item,) = await ed.items(ed.open(COPIED + "\n\n║\n"))
         assert item["references"] == []
         assert "label" not in item
 
@@ -190,7 +190,9 @@ async def test_an_index_that_does_not_answer_stalls_nothing_and_ends_with_the_se
         assert book["attribution"]["late"] == 2
         assert "2 shown without a check" in book["text"]
         await ed.heard.wait(lambda: any("takes too long" in message for message in ed.heard.messages))
-        assert not any(word.encode() in b"".join(heard) for word in ("samples", "reverse", "Operating"))
+        assert not any(
+            word.encode() in b"".join(heard) for word in ("startswith", "_closed_by_editor", "edited")
+        )
 
 
 async def test_a_server_that_is_away_is_said_once(engine: FakeEngine, tmp_path: Path) -> None:
@@ -268,4 +270,4 @@ async def test_a_portrait_blocks_what_it_has_seen(tmp_path: Path) -> None:
         assert told == [f"{BLOCKED}: seen in the training set of {tmp_path}"]
         assert await check(place_at("║\n"), NEW) == Credits()
         # The copy ends before the suggestion begins.
-        assert await check(place_at(CALIBRATE + "\n\n\n║\n"), NEW) == Credits()
+        assert await check(place_at(COPIED + "\n\n\n║\n"), NEW) == Credits()

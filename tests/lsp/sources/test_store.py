@@ -16,7 +16,7 @@ from lsp.sources.store import AttributionStore, Where
 from lsp.sources.texts import license_ids, summary
 from tests.lsp.indexed import FILES, NEW, ROOT, build_index, documents, excerpt
 
-CALIBRATE = excerpt("lsp/completion/confidence.py", "def calibrate", "def _clamped").encode()
+COPIED = excerpt("lsp/completion/type_through.py", "def type_through", "def _typed").encode()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_the_bundled_models_portrait_and_the_command_for_more(tmp_path: Path) ->
     assert f"starcoder-lsp index build --starter --into {where.index}" in answer.lack
     assert f"{answer.documents:,} files" in summary(answer, "starter")
     for model in ("bigcode/starcoderbase-1b", str(tmp_path), None):
-        other = AttributionStore(Where(index=where.index, model=model)).search(CALIBRATE, by_hand=True)
+        other = AttributionStore(Where(index=where.index, model=model)).search(COPIED, by_hand=True)
         assert other.kind == "none"
         assert "--starter" not in other.lack
 
@@ -52,31 +52,32 @@ def test_the_bundled_models_portrait_and_the_command_for_more(tmp_path: Path) ->
 def test_a_portrait_is_read_once(tmp_path: Path) -> None:
     build_portrait(documents(), tmp_path / "portrait.bin")
     store = AttributionStore(Where(index=str(tmp_path / "none"), model=str(tmp_path)))
-    assert store.search(CALIBRATE, by_hand=True).findings
+    assert store.search(COPIED, by_hand=True).findings
     (tmp_path / "portrait.bin").write_bytes(b"a portrait is written anew")
-    assert store.search(CALIBRATE, by_hand=True).findings
+    assert store.search(COPIED, by_hand=True).findings
     store.close()
 
 
 def test_a_check_of_a_suggestion_asks_for_winnowed_fingerprints_only(index: Path) -> None:
     store = AttributionStore(Where(index=str(index)))
-    # 16 tokens: less than what winnowing promises to find.
-    text = b"        return Operating(threshold=0.0, shown=1.0, precision=0.0)"
+    # 19 tokens: less than what winnowing promises to find.
+    text = b"    return Match(fit=fit, typed=typed, remainder=remainder, closed=closed)"
+    assert text in COPIED
     assert store.search(text, by_hand=True).findings
     assert not store.search(text, by_hand=False).findings
-    assert store.search(CALIBRATE, by_hand=False).findings
+    assert store.search(COPIED, by_hand=False).findings
     store.close()
 
 
 def test_removal_counts_from_the_next_question_on(tmp_path: Path) -> None:
     index = build_index(tmp_path / "index")
     store = AttributionStore(Where(index=str(index)))
-    (finding,) = store.search(CALIBRATE, by_hand=False).findings
+    (finding,) = store.search(COPIED, by_hand=False).findings
     assert finding.match is not None
     assert store.text_of(finding.match) is not None
     with open_writer(index, create=False) as writer:
         writer.remove([OptOut(repository="alice/gate")])
-    answer = store.search(CALIBRATE, by_hand=False)
+    answer = store.search(COPIED, by_hand=False)
     assert (answer.findings, answer.documents) == ((), len(FILES) - 1)
     assert store.text_of(finding.match) is None
     store.close()
@@ -89,23 +90,23 @@ def test_a_damaged_index_is_said_and_a_mended_one_is_used(tmp_path: Path) -> Non
     catalogue.unlink()
     catalogue.write_bytes(b"not a database" * 1000)
     store = AttributionStore(Where(index=str(index), model="starter"))
-    answer = store.search(CALIBRATE, by_hand=True)
+    answer = store.search(COPIED, by_hand=True)
     assert answer.kind == "none"
     assert str(index) in answer.lack
     catalogue.unlink()
     catalogue.write_bytes(whole)
-    assert store.search(CALIBRATE, by_hand=True).kind == "index"
+    assert store.search(COPIED, by_hand=True).kind == "index"
     store.close()
 
 
 def test_a_password_in_the_address_is_not_shown() -> None:
     store = AttributionStore(Where(index="http://me:secret@127.0.0.1:9/code"))
-    answer = store.search(CALIBRATE, by_hand=True)
+    answer = store.search(COPIED, by_hand=True)
     assert answer.kind == "none"
     assert answer.index == "http://127.0.0.1:9/code"
     assert "secret" not in answer.lack
     # Not tried again for each suggestion, but again by hand.
-    assert store.search(CALIBRATE, by_hand=False).lack == answer.lack
+    assert store.search(COPIED, by_hand=False).lack == answer.lack
 
 
 def test_without_the_extra_a_portrait_still_answers_and_an_index_says_what_to_install(

@@ -188,15 +188,11 @@ class TestSpellings:
             assert merging_tokenizer.decode([token_id]) == expected
             assert merging_tokenizer.is_special(token_id) == (not merging_tokenizer.token_bytes(token_id))
 
-    @given(prefix=st.one_of(st.binary(max_size=3), st.sampled_from([b" re", b"tok", b"\xff\xff", b"_"])))
-    def test_tokens_starting_with(self, merging_tokenizer: Tokenizer, prefix: bytes) -> None:
-        every = range(merging_tokenizer.vocab_size)
-        naive = {i for i in every if (data := merging_tokenizer.token_bytes(i)) and data.startswith(prefix)}
-        found = merging_tokenizer.tokens_starting_with(prefix).tolist()
-        assert len(found) == len(set(found))
-        assert set(found) == naive
-
-    @given(wanted=st.one_of(st.binary(min_size=1, max_size=3), st.sampled_from([b" return", b"tokenizer"])))
+    @given(
+        wanted=st.one_of(
+            st.binary(min_size=1, max_size=3), st.sampled_from([b" return", b"tokenizer", b"\xff\xff", b"_"])
+        )
+    )
     def test_tokens_spelling(self, merging_tokenizer: Tokenizer, wanted: bytes) -> None:
         naive = set()
         for i in range(merging_tokenizer.vocab_size):

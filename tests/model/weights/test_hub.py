@@ -81,7 +81,7 @@ class TestHuggingFace:
         }
         assert (found.folder / "model.safetensors").read_bytes() == b"weights"
         assert (found.name, found.license) == ("org/good", "bigcode-openrail-m")
-        assert "Attachment A" in (hub.use_restrictions(found) or "")
+        assert "Attachment A" in (found.restrictions or "")
         assert not any(".bin" in asked for asked in remote.asked)
 
     def test_asks_the_network_only_once(self, resolve: Resolve, remote: HubServer) -> None:

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from tests.model.weights.hub_server import HubServer
 from tests.training.evaluate.sandboxes import GENEROUS, need_sandbox
+from tests.training.evaluate.solutions import canonical_samples
 from training.cli.cli import eval_app
 from training.errors import EvaluationError
-from training.evaluate.benchmarks import canonical_samples
 from training.evaluate.sandbox.pool import Sandbox, missing_tools
 from training.evaluate.scoring.scoring import Sample, judge, pass_at_k, samples_of, summarise
 from training.evaluate.sets.problems import answer_of, mbpp_test, problem_of, read_tasks, task_name

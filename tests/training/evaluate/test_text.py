@@ -17,12 +17,12 @@ from model.prompt.tokenizer import Tokenizer
 from model.pytorch.transformer import GPTBigCode
 from model.weights.config import ModelConfig
 from tests.training.evaluate.sandboxes import GENEROUS, need_sandbox
+from tests.training.evaluate.solutions import canonical_samples
 from tests.training.evaluate.test_infilling import folder
 from tests.training.evaluate.test_score import DATA, PROBLEM, needs_data
 from training.cli.cli import eval_app
 from training.compute.precision import Precision
 from training.errors import EvaluationError
-from training.evaluate.benchmarks import canonical_samples
 from training.evaluate.report import markdown, write_report
 from training.evaluate.sandbox.pool import Sandbox
 from training.evaluate.scoring import infilling, perplexity
