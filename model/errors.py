@@ -7,7 +7,7 @@ HTTP answers and `lsp.cli.cli` into exit codes; nothing in between does.
 from __future__ import annotations
 
 MODEL_EXIT_CODE = 3
-"""What the command ends with on a `ModelError`: what starts an engine reads it."""
+"""The exit code for a `ModelError`, by which whoever started the engine knows one."""
 
 
 class ModelError(Exception):

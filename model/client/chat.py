@@ -75,7 +75,7 @@ class ForeignChat:
         return asked_again(lambda: self._once(query, model), ask_otherwise, (RequestError, NotFoundError))
 
     def _cut(self, query: ChatQuery) -> ChatQuery:
-        """Without the oldest turns beyond our limit: these servers' own tokens cannot be counted here."""
+        """The query without its oldest turns beyond our limit of characters: only servers count tokens."""
         kept = fitted(
             query.messages, lambda some: sum(len(each.text) for each in some) <= self._max_prompt_chars
         )
@@ -93,7 +93,7 @@ class ForeignChat:
         return self._deltas("/chat/completions", self._body(chat_body(query), model))
 
     def _by_dialogue(self, query: ChatQuery, model: str) -> AsyncGenerator[CompletionDelta, None]:
-        """By the technical assistant's prompt, whose end is found here."""
+        """Ask by the technical assistant's prompt. The end of the answer is found here."""
         quoted = mentions_marks(query.messages)
         body = chat_body(query) | {
             "prompt": dialogue(query.messages),

@@ -1,8 +1,8 @@
 """What the language server asks of a completion engine, and the client of our own.
 
 Owns the question and the answer's pieces as the language server sees them. Free of torch; httpx
-comes in with the first request. Other engines' dialects are `model.client.openai`'s, finding and
-starting ours is `model.process.process`'s.
+comes in with the first request. `model.client.openai` owns the dialects of other engines,
+`model.process.process` finds and starts ours.
 """
 
 from __future__ import annotations

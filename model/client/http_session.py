@@ -4,8 +4,8 @@ Owns retries, time limits and turning failures into this package's exceptions, w
 status and the remedy. Knows nothing about what is asked: the two clients do.
 
 httpx is imported at the first request: 100 ms, a third of the language server's start, which imports
-it in a thread. A request through it takes 0.9 ms to the first token over a unix socket, of which bare
-asyncio streams would save 0.4 but know neither proxies nor TLS (`benchmarks/http_overhead.py`).
+it in a thread. Over a unix socket a request takes 0.9 ms to the first token. Bare asyncio streams would
+save 0.4 ms of them, but know neither proxies nor TLS (`benchmarks/http_overhead.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LAST_BYTE_S = 0.05
 _MAX_MESSAGE_CHARS = 500
 # Too many requests, bad gateway, unavailable, gateway time-out.
 _PASSING = (429, 502, 503, 504)
-# How OpenAI and we, and llama.cpp, name a prompt that does not fit; vLLM and TGI only say it in words.
+# The codes for a prompt that does not fit: OpenAI's and ours, llama.cpp's. vLLM and TGI only say it in words.
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
 _TOO_LONG = re.compile(
     r"maximum context length|must have less than \d+ (input )?tokens|max_new_tokens` must be"
@@ -88,7 +88,7 @@ class HttpSession:
     def stream(self, path: str, body: Json) -> AsyncGenerator[Json, None]:
         """POST, then yield each event's object until the answer's end. Closing closes the connection.
 
-        Repeats the request after a passing failure, but never once something was received: the
+        Repeats the request after a passing failure, but not once something was received, because the
         caller has shown it already.
         """
         pauses_s = self.endpoint.backoff.pauses_s()

@@ -30,9 +30,9 @@ from model.stopping.stopping import StopAt, StopRules, StopState
 AUTO, SUFFIX, NONE = "auto", "suffix", "none"
 FIM_CHOICES = (AUTO, SUFFIX, NONE, *TEMPLATES)
 
-# About 8,000 tokens of code: what these models were trained on fits, and a prefill stays bearable.
+# About 8,000 tokens of code: no more than these models were trained on, and a prefill that stays bearable.
 MAX_PROMPT_CHARS = 24_000
-# OpenAI's own limit; the others are looked for here.
+# OpenAI takes no more stop strings. The others are looked for here.
 _MAX_WIRE_STOPS = 4
 _OURS = "starcoder-lsp"
 _NOT_OLLAMA = ("vllm", "llamacpp", _OURS)

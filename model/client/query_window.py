@@ -10,8 +10,8 @@ from model.client.client import CompletionQuery, ContextText
 def windowed_query(query: CompletionQuery, max_prompt_chars: int) -> CompletionQuery:
     """Cut a query to size, around the cursor. Stable while typing, for the servers' prefix caches.
 
-    The prefix's start moves in steps of a quarter of its budget; prefix and suffix are cut at line
-    ends; context that no longer fits goes, the farthest (first) first.
+    The prefix's start moves in steps of a quarter of its budget. Prefix and suffix are cut at line
+    ends. Context that no longer fits is left out, the first file first, which is the farthest.
     """
     max_prefix_chars = max_prompt_chars * 3 // 4
     prefix = _tail(query.prefix, max_prefix_chars)

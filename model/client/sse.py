@@ -1,6 +1,6 @@
 """Server-sent events, the receiving side: bytes in, the events' data out.
 
-Only what completion APIs send: `data:` fields; names, ids and retry times are passed over.
+Reads what completion APIs send, `data:` fields, and passes over names, ids and retry times.
 Source: WHATWG HTML, §9.2.6, without its third line end, a lone CR, which nobody sends. Lines are cut
 by hand: `str.splitlines` would also cut at U+2028 and the like, which servers put into JSON unescaped.
 """

@@ -86,16 +86,16 @@ class AsyncEngine:
                 self._post(lambda: self._cancel(stream))
 
     def foresee(self, request: GenerationRequest) -> None:
-        """Bring a prompt into the cache that is likely to be asked next, if nobody asks anything now.
+        """Bring a prompt that is likely to come next into the cache, if the engine is idle.
 
-        The next request of anybody ends it, within one small step.
+        Any request ends this work within one small step.
         """
         self._post(lambda: self._foresee(request))
 
     def stats(self) -> EngineStats:
         """The engine's counters; a step may be under way.
 
-        What no longer runs is counted, and its slots of the cache are given back.
+        Whatever has ended is counted already and has given back its slots of the cache.
         """
         return self.engine.stats()
 

@@ -22,17 +22,17 @@ _LONGEST_NGRAM = 4
 _LENGTHS = (0, 1, 3, 7)
 _FIRST_TRIES = 3
 _TRY_ANOTHER_EVERY = 32
-# A step that other programs held up says little, one that was quicker than thought says much.
+# A slow step says little, as other programs may have held it up. A quick step says much.
 _WEIGHT_OF_FASTER, _WEIGHT_OF_SLOWER, _SLOWEST = 0.5, 0.1, 2.0
 _WEIGHT_OF_A_GUESS = 0.1
 
 
 class DraftPolicy:
-    """How many guesses a step verifies: as many as bring the most tokens a second, by what steps have
-    cost lately and how often guesses have been right.
+    """How many guesses a step verifies: the number that brings the most tokens a second, by what steps
+    have cost lately and how often guesses have been right.
 
     A step of eight tokens costs a GPU what one token costs it, and a CPU up to four times as much. So
-    lengths are tried, also later now and then, and drafts are off where they do not pay.
+    lengths are tried, and tried again now and then. Where drafts do not pay they are off.
     """
 
     def __init__(self, most: int) -> None:
@@ -103,8 +103,8 @@ class PromptLookup:
 
 
 def last_occurrence(tokens: TokenArray) -> int | None:
-    """Where the text after the last earlier occurrence of the final tokens begins: of as many of them
-    as occurred before, at least two, at most four."""
+    """The place behind the last earlier occurrence of the final tokens: of the longest run of them that
+    occurred before, two to four tokens."""
     found: int | None = None
     ends = np.flatnonzero(tokens[:-1] == tokens[-1])
     for back in range(1, min(_LONGEST_NGRAM, len(tokens) - 1)):

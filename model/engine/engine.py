@@ -32,7 +32,7 @@ from model.start.backend import compiled_scheme
 from model.weights.config import CONFIG_FILE, ModelConfig
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
-# Tokens that a step computes of prompts. A GPU takes hardly longer for its number than for a CPU's.
+# Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
 _PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 
 

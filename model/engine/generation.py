@@ -33,12 +33,12 @@ class GenerationRequest:
     n: int = 1
     ignore_eos: bool = False
     echo: str | None = None
-    """The prompt as text, which is told again before the answer; None: it is not."""
+    """The prompt as text, to be repeated before the answer. None: it is not repeated."""
     scores_prompt: bool = False
     """Whether the prompt's own tokens are to be scored too: then none of them comes from the cache."""
 
     is_ahead: bool = False
-    """Whether it only brings its prompt into the cache, ahead of a request that may come. Not counted."""
+    """Whether it only brings its prompt into the cache for a request that may come. It is not counted."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= MAX_ALTERNATIVES:

@@ -3,8 +3,8 @@
 One slot holds the keys and values of one token in every layer. Sequences own slots while they
 run; whatever was computed stays in the tree afterwards, so that the next keystroke, the other
 alternatives of a request and other windows find it. Unused leaves go when room is needed, least
-recently used first. Multi-query attention is what makes slots this fine-grained affordable: a
-gather reads 2·C numbers a token.
+recently used first. Slots of single tokens are affordable because of multi-query attention: a gather
+reads 2·C numbers a token.
 
 Knows nothing about attention or scheduling. Sharing by radix tree: RadixAttention, arXiv 2312.07104, §3.
 """
@@ -166,7 +166,7 @@ class KVCache:
         return upper
 
     def _join(self, node: _Node) -> None:
-        """Let the node, and each above it, take in a parent without other children that is pinned as often.
+        """Merge the node, and each above it, with a parent that has no other children and is pinned as often.
 
         A prompt grows by a token with every keystroke: its path would become as long as the session.
         """

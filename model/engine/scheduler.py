@@ -21,7 +21,7 @@ from model.errors import RequestError
 
 # A sequence waits for another's prefill if that will spare it at least this many tokens.
 _WORTH_WAITING_TOKENS = 32
-# What is computed ahead of need is computed in smaller steps: whoever comes then waits for one of them.
+# Work ahead of need goes in smaller steps, because a request that comes meanwhile waits for one of them.
 _AHEAD_CHUNK = 32
 
 
@@ -62,7 +62,7 @@ class Scheduler:
         """The work of the next step, in a fixed order; empty when there is nothing to do."""
         self._admit()
         decoding = [sequence for sequence in self.running if sequence.n_pending == 1]
-        # Drafts are for a machine that would otherwise wait for memory: not for a batch.
+        # Drafts use the time in which a machine would wait for memory. A batch leaves no such time.
         alone = len(self.running) == 1
         work = [Work(sequence=s, n_known=1, drafts=s.draft(look_up=alone)) for s in decoding]
         ahead = any(sequence.request.is_ahead for sequence in self.running)
@@ -78,7 +78,7 @@ class Scheduler:
         return work
 
     def share_prompt(self, sequence: Sequence) -> None:
-        """Once its prompt is computed: let others use it while the sequence goes on."""
+        """Let others use the sequence's prompt, which is computed, while it goes on."""
         assert sequence.lease is not None
         n_prompt = sequence.n_prompt
         self.cache.insert(sequence.prompt, sequence.slots[:n_prompt], n_leased=len(sequence.lease.slots))

@@ -1,6 +1,6 @@
 """What the engine counts over its life and what it holds now, each described once for /metrics.
 
-Knows neither how the numbers come about nor how they are written.
+Knows neither who counts nor how the numbers are written.
 """
 
 from __future__ import annotations

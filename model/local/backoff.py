@@ -1,6 +1,6 @@
 """The pauses between attempts, longer each time up to a limit.
 
-Knows neither what is attempted nor how the time is spent: who asks counts failures and waits.
+Knows neither what is attempted nor how the time is spent. The caller counts failures and waits.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _members(content: str) -> Iterator[str]:
             yield _CLASSES.get(token[2:-2], "")
         elif tokens[at + 1 : at + 2] == ["-"] and at + 2 < len(tokens):
             low, high = token[-1], tokens[at + 2][-1]
-            # Of a range that is upside down, git still takes the first character.
+            # git still takes the first character of a range that is upside down.
             yield f"{re.escape(low)}-{re.escape(high)}" if low <= high else re.escape(low)
             at += 2
         else:

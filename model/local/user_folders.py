@@ -12,7 +12,7 @@ from pathlib import Path
 from model.errors import EngineUnavailableError
 
 APPLICATION = "starcoder-lsp"
-# Of a socket in the runtime folder: `/engine-` + 16 + `.sock`.
+# What a socket adds to the path of the runtime folder: `/engine-`, 16 characters, `.sock`.
 _NAME_BYTES = 29
 
 

@@ -1,7 +1,7 @@
 """A linear layer of int8 or int4 weights, multiplied by the compiled code.
 
 Weights are rounded where the checkpoint has not done so, and laid out in panels of outputs as they are
-read; the pages they came from are let go of. Shapes: N tokens, O output and I input features, G groups
+read. The pages they came from are released. Shapes: N tokens, O output and I input features, G groups
 of a row, P panels.
 """
 
@@ -27,8 +27,8 @@ _LINE = 64  # bytes of a line of the cache
 
 
 def zeros_in_lines(shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray[Any]:
-    """Zeros from the beginning of a line of the cache on: a register is as wide as one, and what lies across
-    two takes two loads. Pages of memory are only taken as they are written."""
+    """Zeros that begin at a cache line. A register is as wide as a line, and what lies across two lines takes
+    two loads. Pages of memory are only taken as they are written."""
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.zeros(wanted + _LINE, np.uint8)
     first = -room.ctypes.data % _LINE

@@ -82,8 +82,8 @@ class NativeRunner:
         """Make the cache [layers, slots, 2, C]; pages of memory are only taken as they are written."""
         shape = (self.config.n_layer, n_slots, 2, self.config.kv_dim)
         self._cache = zeros_in_lines(shape, self._numpy_type)
-        # glibc takes and gives back the pages of arrays that are larger than any it has seen freed, at every
-        # step: for eight rows of logits that took half of its time.
+        # At every step glibc maps and unmaps arrays that are larger than any it has seen freed. For eight
+        # rows of logits that took half of the step's time.
         np.empty(_LARGEST_ARRAY, np.uint8)
 
     def compute(self, batch: Batch) -> NativeHidden:

@@ -16,7 +16,7 @@ from pathlib import Path
 from model.local import user_folders
 
 READY = "ready: "
-"""How the one line begins that an engine writes to its standard output once it answers."""
+"""The beginning of the one line that an engine writes to its standard output once it answers."""
 
 
 @dataclass(frozen=True, kw_only=True)

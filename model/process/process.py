@@ -71,8 +71,8 @@ class EngineProcess:
 
         Cheap while the engine is well: call it before each request, and once more when a request
         finds the engine gone before its first token. Several callers share one start, which goes on
-        when one of them is cancelled. Raises `EngineUnavailableError` with
-        the last lines of the engine's log, at once while a crashing engine is being rested.
+        when one of them is cancelled. Raises `EngineUnavailableError` with the last lines of the engine's
+        log; at once, without a start, while an engine that keeps crashing has a pause.
         """
         if self._client is not None and not self._client.is_lost and self._seems_alive():
             return self._client
@@ -105,7 +105,7 @@ class EngineProcess:
         self._child = None
 
     def _seems_alive(self) -> bool:
-        """A glance: an engine that ended by itself has removed its socket, our own child can be asked."""
+        """A quick look: an engine that ended itself removed its socket, and a child has an exit code."""
         if self._child is not None and self._child.poll() is not None:
             return False
         return self._use_port or self.files.socket.exists()
@@ -270,7 +270,7 @@ def _terminate(pid: int | None) -> None:
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Wait for a condition that nothing announces. False when `seconds` have gone by."""
+    """Poll a condition that nothing announces. False when `seconds` have gone by."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + seconds
     while not await condition():

@@ -41,7 +41,7 @@ _MIN_CONTEXT_TOKENS = 24
 _MAX_HEALED_BYTES = 48
 # The last pre-token of a text, by GPT-2's expression (\p{L} as Python has it: a word character
 # that is neither digit nor underscore): a word with the space before it, or a run of punctuation.
-# Of a run of tabs or line ends the last one is a pre-token of its own, but only before a word.
+# The last of a run of tabs or line ends is a pre-token of its own, but only before a word.
 _LAST_WORD = re.compile(r"(?: |(?<=\s)[^\S ])?(?:[^\W\d_]+|(?:[^\w\s]|_)+)\Z")
 
 
@@ -229,7 +229,7 @@ def _last_lines(chunks: Chunks, budget: int, room: int) -> list[int]:
 
 
 def _first_lines(chunks: Chunks, budget: int) -> list[int]:
-    """Whole lines from the start as long as they fit; of a first line that does not, what fits."""
+    """Whole lines from the start as long as they fit, or as much of the first line as fits."""
     ids: list[int] = []
     for chunk in chunks:
         if len(ids) + len(chunk) > budget:

@@ -29,7 +29,7 @@ from model.weights.weight_files import (
     parameter_shapes,
 )
 
-# Where the bits of a tensor that NumPy has no name for are looked at as PyTorch's type.
+# The types as which PyTorch views bits that NumPy has read, having no name for some of them.
 _TORCH_TYPES = {
     "BF16": torch.bfloat16,
     "F16": torch.float16,

@@ -121,7 +121,7 @@ class DecodeGraphs:
         slots = self._sendable(int(ends[-1]), dtype=torch.int32)
         np.concatenate(batch.contexts, out=slots.numpy(), casting="same_kind")
         starts = np.repeat(np.concatenate([[0], ends[:-1]]), batch.n_new)
-        # Of its sequence's context a token sees what precedes it, and itself.
+        # A token sees itself and what precedes it in its sequence's context.
         values = (batch.ids, batch.positions, batch.slots, starts, batch.positions + 1)
         inputs = self._padding(graph.inputs.shape[1])
         for row, of_row in zip(inputs.numpy(), values, strict=True):
@@ -132,7 +132,7 @@ class DecodeGraphs:
         return graph.hidden[:n_rows]
 
     def _sendable(self, *shape: int, dtype: torch.dtype) -> Tensor:
-        """Memory of the host from which a copy needs not be waited for: PyTorch keeps it until it is made."""
+        """Host memory from which copies need no waiting: PyTorch keeps the memory until they are made."""
         return torch.empty(shape, dtype=dtype, pin_memory=self._cache.is_cuda)
 
     def _padding(self, size: int) -> Tensor:

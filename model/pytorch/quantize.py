@@ -4,7 +4,7 @@ For a GPU, and for a CPU without compiled code (`model.native`), whose reference
 are quantised by row at run time for int8 on the CPU, so that a row's result does not depend on what
 else is in the batch, and the integer sums are exact whatever the batch's size.
 
-Knows nothing about files, devices' choice of scheme is `model.pytorch.device`'s. Shapes: N tokens,
+Knows nothing about files; `model.pytorch.device` chooses the scheme of a device. Shapes: N tokens,
 O output and I input features, G groups of a row.
 """
 

@@ -14,7 +14,7 @@ from model.runner.runner import Logits
 
 @dataclass(kw_only=True)
 class PromptScores:
-    """Of the tokens 1, 2, … of a prompt, as far as it is computed; nothing is known of the first."""
+    """The scores of the tokens 1, 2, … of a prompt, as far as it is computed. The first has none."""
 
     logprobs: list[float] = field(default_factory=list)
     top: list[Mapping[int, float]] = field(default_factory=list)

@@ -84,13 +84,13 @@ class AnswerBuilder:
     request_id: str
     model: str
     logprobs: int | None
-    """As asked for: None for none, 0 for those of the chosen tokens, else that many beside them."""
+    """The request's own: None for none, 0 for those of the chosen tokens, else that many more a token."""
     token_text: Callable[[int], str]
     object_name: str = "text_completion"
     echo: bool = False
     """Whether each text begins with its prompt."""
     answers: bool = True
-    """Whether what the model adds to the prompt is told."""
+    """Whether the answer holds what the model adds to the prompt."""
     created_s: int = field(default_factory=lambda: int(time.time()))
     completion_tokens: int = 0
     _timings: Timings | None = None

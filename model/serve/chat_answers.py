@@ -15,7 +15,7 @@ from model.serve.answers import AnswerBuilder, Json
 if TYPE_CHECKING:
     from model.engine.generation import Delta
 
-# A base model begins behind "Assistant:", so with a blank or on a new line; neither is the answer's.
+# A base model goes on behind "Assistant:" with a blank or a line end, which is no part of the answer.
 _LEAD = re.compile(r"\A(?:[ \t]*\r?\n)*[ ]?")
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from model.prompt.tokenizer import Tokenizer
     from model.serve.chat_protocol import ChatBody
 
-# Of an answer whose length is not asked for: long enough to explain a function, and to hold one.
+# For an answer whose length is not asked for: enough to explain a function and to show it.
 DEFAULT_MAX_TOKENS = 512
-# Of the context, the part that the examples of a base model's prompt may take.
+# The part of the context that the examples of a base model's prompt may take.
 _EXAMPLES_SHARE = 0.25
 
 

@@ -110,7 +110,7 @@ class CompletionStream:
         await send({"type": "http.response.body", "body": dump(self._answer.whole(chunks))})
 
     def _failed(self, chunk: Json) -> bool:
-        """Whether the whole answer failed: one of several alternatives may, and the others go on."""
+        """Whether the whole answer failed. Where one of several alternatives fails, the others go on."""
         return "error" in chunk and self._body.n * len(self._body.each) == 1
 
     async def _fail(self, send: Send, status: int, error: Json) -> None:

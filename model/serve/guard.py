@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Guard:
     """An ASGI application in front of another.
 
-    With a token: who has it. Without one, on a loopback port: no web page, by the two ways in that
-    browsers leave open (a "simple" POST across origins, and DNS rebinding).
+    With a token it lets in whoever has it. Without one, on a loopback port, it keeps web pages out, to
+    which browsers leave two ways open (a "simple" POST across origins, and DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, local_only: bool) -> None:

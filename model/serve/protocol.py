@@ -23,7 +23,7 @@ MAX_PROMPTS = 256
 Inert = Mapping[str, tuple[Any, ...]]
 """Fields that this engine does not act on, each with the values that ask for nothing."""
 
-# Of OpenAI's and vLLM's. `user` may hold anything: it is a label of the caller's.
+# Fields of OpenAI's and vLLM's. `user`, a label of the caller's, may hold anything.
 INERT: Inert = {
     "presence_penalty": (0,),
     "frequency_penalty": (0,),

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 16 * 2**20
 # A pause at the keyboard must not cost a new connection; the client gives up its own a little earlier.
 _KEEP_ALIVE_S = 75
-# What is left to do once `stopping` is set is to write one event per stream.
+# Once `stopping` is set, one event per stream is left to write.
 _LAST_WORDS_S = 2
 
 

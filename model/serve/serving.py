@@ -87,8 +87,8 @@ class Serving:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
 
     def answered(self, body: CompletionBody, answer: str) -> None:
-        """Let an idle engine compute what is asked once the answer is accepted, so that the next is there
-        at once: its last tokens are others than were generated, and its window may begin elsewhere."""
+        """Let an idle engine compute the prompt that follows if the answer is accepted. The cache has not all
+        of it: its last tokens are others than were generated, and its window may begin elsewhere."""
         assert isinstance(body.prompt, str)
         if body.n_chars + len(answer) > _INLINE_CHARS:
             return

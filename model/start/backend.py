@@ -15,9 +15,9 @@ from model.weights.scheme import Scheme
 
 
 def compiled_scheme(config: ModelConfig, *, device: str, quantize: str) -> tuple[Scheme, str] | None:
-    """The scheme that compiled code shall hold a model in, and why; None: it is PyTorch's.
+    """The scheme in which compiled code holds a model, and why; None where PyTorch computes it.
 
-    A setting that is not known is PyTorch's too: there it is refused by name.
+    An unknown setting goes to PyTorch too, which refuses it by name.
     """
     if device not in ("auto", "cpu") or quantize not in ("auto", Scheme.INT8, Scheme.INT4):
         return None

@@ -113,7 +113,7 @@ def _passes(error: Exception) -> bool:
     """Whether the trouble is one that passes by itself."""
     if isinstance(error, ApiError):
         return error.status_code in _TOO_BUSY
-    # It cannot be told from here whether a certificate is being replaced; it is hardly ever.
+    # A wrong certificate stays wrong, but for the rare moment in which it is being replaced.
     return not isinstance(error, TlsError)
 
 
