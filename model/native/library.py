@@ -134,11 +134,11 @@ def _load(wanted: str) -> ctypes.CDLL | None:
 
 def open_library(path: Path) -> ctypes.CDLL | None:
     """Load what was built; None, and a line in the log, where this system cannot (OpenMP's library is
-    missing, say): then PyTorch does the work."""
+    missing, say): PyTorch, if it is installed, does the work."""
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
-        logger.warning("%s cannot be loaded, models run slower through PyTorch: %s", path, error)
+        logger.warning("%s cannot be loaded, the engine does without it: %s", path, error)
         return None
 
 
