@@ -173,7 +173,7 @@ def test_an_unknown_device_is_named_all_the_same(base: Base, option: str) -> Non
     ("program", "arguments"),
     [
         ("lsp", ("train", "plan", "--recipe", "starter")),
-        ("lsp", ("eval", "lines", "--model", "starter", "--from", ".")),
+        ("lsp", ("eval", "lines", "--model", "starter", "--held-out", ".")),
         ("training", ("train", "plan", "--recipe", "starter")),
     ],
 )
