@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from lsp.cli.checks import Check, Verdict
 from model.errors import ModelError
 from model.extras import has_torch, install_command
-from model.native.library import native_variant
 from model.start.backend import (
-    SLOW_VARIANT,
     check_names,
     compiled_scheme,
+    gain_by_torch,
     has_nvidia_driver,
     only_with_torch,
 )
@@ -42,9 +41,7 @@ def _check_local_device(asked: EngineSettings, config: ModelConfig | None) -> Ch
     if config is not None:
         compiled = compiled_scheme(config, device=asked.device, quantize=asked.quantize)
         if compiled is not None:
-            remedy = "" if has_torch() else _what_torch_would_bring(asked)
-            verdict = Verdict.NOTE if remedy else Verdict.GOOD
-            return Check(name="device", verdict=verdict, finding=f"{cpus}: {compiled[1]}", remedy=remedy)
+            return _check_compiled(asked, f"{cpus}: {compiled[1]}")
     if has_torch():
         return _check_torch(asked, config)
     if config is None and asked.device != "cuda":
@@ -54,13 +51,13 @@ def _check_local_device(asked: EngineSettings, config: ModelConfig | None) -> Ch
     return Check(name="device", verdict=Verdict.PROBLEM, finding=finding, remedy=install_command("gpu"))
 
 
-def _what_torch_would_bring(asked: EngineSettings) -> str:
-    """How to get PyTorch where it would be quicker than compiled code; else nothing."""
-    if asked.device == "auto" and has_nvidia_driver():
-        return f"there is an NVIDIA GPU; with PyTorch it computes: {install_command('gpu')}"
-    if native_variant() == SLOW_VARIANT:
-        return f"this CPU may be quicker with PyTorch: {install_command('gpu')}"
-    return ""
+def _check_compiled(asked: EngineSettings, finding: str) -> Check:
+    """Well, unless PyTorch, which is not here, would be quicker."""
+    gain = gain_by_torch(device=asked.device)
+    if gain is None:
+        return Check(name="device", verdict=Verdict.GOOD, finding=finding)
+    remedy = f"{gain}: {install_command('gpu')}"
+    return Check(name="device", verdict=Verdict.NOTE, finding=finding, remedy=remedy)
 
 
 def _check_torch(asked: EngineSettings, config: ModelConfig | None) -> Check:

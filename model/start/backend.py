@@ -17,8 +17,8 @@ from model.native.model import takes
 from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 
-SLOW_VARIANT = "plain"
-"""The compiled code that every CPU can run, several times slower than the others."""
+# The compiled code that every CPU can run, several times slower than the others.
+_SLOW_VARIANT = "plain"
 
 
 def check_names(*, device: str, quantize: str) -> None:
@@ -42,7 +42,7 @@ def compiled_scheme(config: ModelConfig, *, device: str, quantize: str) -> tuple
     variant = native_variant()
     if quantize != "auto":
         return Scheme(quantize), f"{quantize} as asked, by the compiled step ({variant})"
-    if variant == SLOW_VARIANT:
+    if variant == _SLOW_VARIANT:
         if has_torch():
             return None
         return Scheme.INT8, f"int8, by the compiled step for any CPU ({variant}), which is slow"
@@ -66,6 +66,17 @@ def only_with_torch(*, device: str, quantize: str) -> str:
         "a model that compiled code does not take (multi-query attention, heads of a multiple of 16 channels "
         "and widths of a multiple of 64 are what it takes)"
     )
+
+
+def gain_by_torch(*, device: str) -> str | None:
+    """What PyTorch would bring to a model that compiled code runs now; None: nothing, or it is here."""
+    if has_torch():
+        return None
+    if device == "auto" and has_nvidia_driver():
+        return "there is an NVIDIA GPU, which computes with PyTorch"
+    if native_variant() == _SLOW_VARIANT:
+        return "this CPU may be quicker with PyTorch"
+    return None
 
 
 def has_nvidia_driver() -> bool:
