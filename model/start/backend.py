@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model.errors import ConfigError
 from model.extras import has_torch
-from model.native.library import VARIANT_VARIABLE, native_variant
+from model.native.library import VARIANT_VARIABLE, built_variants, native_variant
 from model.native.model import takes
 from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
@@ -59,13 +59,19 @@ def only_with_torch(*, device: str, quantize: str) -> str:
     if quantize == Scheme.NONE:
         return "quantize = 'none'"
     if native_variant() is None:
-        off = os.environ.get(VARIANT_VARIABLE) == "off"
-        why = f"{VARIANT_VARIABLE}=off" if off else "none was built: a C++ compiler is needed for it"
-        return f"an engine without compiled code ({why})"
+        return f"an engine without compiled code ({_why_none_runs()})"
     return (
         "a model that compiled code does not take (multi-query attention, heads of a multiple of 16 channels "
         "and widths of a multiple of 64 are what it takes)"
     )
+
+
+def _why_none_runs() -> str:
+    if os.environ.get(VARIANT_VARIABLE) == "off":
+        return f"{VARIANT_VARIABLE}=off"
+    if built_variants():
+        return "what was built cannot be loaded here"
+    return "none was built: a C++ compiler is needed for it"
 
 
 def gain_by_torch(*, device: str) -> str | None:

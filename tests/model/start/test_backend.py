@@ -71,6 +71,9 @@ def test_no_compiled_code_is_told_apart_from_compiled_code_that_is_off(
     assert only_with_torch(device="auto", quantize="auto").endswith(f"({VARIANT_VARIABLE}=off)")
     monkeypatch.delenv(VARIANT_VARIABLE)
     monkeypatch.setattr("model.start.backend.native_variant", lambda: None)
+    monkeypatch.setattr("model.start.backend.built_variants", lambda: {"plain": tmp_path})
+    assert "cannot be loaded" in only_with_torch(device="auto", quantize="auto")
+    monkeypatch.setattr("model.start.backend.built_variants", dict)
     assert "a C++ compiler is needed" in only_with_torch(device="auto", quantize="auto")
 
 
