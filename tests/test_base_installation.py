@@ -82,7 +82,9 @@ class Base:
     def device(self, **environ: str) -> dict[str, str]:
         """What `doctor` says about the device."""
         checks = json.loads(self.command("doctor", "--json", **environ).stdout)
-        return {check["name"]: check for check in checks}["device"]
+        (device,) = (check for check in checks if check["name"] == "device")
+        assert isinstance(device, dict)
+        return device
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +175,7 @@ def test_an_unknown_device_is_named_all_the_same(base: Base, option: str) -> Non
     ("program", "arguments"),
     [
         ("lsp", ("train", "plan", "--recipe", "starter")),
-        ("lsp", ("eval", "lines", "--model", "starter", "--held-out", ".")),
+        ("lsp", ("eval", "loss", "--model", "starter", "--held-out", ".")),
         ("training", ("train", "plan", "--recipe", "starter")),
     ],
 )

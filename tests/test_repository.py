@@ -186,7 +186,7 @@ def declared(*extras: str) -> set[str]:
 
 def requirements_of(extra: str) -> list[str]:
     """An extra's requirements, with those of the extras that it names."""
-    found = []
+    found: list[str] = []
     for item in project()["project"]["optional-dependencies"][extra]:
         if others := re.fullmatch(r"starcoder-lsp\[([\w,]+)\]", item):
             found += chain.from_iterable(map(requirements_of, others[1].split(",")))
