@@ -9,6 +9,9 @@ from __future__ import annotations
 MODEL_EXIT_CODE = 3
 """The exit code for a `ModelError`, by which whoever started the engine knows one."""
 
+EXTRA_EXIT_CODE = 5
+"""The same, on an `ExtraMissingError`."""
+
 
 class ModelError(Exception):
     """Base of everything this package raises on bad input or a bad environment."""
@@ -47,6 +50,10 @@ class ContextLengthError(RequestError):
 
 class ListenError(ModelError):
     """An address that the engine cannot or must not listen on."""
+
+
+class ExtraMissingError(ModelError):
+    """Something that only an extra of the installation brings; the message has the command."""
 
 
 class EngineUnavailableError(ModelError):

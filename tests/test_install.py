@@ -19,6 +19,7 @@ case "$*" in
     "-m venv --clear .venv")
         rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >>log ;;
     *"pip show"*) [ ! -e no-torch ] ;;
+    *native_library*) [ ! -e no-compiler ] ;;
     *"pip --version"*) ;;
     *"pip "*)
         [ ! -e offline ] || exit 1
@@ -60,7 +61,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 RUN = "install --quiet --constraint constraints.txt --editable ."
-DEV = RUN + "[dev,training,attribution,elasticsearch]"
+DEV = RUN + "[dev]"
 
 
 def test_the_second_time_nothing_is_done(checkout: Checkout) -> None:
@@ -115,19 +116,44 @@ def test_without_a_network_the_environment_stays_as_it_is(checkout: Checkout) ->
     assert checkout.log() == [RUN]
 
 
-def test_pytorchs_cpu_build_is_tried_and_then_the_default(checkout: Checkout) -> None:
+UV = "install --quiet --target .venv/.uv --constraint constraints.txt uv"
+
+
+def test_completions_are_installed_without_pytorch(checkout: Checkout) -> None:
     (checkout.folder / "no-torch").touch()
     run = checkout.install()
+    assert (run.returncode, checkout.log()) == (0, ["venv", RUN])
+    assert "PyTorch" not in run.stdout + run.stderr
+
+
+def test_pytorchs_cpu_build_is_tried_and_then_the_default(checkout: Checkout) -> None:
+    (checkout.folder / "no-torch").touch()
+    run = checkout.install("dev")
     if "CPU build" not in run.stdout:
         pytest.skip("this machine has an NVIDIA driver, or is not Linux")
     # The script that stands for pip installs no uv, which is as good as an index that does not answer.
     assert "does not answer" in run.stdout
-    assert checkout.log() == [
-        "venv",
-        "install --quiet --target .venv/.uv --constraint constraints.txt uv",
-        RUN,
-    ]
+    assert checkout.log() == ["venv", UV, DEV]
     assert run.returncode == 0
+
+
+def test_without_a_compiler_pytorch_is_installed_and_one_line_says_why(checkout: Checkout) -> None:
+    (checkout.folder / "no-compiler").touch()
+    run = checkout.install()
+    assert (run.returncode, checkout.log()) == (0, ["venv", RUN, RUN + "[gpu]"])
+    (why,) = [line for line in run.stdout.splitlines() if "compile" in line]
+    assert "is there a C++ compiler?" in why
+    assert "PyTorch is installed" in why
+    assert checkout.install().stdout == ""
+
+
+def test_without_a_compiler_too_the_cpu_build_is_tried_first(checkout: Checkout) -> None:
+    for name in ("no-compiler", "no-torch"):
+        (checkout.folder / name).touch()
+    run = checkout.install()
+    if "CPU build" not in run.stdout:
+        pytest.skip("this machine has an NVIDIA driver, or is not Linux")
+    assert checkout.log() == ["venv", RUN, UV, RUN + "[gpu]"]
 
 
 def test_an_old_python_is_refused_with_the_remedy(checkout: Checkout, tmp_path: Path) -> None:

@@ -159,27 +159,47 @@ def test_every_data_file_of_a_package_is_installed() -> None:
     assert [path for path in data if not is_installed(path)] == []
 
 
-# What a package may import beyond the base dependencies: the extras that bring it.
+# What a folder may import beyond the base dependencies: the extras that bring it. The longest name counts.
 EXTRAS_OF = {
     "lsp": (),
+    "lsp/cli/doctor_device.py": ("gpu",),
     "model": (),
+    "model/pytorch": ("gpu",),
     "training": ("training",),
-    "attribution": ("attribution", "elasticsearch"),
+    "attribution": ("attribution",),
+    "attribution/store/elastic": ("attribution", "elasticsearch"),
 }
+
+
+def extras_of(path: Path) -> tuple[str, ...]:
+    """What a module may import beyond the base dependencies."""
+    homes = (str(home) for home in (path, *path.parents))
+    return next(EXTRAS_OF[home] for home in homes if home in EXTRAS_OF)
 
 
 def declared(*extras: str) -> set[str]:
     """The distributions of the base installation and of some extras."""
     given = project()["project"]
-    wanted = chain(given["dependencies"], *(given["optional-dependencies"][extra] for extra in extras))
+    wanted = chain(given["dependencies"], *(requirements_of(extra) for extra in extras))
     return {normalised(item) for item in wanted}
+
+
+def requirements_of(extra: str) -> list[str]:
+    """An extra's requirements, with those of the extras that it names."""
+    found: list[str] = []
+    for item in project()["project"]["optional-dependencies"][extra]:
+        if others := re.fullmatch(r"starcoder-lsp\[([\w,]+)\]", item):
+            found += chain.from_iterable(map(requirements_of, others[1].split(",")))
+        else:
+            found.append(item)
+    return found
 
 
 def test_every_import_is_declared_where_it_is_needed() -> None:
     distributions = importlib.metadata.packages_distributions()
     undeclared = set()
     for path in modules():
-        allowed = declared(*EXTRAS_OF[path.parts[0]])
+        allowed = declared(*extras_of(path))
         for name in third_party_imports(path):
             owners = {normalised(owner) for owner in distributions.get(name, [name])}
             if not owners & allowed and (path.parts[0], name) not in OPTIONAL_IMPORTS:
@@ -234,7 +254,13 @@ def test_every_declared_dependency_is_used() -> None:
         for name in third_party_imports(path)
         for owner in distributions.get(name, [name])
     }
-    assert declared("training", "attribution", "elasticsearch") - used == set()
+    assert declared("all") - used == set()
+
+
+def test_everything_is_in_one_extra_and_the_tests_have_it() -> None:
+    extras = set(project()["project"]["optional-dependencies"]) - {"all", "dev"}
+    assert set(requirements_of("all")) == set(chain.from_iterable(map(requirements_of, extras)))
+    assert set(requirements_of("all")) <= set(requirements_of("dev"))
 
 
 def test_every_dependency_is_pinned() -> None:

@@ -5,13 +5,29 @@ For machines that have PyTorch and little else, and for torchrun.
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
+from model.errors import EXTRA_EXIT_CODE, ExtraMissingError
+from model.extras import extra_needed
 from training.cli.cli import eval_app, train_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 
+
+def main() -> int:
+    """Run; a package that is not here is one line and its remedy."""
+    try:
+        with extra_needed("training", "this command"):
+            app(prog_name="python -m training")  # leaves by SystemExit
+    except ExtraMissingError as error:
+        sys.stderr.write(f"python -m training: {error}\n")
+        return EXTRA_EXIT_CODE
+    return 0
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m training")
+    sys.exit(main())

@@ -48,7 +48,7 @@ def reported_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        typer.echo(f"error: {error.name} is missing: `pip install starcoder-lsp[attribution]`", err=True)
+        typer.echo(f"error: {error.name} is missing: `pip install 'starcoder-lsp[attribution]'`", err=True)
         raise typer.Exit(FAILED) from error
     except KeyboardInterrupt:
         typer.echo("interrupted; what was committed stays, and the same command goes on", err=True)

@@ -66,7 +66,7 @@ def dataset_rows(
         import httpx
     except ImportError as error:
         raise SourceError(
-            f"{name}: streaming a dataset needs `pip install starcoder-lsp[attribution]`"
+            f"{name}: streaming a dataset needs `pip install 'starcoder-lsp[attribution]'`"
         ) from error
     try:
         rows = datasets.load_dataset(name, split=split, data_dir=folder, revision=revision, streaming=True)
@@ -173,5 +173,5 @@ def _arrow(path: Path) -> Any:
         import pyarrow  # type: ignore[import-untyped] # it has no types
         import pyarrow.parquet  # type: ignore[import-untyped] # it has no types
     except ImportError as error:
-        raise SourceError(f"{path}: this needs `pip install starcoder-lsp[attribution]`") from error
+        raise SourceError(f"{path}: this needs `pip install 'starcoder-lsp[attribution]'`") from error
     return pyarrow

@@ -1,6 +1,6 @@
 /**
  * The first start where no server is found: asked once, and installed from the archive that the extension carries. Only
- * with `--install`: PyTorch is fetched, which may be gigabytes, and the archive has a part that is compiled.
+ * with `--install`: 34 MB are fetched, and the archive has a part that is compiled.
  */
 
 import assert from "node:assert/strict";

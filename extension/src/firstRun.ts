@@ -42,7 +42,7 @@ export async function offerInstall(
   }
   await context.globalState.update(ASKED_TO_INSTALL, true);
   const choice = await vscode.window.showInformationMessage(
-    "StarCoder needs its language server, a Python program with the model. It is installed into a folder of this extension; PyTorch comes with it: this takes some minutes, and a gigabyte on disk (five with CUDA).",
+    "StarCoder needs its language server, a Python program with the model. It is installed into a folder of this extension, which takes a minute and 200 MB on disk (with an NVIDIA GPU or without a C++ compiler, PyTorch too: some minutes and gigabytes).",
     "Install",
     "Set the Path…",
   );

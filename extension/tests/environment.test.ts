@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RestartPolicy, FIRST_DELAY_MS, HEALTHY_AFTER_MS, MAX_ATTEMPTS } from "../src/server/backOff";
 import { candidates, interpreterOf, serveArguments, type EnvironmentFacts } from "../src/server/environment";
-import { installPlan, isNewEnough, pinOf } from "../src/server/installPlan";
+import { compiledCodeCheck, installPlan, isNewEnough, pinOf, torchPlan } from "../src/server/installPlan";
 import { cleanEnvironment } from "../src/server/processes";
 
 /** A machine on which just these files exist. */
@@ -117,10 +117,27 @@ describe("the installation", () => {
     expect(plan.every((step) => step.args[0] === "-I")).toBe(true);
   });
 
-  it("takes the small PyTorch on Linux without an NVIDIA card, and can do without that step", () => {
-    const small = installPlan(facts).find((step) => step.args.includes("--torch-backend=cpu"));
+  it("brings PyTorch for an NVIDIA card only", () => {
+    expect(JSON.stringify(installPlan(facts))).not.toMatch(/torch|\buv\b|gpu/);
+    expect(installPlan({ ...facts, hasNvidia: true })[1]?.args.at(-1)).toBe(`${facts.archive}[gpu]`);
+  });
+
+  it("looks for compiled code with the environment's own Python", () => {
+    const check = compiledCodeCheck(facts);
+    expect(check.command).toBe("/storage/server-1/bin/python");
+    expect(check.args[0]).toBe("-I");
+    expect(check.args.at(-1)).toContain("native_library() is None");
+  });
+
+  it("takes the small PyTorch on Linux where there is no compiled code, and can do without that step", () => {
+    const plan = torchPlan(facts);
+    const small = plan.find((step) => step.args.includes("--torch-backend=cpu"));
     expect(small).toMatchObject({ isOptional: true, args: expect.arrayContaining(["torch==2.9.1"]) as unknown });
-    expect(installPlan({ ...facts, hasNvidia: true })).toHaveLength(2);
+    expect(plan.at(-1)).toMatchObject({
+      isOptional: false,
+      args: expect.arrayContaining(["--constraint", facts.constraints, `${facts.archive}[gpu]`]) as unknown,
+    });
+    expect(torchPlan({ ...facts, platform: "darwin" })).toHaveLength(1);
   });
 
   it("reads pins and versions", () => {

@@ -23,7 +23,7 @@ from attribution.cli.common import Fallback
 from attribution.cli.index import ListedSets
 from lsp.cli.ask_command import ask, complete
 from lsp.cli.common import PROGRAM, JsonOption, ModelOption, effective_settings, run_until_interrupted
-from model.errors import MODEL_EXIT_CODE
+from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE
 
 if TYPE_CHECKING:
     from attribution.indexing.listing import ListedSet
@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     MODEL = MODEL_EXIT_CODE
     ENGINE_UNAVAILABLE = 4
-    EXTRA_MISSING = 5
+    EXTRA_MISSING = EXTRA_EXIT_CODE
 
 
 def _starter_set(packages: Path | None, on_package: Callable[[str], None]) -> ListedSet:
@@ -73,22 +73,18 @@ app = typer.Typer(
 )
 
 
-class ExtraMissingError(Exception):
-    """A command needs an extra that is not installed."""
-
-
 def main() -> int:
     """The console script: run, and turn an exception into one line and an exit code."""
-    from model.errors import EngineUnavailableError, ModelError
+    from model.errors import EngineUnavailableError, ExtraMissingError, ModelError
 
     try:
         app(prog_name=PROGRAM)  # leaves by SystemExit
     except EngineUnavailableError as error:
         return _say(str(error), ExitCode.ENGINE_UNAVAILABLE)
-    except ModelError as error:
-        return _say(str(error), ExitCode.MODEL)
     except ExtraMissingError as error:
         return _say(str(error), ExitCode.EXTRA_MISSING)
+    except ModelError as error:
+        return _say(str(error), ExitCode.MODEL)
     return ExitCode.OK
 
 
@@ -182,7 +178,8 @@ app.command()(ask)
 def doctor(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Look at the installation, the device, the model and the engine; say what to mend."""
     from lsp.cli import terminal
-    from lsp.cli.doctor import Verdict, examine
+    from lsp.cli.checks import Verdict
+    from lsp.cli.doctor import examine
 
     checks = asyncio.run(examine(effective_settings(Path.cwd(), model, quiet=True), os.environ))
     if as_json:
@@ -232,11 +229,9 @@ def evaluate(context: typer.Context) -> None:
 
 
 def _run_training(name: str, arguments: list[str]) -> None:
-    try:
+    from model.extras import extra_needed
+
+    with extra_needed("training", f"`{PROGRAM} {name}`"):
         from training.cli.cli import eval_app, train_app
 
         {"train": train_app, "eval": eval_app}[name](args=arguments, prog_name=f"{PROGRAM} {name}")
-    except ModuleNotFoundError as error:
-        raise ExtraMissingError(
-            f"{error.name} is not installed: pip install '{PROGRAM}[training]' brings what `{name}` needs"
-        ) from error

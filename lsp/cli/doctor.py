@@ -1,26 +1,24 @@
 """What `starcoder-lsp doctor` looks at: each check says what it found and, if need be, the remedy.
 
-Owns the checks; does not know how they are shown. A check never raises: a failure is its finding. Only the
-device check imports torch.
+Owns the checks; does not know how they are shown. A check never raises: a failure is its finding.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lsp.cli.checks import Check, Verdict
+from lsp.cli.doctor_device import check_device
 from lsp.settings.settings import Effective, Settings
 from lsp.sources.store import AttributionStore, Where
 from model.errors import EngineUnavailableError, ModelError
-from model.start.backend import compiled_scheme, has_nvidia_driver
 from model.version import DISTRIBUTION, package_version
 
 if TYPE_CHECKING:
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
     from model.weights.hub import ResolvedModel
 
 # Completions depend on these; every bug report needs their versions.
-_LIBRARIES = ("torch", "tokenizers", "safetensors", "pygls", "lsprotocol", "starlette", "uvicorn", "httpx")
+_LIBRARIES = ("tokenizers", "safetensors", "pygls", "lsprotocol", "starlette", "uvicorn", "httpx")
+# What extras bring; shown where it is.
+_EXTRAS = ("torch", "transformers", "rapidfuzz", "elasticsearch")
 
 # Programs on the PATH and where docs/editors.md says how to set them up.
 _EDITORS = {
@@ -40,24 +40,6 @@ _EDITORS = {
     "code": "VS Code",
     "zed": "Zed",
 }
-
-
-class Verdict(StrEnum):
-    """How a check went."""
-
-    GOOD = "good"
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One finding. `remedy` is a sentence or a command; empty where nothing is to be done."""
-
-    name: str
-    verdict: Verdict
-    finding: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +61,7 @@ async def examine(effective: Effective, environ: Mapping[str, str]) -> list[Chec
         *check_settings(effective.messages),
         check_model(settings, model),
         *check_licence(model),
-        check_device(settings, model),
+        check_device(settings, model.config),
         await check_engine(settings),
         check_index(settings),
         check_editors(environ),
@@ -113,12 +95,8 @@ def check_installation() -> Check:
 
 def check_libraries(names: Sequence[str] = _LIBRARIES) -> Check:
     """The versions of the libraries, without importing them."""
-    versions: dict[str, str | None] = {}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
+    versions = {name: _version(name) for name in names}
+    versions |= {name: version for name in _EXTRAS if (version := _version(name)) is not None}
     missing = [name for name, version in versions.items() if version is None]
     return Check(
         name="libraries",
@@ -126,6 +104,13 @@ def check_libraries(names: Sequence[str] = _LIBRARIES) -> Check:
         finding=", ".join(f"{name} {version or 'is missing'}" for name, version in versions.items()),
         remedy=f"install {' '.join(missing)}, or {DISTRIBUTION} anew" if missing else "",
     )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def check_settings(messages: Sequence[str]) -> list[Check]:
@@ -137,38 +122,6 @@ def check_settings(messages: Sequence[str]) -> list[Check]:
         Check(name="settings", verdict=Verdict.PROBLEM, finding=message, remedy=remedy)
         for message in messages
     ]
-
-
-def check_device(settings: Settings, model: LocalModel) -> Check:
-    """Where the local engine computes, in which number format, and why."""
-    if settings.engine.url is not None:
-        return Check(name="device", verdict=Verdict.GOOD, finding="that of the server at engine.url")
-    n_parameters = model.config.n_parameters if model.config is not None else 0
-    asked = settings.engine
-    if model.config is not None:
-        compiled = compiled_scheme(model.config, device=asked.device, quantize=asked.quantize)
-        if compiled is not None:
-            return Check(name="device", verdict=Verdict.GOOD, finding=f"{os.cpu_count()} CPUs: {compiled[1]}")
-    try:
-        import torch
-
-        from model.pytorch.device import choose_placement
-
-        placement = choose_placement(n_parameters=n_parameters, device=asked.device, quantize=asked.quantize)
-    except ImportError as error:
-        finding, remedy = f"PyTorch cannot be imported ({error})", "install torch anew"
-        return Check(name="device", verdict=Verdict.PROBLEM, finding=finding, remedy=remedy)
-    except ModelError as error:
-        return Check(name="device", verdict=Verdict.PROBLEM, finding=str(error), remedy="see engine.device")
-    if placement.device.type == "cuda":
-        where = torch.cuda.get_device_name(placement.device)
-    else:
-        where = f"{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()})"
-    finding = f"{where}: {placement.reason}" if model.config is not None else where
-    if torch.version.cuda is None and has_nvidia_driver():
-        remedy = "there is an NVIDIA GPU, but this PyTorch is the CPU build: install one with CUDA"
-        return Check(name="device", verdict=Verdict.NOTE, finding=finding, remedy=remedy)
-    return Check(name="device", verdict=Verdict.GOOD, finding=finding)
 
 
 def check_model(settings: Settings, model: LocalModel) -> Check:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lsp.cli.doctor import Check, Verdict
+from lsp.cli.checks import Check, Verdict
 from lsp.settings.settings import DEFAULT_SOURCE, Effective, setting_infos
 
 _SIGNS = {Verdict.GOOD: ("✓", "green"), Verdict.NOTE: ("•", "yellow"), Verdict.PROBLEM: ("✗", "red")}

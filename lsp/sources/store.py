@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attribution.errors import AttributionError, IndexMissingError, IndexUnavailableError
 from lsp.settings.rules import without_credentials
+from model.extras import install_command
 
 if TYPE_CHECKING:
     from attribution.match.lexed import Lexed
@@ -263,7 +264,7 @@ def _open(url: str) -> Index:
         if error.name not in _EXTRA:
             raise
         raise IndexUnavailableError(
-            f"the attribution index needs {error.name}: `pip install 'starcoder-lsp[attribution]'`"
+            f"the attribution index needs {error.name}: `{install_command('attribution')}`"
         ) from error
 
 

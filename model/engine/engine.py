@@ -24,11 +24,12 @@ from model.engine.sequence import Sequence as Running
 from model.engine.stats import EngineStats
 from model.engine.turn import Turn
 from model.errors import ContextLengthError, RequestError, TokenizerError
+from model.extras import extra_needed
 from model.local.threads import available_cpus
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
-from model.start.backend import compiled_scheme
+from model.start.backend import compiled_scheme, only_with_torch
 from model.weights.config import CONFIG_FILE, ModelConfig
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
@@ -322,6 +323,7 @@ def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, 
 
         scheme, reason = compiled
         return NativeRunner(folder, scheme, threads=threads, reason=reason)
-    from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
+    with extra_needed("gpu", only_with_torch(device=device, quantize=quantize)):
+        from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
 
     return load_torch_runner(folder, config, device=device, quantize=quantize, threads=threads)

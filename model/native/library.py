@@ -69,14 +69,14 @@ def _load(wanted: str) -> ctypes.CDLL | None:
 
 def open_library(path: Path) -> ctypes.CDLL | None:
     """Load what was built; None, and a line in the log, where this system cannot (OpenMP's library is
-    missing, say): then PyTorch does the work.
+    missing, say): PyTorch, if it is installed, does the work.
 
     Raises `NativeError` for a library that was compiled with another `interface.h` than lies here.
     """
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        logger.warning("%s cannot be loaded, models run slower through PyTorch: %s", path, error)
+        logger.warning("%s cannot be loaded, the engine does without it: %s", path, error)
         return None
     if _interface_of(library) != INTERFACE:
         raise NativeError(

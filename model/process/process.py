@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.client.client import EngineClient, EngineHealth
-from model.errors import MODEL_EXIT_CODE, EngineUnavailableError, ModelError
+from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE, EngineUnavailableError, ModelError
 from model.local.file_lock import FileLock
 from model.local.listen import owner_lock
 from model.process.engine_files import EngineFiles, LaunchOptions
@@ -239,8 +239,8 @@ class EngineProcess:
                 f"the engine is not ready after {self._start_seconds:.0f} s. {self._log_excerpt()}"
             )
         client = self._new_client() if await self._health() is not None else None
-        if client is None and child.poll() == MODEL_EXIT_CODE:
-            # What is wrong with the model will still be wrong in a second: not worth another start.
+        if client is None and child.poll() in (MODEL_EXIT_CODE, EXTRA_EXIT_CODE):
+            # What is wrong with the model or the installation will still be wrong in a second.
             raise ModelError(self._log_excerpt())
         if client is None:
             raise EngineUnavailableError(

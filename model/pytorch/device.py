@@ -30,12 +30,12 @@ _INT8_MIN_PARAMETERS = 50_000_000
 
 
 def choose_placement(*, n_parameters: int, device: str = "auto", quantize: str = "auto") -> Placement:
-    """Resolve `auto` for a model of that size. Raises `ConfigError` for an unknown value or a
-    device that is not here."""
+    """Resolve `auto` for a model of that size. Raises `ConfigError` for a device that is not here.
+
+    `model.start.backend.check_names` has seen both names before.
+    """
     chosen = _device(device)
     dtype, dtype_reason = _dtype(chosen)
-    if quantize not in ("auto", *Scheme):
-        raise ConfigError(f"quantize = {quantize!r}: expected auto, none, int8 or int4")
     if quantize != "auto":
         return Placement(
             device=chosen, dtype=dtype, scheme=Scheme(quantize), reason=f"{quantize} as asked; {dtype_reason}"
@@ -45,8 +45,6 @@ def choose_placement(*, n_parameters: int, device: str = "auto", quantize: str =
 
 
 def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device = {name!r}: expected auto, cpu or cuda")
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
         raise ConfigError("device = 'cuda': this PyTorch finds no NVIDIA GPU; use auto or cpu")

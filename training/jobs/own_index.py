@@ -17,6 +17,7 @@ from attribution.source import Document
 from attribution.sources.ingest import read_tree, why_not
 from attribution.sources.trees import FolderTree
 from attribution.store.index import default_index_folder, open_writer
+from model.extras import install_command
 from training.data.own_code import files_of
 from training.errors import TrainingError
 
@@ -28,8 +29,8 @@ def check_index_extra() -> None:
     missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise TrainingError(
-            f"{missing[0]} is missing, which the attribution index needs: pip install "
-            "'starcoder-lsp[attribution]', or --no-index"
+            f"the attribution index needs {missing[0]}, which is not installed: "
+            f"{install_command('attribution')}, or --no-index"
         )
 
 

@@ -1,4 +1,9 @@
-/** The steps that make an environment with the language server in it. Pure. */
+/**
+ * The steps that make an environment with the language server in it. Pure.
+ *
+ * The engine computes with code that is compiled at the installation; PyTorch is for NVIDIA GPUs, and for machines without
+ * a C++ compiler.
+ */
 import { interpreterOf } from "./environment";
 
 export interface Step {
@@ -23,29 +28,53 @@ export interface InstallFacts {
   readonly hasNvidia: boolean;
 }
 
+const PIP = ["-I", "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"];
+
 export function installPlan(facts: InstallFacts): Step[] {
-  const python = interpreterOf(facts.environment, facts.platform);
-  const pip = ["-I", "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"];
-  const pinned = ["--constraint", facts.constraints];
-  const steps: Step[] = [
+  const extra = facts.hasNvidia ? "[gpu]" : "";
+  return [
     {
       title: "Making an environment",
       command: facts.basePython,
       args: ["-I", "-m", "venv", "--clear", facts.environment],
       isOptional: false,
     },
+    {
+      title: "Installing the language server and the model",
+      command: interpreterOf(facts.environment, facts.platform),
+      args: [...PIP, "--constraint", facts.constraints, facts.archive + extra],
+      isOptional: false,
+    },
   ];
-  if (facts.platform === "linux" && !facts.hasNvidia) {
+}
+
+/** Fails where the installation could compile nothing: then the steps of `torchPlan` follow. */
+export function compiledCodeCheck(facts: InstallFacts): Step {
+  const program = "import sys; from model.native.library import native_library; sys.exit(native_library() is None)";
+  return {
+    title: "Looking for compiled code",
+    command: interpreterOf(facts.environment, facts.platform),
+    args: ["-I", "-c", program],
+    isOptional: true,
+  };
+}
+
+/** PyTorch, to run the engine where there is no compiled code. */
+export function torchPlan(facts: InstallFacts): Step[] {
+  const python = interpreterOf(facts.environment, facts.platform);
+  const pinned = ["--constraint", facts.constraints];
+  const steps: Step[] = [];
+  if (facts.platform === "linux") {
     // The ordinary index serves PyTorch with gigabytes of CUDA; uv knows where the small build is.
     steps.push(
       {
         title: "Fetching an installer",
         command: python,
-        args: [...pip, ...pinned, "uv"],
+        args: [...PIP, ...pinned, "uv"],
         isOptional: true,
       },
       {
-        title: "Fetching PyTorch (CPU)",
+        title: "Fetching PyTorch (CPU), as no C++ compiler was found",
         command: python,
         args: [
           ...["-I", "-m", "uv", "pip", "install", "--no-config", "--python", python],
@@ -58,9 +87,9 @@ export function installPlan(facts: InstallFacts): Step[] {
     );
   }
   steps.push({
-    title: "Installing the language server and the model",
+    title: "Installing PyTorch, as no C++ compiler was found",
     command: python,
-    args: [...pip, ...pinned, facts.archive],
+    args: [...PIP, ...pinned, `${facts.archive}[gpu]`],
     isOptional: false,
   });
   return steps;

@@ -3,12 +3,23 @@ import * as fs from "node:fs/promises";
 import * as path from "node:path";
 import * as vscode from "vscode";
 import { interpreterOf } from "./environment";
-import { installPlan, isNewEnough, pinOf, pythonNames, type Step } from "./installPlan";
+import {
+  compiledCodeCheck,
+  installPlan,
+  isNewEnough,
+  pinOf,
+  pythonNames,
+  torchPlan,
+  type InstallFacts,
+  type Step,
+} from "./installPlan";
 import { isFile } from "./machine";
-import { run } from "./processes";
+import { run, type Outcome } from "./processes";
 
 /** Written last: an environment without it was interrupted. */
 const STAMP = "starcoder-complete";
+
+type Progress = vscode.Progress<{ message?: string; increment?: number }>;
 
 export class Installer {
   constructor(
@@ -49,7 +60,7 @@ export class Installer {
       return false;
     }
     const constraints = path.join(this.bundle, "constraints.txt");
-    const plan = installPlan({
+    const facts: InstallFacts = {
       platform: process.platform,
       basePython,
       environment: this.environment,
@@ -57,16 +68,16 @@ export class Installer {
       constraints,
       torch: pinOf(await fs.readFile(constraints, "utf8"), "torch") ?? "torch",
       hasNvidia: isFile("/proc/driver/nvidia/version"),
-    });
+    };
     return vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title: "StarCoder", cancellable: true },
-      (progress, token) => this.#carryOut(plan, progress, token),
+      (progress, token) => this.#makeEnvironment(facts, progress, token),
     );
   }
 
-  async #carryOut(
-    plan: readonly Step[],
-    progress: vscode.Progress<{ message?: string; increment?: number }>,
+  async #makeEnvironment(
+    facts: InstallFacts,
+    progress: Progress,
     token: vscode.CancellationToken,
   ): Promise<boolean> {
     const abort = new AbortController();
@@ -75,18 +86,30 @@ export class Installer {
     });
     await fs.mkdir(this.storage, { recursive: true });
     await fs.rm(path.join(this.environment, STAMP), { force: true });
+    if (!(await this.#carryOut(installPlan(facts), progress, abort.signal))) {
+      return false;
+    }
+    const needsTorch = !facts.hasNvidia && (await this.#run(compiledCodeCheck(facts), abort.signal)).code !== 0;
+    if (needsTorch && !abort.signal.aborted) {
+      this.log.warn("No compiled code could be built (is there a C++ compiler?): PyTorch will run the engine.");
+      if (!(await this.#carryOut(torchPlan(facts), progress, abort.signal))) {
+        return false;
+      }
+    }
+    if (abort.signal.aborted) {
+      return false;
+    }
+    await fs.writeFile(path.join(this.environment, STAMP), this.version);
+    await this.#removeOlder();
+    return true;
+  }
+
+  /** Returns whether all went well; it does not when the user cancels. */
+  async #carryOut(plan: readonly Step[], progress: Progress, signal: AbortSignal): Promise<boolean> {
     for (const step of plan) {
       progress.report({ message: `${step.title} …`, increment: 100 / (plan.length + 1) });
-      this.log.info(`${step.title}: ${[step.command, ...step.args].join(" ")}`);
-      const outcome = await run(step.command, step.args, {
-        cwd: this.storage,
-        signal: abort.signal,
-        ...(step.env !== undefined && { env: step.env }),
-        onLine: (line) => {
-          this.log.info(line);
-        },
-      });
-      if (token.isCancellationRequested) {
+      const outcome = await this.#run(step, signal);
+      if (signal.aborted) {
         return false;
       }
       if (outcome.code !== 0 && !step.isOptional) {
@@ -94,9 +117,19 @@ export class Installer {
         return false;
       }
     }
-    await fs.writeFile(path.join(this.environment, STAMP), this.version);
-    await this.#removeOlder();
     return true;
+  }
+
+  #run(step: Step, signal: AbortSignal): Promise<Outcome> {
+    this.log.info(`${step.title}: ${[step.command, ...step.args].join(" ")}`);
+    return run(step.command, step.args, {
+      cwd: this.storage,
+      signal,
+      ...(step.env !== undefined && { env: step.env }),
+      onLine: (line) => {
+        this.log.info(line);
+      },
+    });
   }
 
   async #basePython(): Promise<string | null> {

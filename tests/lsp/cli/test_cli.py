@@ -206,10 +206,3 @@ def test_training_commands_pass_their_arguments_on(command: Command) -> None:
     run = command("train", "pretrain", "--help")
     assert run.code == 0
     assert "--recipe" in run.out
-
-
-def test_a_missing_extra_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "training.cli.cli", None)  # as if it could not be imported
-    run = command("eval", "infilling")
-    assert run.code == cli.ExitCode.EXTRA_MISSING
-    assert "pip install 'starcoder-lsp[training]'" in run.err

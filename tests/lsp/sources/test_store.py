@@ -10,7 +10,8 @@ import pytest
 
 from attribution.match.portrait import build_portrait
 from attribution.store.index import OptOut, open_writer
-from lsp.cli.doctor import Check, Verdict, check_index
+from lsp.cli.checks import Check, Verdict
+from lsp.cli.doctor import check_index
 from lsp.settings.settings import Settings
 from lsp.sources.store import AttributionStore, Where
 from lsp.sources.texts import license_ids, summary

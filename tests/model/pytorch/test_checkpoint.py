@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from model.errors import CheckpointError, ConfigError
 from model.pytorch.checkpoint import dense_state, load_checkpoint, save_checkpoint
-from model.pytorch.device import Placement, choose_placement
+from model.pytorch.device import Placement
 from model.pytorch.quantize import Scheme
 from model.weights.config import ModelConfig
 from tests.model.tiny import random_model, write_tiny_model
@@ -137,9 +137,3 @@ def test_int8_on_disk_loads_in_every_scheme(tmp_path: Path) -> None:
             loaded = load_checkpoint(tmp_path, placement)(ids)
             assert (loaded - exact).norm() / exact.norm() < tolerance, scheme
     assert dense_state(tmp_path).keys() == model.state_dict().keys()
-
-
-@pytest.mark.parametrize(("key", "value"), [("device", "tpu"), ("quantize", "int2")])
-def test_an_unknown_placement_is_named(key: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"{key} = '{value}': expected auto"):
-        choose_placement(n_parameters=1, **{key: value})

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from model.extras import install_command
 from training.corpus.errors import CorpusError
 from training.corpus.pii.addresses import is_public_ip
 from training.corpus.pii.finding import Finding, Kind
@@ -37,7 +38,7 @@ class ModelFinder:
         try:
             from transformers import pipeline
         except ImportError as error:
-            raise CorpusError(f"--ner {name}: needs `pip install transformers`") from error
+            raise CorpusError(f"--ner {name} needs transformers: {install_command('training')}") from error
         try:
             classify: Any = pipeline(
                 "token-classification", model=name, aggregation_strategy="simple", stride=_OVERLAP_TOKENS
