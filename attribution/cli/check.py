@@ -84,7 +84,7 @@ class _Wanted:
 
 def _checked(wanted: _Wanted, url: str) -> list[Checked]:
     from attribution.match.attribute import Question, attribute
-    from attribution.store.index import open_index
+    from attribution.store.open import open_index
 
     question = Question(min_tokens=wanted.min_tokens, kinds=frozenset(wanted.kinds or Kind))
     opened = open_index(url)
@@ -103,7 +103,7 @@ def _checked(wanted: _Wanted, url: str) -> list[Checked]:
 
 
 def _is_missing(url: str) -> bool:
-    from attribution.store.index import index_stamp, is_remote
+    from attribution.store.open import index_stamp, is_remote
 
     return not is_remote(url) and index_stamp(url) is None
 

@@ -19,7 +19,7 @@ _EXTRA = frozenset({"rapidfuzz", "zstandard"})
 
 def index_url(given: str | None) -> str:
     """The index that is named, or the one in the user's data folder."""
-    from attribution.store.index import default_index_folder
+    from attribution.store.open import default_index_folder
 
     return given or str(default_index_folder())
 

@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing import connection, get_context, parent_process
 
 from attribution.source import Document
-from attribution.store.index import AddCounts, Writer
+from attribution.store.contract import AddCounts, Writer
 from attribution.store.prepare import PreparedBatch, batches, prepare
 
 

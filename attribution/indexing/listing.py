@@ -14,7 +14,7 @@ from typing import Protocol
 
 from attribution.indexing.build import Progress, build
 from attribution.source import Document, Source
-from attribution.store.index import Writer
+from attribution.store.contract import Writer
 
 _GROUP = 2048
 

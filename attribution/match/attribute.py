@@ -12,7 +12,7 @@ from attribution.errors import AttributionError
 from attribution.match.align import Alignment, align
 from attribution.match.lexed import Lexed
 from attribution.source import ALL_KINDS, Kind, Match, Span, span_in
-from attribution.store.index import Content, Index
+from attribution.store.contract import Content, Index
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import U64, Tokens, lex
 

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from attribution.store.index import Content
+from attribution.store.contract import Content
 from attribution.tokens.lexer import Tokens, lex_batch, split_batch
 
 # Texts are lexed together up to this size: calls are saved, and the memory of the last ones is used again.

@@ -31,8 +31,9 @@ from attribution.sources.provenance import (
 )
 from attribution.sources.tables import is_table, read_dataset, read_table
 from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive
-from attribution.store.prepare import MAX_DOCUMENT_BYTES
 
+# Larger files are data or generated.
+MAX_DOCUMENT_BYTES = 4 << 20
 # `OWNER/NAME`, or with a folder of it, as The Stack has one a language: `hf:OWNER/NAME/data/python`.
 DATASET = re.compile(
     r"(?P<hub>hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?(hub)(?:/(?P<folder>[\w./-]+))?)"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from attribution.match.lexed import Lexed
     from attribution.match.portrait import Portrait
     from attribution.source import Match
-    from attribution.store.index import Index
+    from attribution.store.contract import Index
     from lsp.settings.settings import Settings
 
 BUILD = "starcoder-lsp index build"
@@ -90,7 +90,7 @@ class AttributionStore:
     @property
     def is_remote(self) -> bool:
         """Whether the answers come over a network."""
-        from attribution.store.index import is_remote
+        from attribution.store.open import is_remote
 
         return self.where.index is not None and is_remote(self.where.index)
 
@@ -140,7 +140,7 @@ class AttributionStore:
     def _url(self) -> str:
         if self.where.index is not None:
             return str(self.where.index)
-        from attribution.store.index import default_index_folder
+        from attribution.store.open import default_index_folder
 
         return str(default_index_folder())
 
@@ -157,7 +157,8 @@ class AttributionStore:
         """The index, opened or opened anew. Raises `AttributionError`."""
         if self.is_remote:
             return self._index or self._open_remote(try_again=try_again)
-        from attribution.store.index import index_stamp, missing
+        from attribution.store.contract import missing
+        from attribution.store.open import index_stamp
 
         url = self._url()
         stamp = index_stamp(url)
@@ -256,7 +257,7 @@ def build_command(model: str | None) -> str:
 
 def _open(url: str) -> Index:
     try:
-        from attribution.store.index import open_index
+        from attribution.store.open import open_index
 
         return open_index(url)
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ from typing import Any
 from attribution.errors import SourceError
 from attribution.indexing.listing import Listed
 from attribution.source import Document, Source
-from attribution.store.prepare import MAX_DOCUMENT_BYTES
+from attribution.sources.ingest import MAX_DOCUMENT_BYTES
 from model.weights.hub import STARTER, bundled_folder
 from training.corpus.errors import CorpusError, FetchError
 from training.corpus.records.archives import read_members

@@ -15,7 +15,7 @@ from attribution.source import Source
 from attribution.store.elastic.place import Place
 from attribution.store.elastic.requests import Action
 from attribution.store.elastic.schema import FIELDS
-from attribution.store.index import OptOut
+from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import PreparedDocument
 from attribution.tokens.fingerprint import Channel
 

@@ -13,7 +13,7 @@ from attribution.store.elastic.actions import query_of
 from attribution.store.elastic.place import Place
 from attribution.store.elastic.reader import pages, source_of
 from attribution.store.elastic.requests import Requests
-from attribution.store.index import OptOut
+from attribution.store.opt_outs import OptOut
 
 _PAGE = 500
 

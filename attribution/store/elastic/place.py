@@ -20,7 +20,8 @@ from elasticsearch import ApiError, AuthorizationException, Elasticsearch, NotFo
 from elasticsearch import UnsupportedProductError as NoElasticsearchError
 
 from attribution.errors import IndexFormatError, IndexUnavailableError
-from attribution.store.index import API_KEY_VARIABLE, CA_VARIABLE, NAMED_SERVER, SERVER_VARIABLE, missing
+from attribution.store.contract import missing
+from attribution.store.elastic.address import API_KEY_VARIABLE, CA_VARIABLE, NAMED_SERVER, SERVER_VARIABLE
 
 SUPPORTED_MAJOR = 8
 REQUEST_TIMEOUT_S = 60

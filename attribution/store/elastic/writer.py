@@ -19,13 +19,14 @@ from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexUnavailableError
 from attribution.source import AnyDocument
+from attribution.store.contract import AddCounts, missing
 from attribution.store.elastic.actions import create_content, delete, document_id, put_document, put_opt_out
 from attribution.store.elastic.lookups import Lookups
 from attribution.store.elastic.place import Place, connect, translated
 from attribution.store.elastic.reader import source_of
 from attribution.store.elastic.requests import Action, Requests
 from attribution.store.elastic.schema import channels_of, create, restore, terms, tune_for_loading
-from attribution.store.index import AddCounts, OptOut, OptOuts, missing
+from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import PreparedBatch
 from attribution.tokens.fingerprint import Channel
 

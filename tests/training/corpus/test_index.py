@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from attribution.cli.index import ListedSets, index_app
 from attribution.errors import SourceError
 from attribution.match.attribute import attribute
-from attribution.store.index import open_index
+from attribution.store.open import open_index
 from model.weights.hub import bundled_folder
 from tests.training.corpus.corpus_packages import make_wheel
 from training.corpus.index import TrainedSet, starter_set, text_of
