@@ -17,12 +17,12 @@ from types import TracebackType
 import numpy as np
 import zstandard
 
+from attribution.sources.manifest import Split
 from training.corpus.filters.intake import Intake
 from training.corpus.filters.minhash import PERMUTATIONS, signature
 from training.corpus.filters.near_duplicates import BANDS, band_keys
 from training.corpus.filters.options import NEAR_COMPARED_EXCEPT, BuildOptions
 from training.corpus.records.document import Document, Reason
-from training.corpus.records.manifest import Split
 from training.corpus.records.reading import LicenceTexts, Skipped, read_unit
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.units import Unit

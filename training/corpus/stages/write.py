@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import zstandard
 
+from attribution.sources.manifest import Split
 from training.corpus.filters.decontaminate import Decontaminator
 from training.corpus.filters.options import BuildOptions, paths
 from training.corpus.pii.finding import Finder
 from training.corpus.pii.names import ModelFinder
 from training.corpus.pii.redact import FINDERS, Replaced, redact
 from training.corpus.records.document import Document, Reason
-from training.corpus.records.manifest import Split
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardWriter
 from training.corpus.stages.filter import DOCUMENTS_FILE

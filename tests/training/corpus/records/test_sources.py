@@ -18,6 +18,7 @@ import pyarrow  # type: ignore[import-untyped]  # it has no types
 import pyarrow.parquet  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from attribution.sources.manifest import Split
 from training.corpus.build import build_corpus
 from training.corpus.errors import CorpusError
 from training.corpus.filters.intake import Intake
@@ -25,7 +26,6 @@ from training.corpus.filters.licence_policy import permissive_policy
 from training.corpus.filters.opt_out import OptOut
 from training.corpus.filters.options import BuildOptions
 from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS, Document, Reason
-from training.corpus.records.manifest import Split
 from training.corpus.records.reading import FoundFile, LicenceTexts, read_unit
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import read_documents
