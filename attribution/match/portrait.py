@@ -62,11 +62,6 @@ class Seen:
     span_tokens: tuple[int, ...]
 
     @property
-    def longest_tokens(self) -> int:
-        """The length of the longest span; 0 without any."""
-        return max(self.span_tokens, default=0)
-
-    @property
     def share(self) -> float:
         """The share of the fingerprints that are in it, 0 to 1."""
         return self.hits / self.asked if self.asked else 0.0

@@ -54,12 +54,6 @@ def redact(document: Document, finders: Sequence[Finder] = FINDERS) -> tuple[Doc
     return (with_segments(document, pieces) if replaced else document), replaced
 
 
-def redact_text(text: str, finders: Sequence[Finder] = FINDERS) -> tuple[str, list[Replaced]]:
-    """A text without personal data, and what was replaced, in order."""
-    found = _Replacements().of_text(text, finders)
-    return _applied(text, found), found
-
-
 def find_all(text: str, finders: Sequence[Finder] = FINDERS) -> list[Finding]:
     """What the finders find, in the text's order and without overlaps."""
     return _without_overlaps(finding for finder in finders for finding in finder(text))

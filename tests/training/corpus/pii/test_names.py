@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.corpus.pii.redacted import redacted
 from training.corpus.errors import CorpusError
 from training.corpus.pii.finding import Finder, Kind
 from training.corpus.pii.names import ModelFinder
-from training.corpus.pii.redact import FINDERS, redact_text
+from training.corpus.pii.redact import FINDERS
 
 NAMES = ("ada", "lovelace", "grace", "hopper")
 USERS = ("dragonrider",)
@@ -58,14 +59,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_full_names_are_replaced_single_and_user_names_stay(model: Path) -> None:
     finders: tuple[Finder, ...] = (*FINDERS, ModelFinder(str(model)))
     text = "# by Ada Lovelace <ada@calc-engine.io>\n# thanks to Grace, and dragonrider dragonrider\n"
-    clean, replaced = redact_text(text, finders)
+    clean, replaced = redacted(text, finders)
     assert clean == "# by <NAME> <<EMAIL>>\n# thanks to Grace, and dragonrider dragonrider\n"
     assert [one.kind for one in replaced] == [Kind.NAME, Kind.EMAIL]
 
 
 def test_names_are_found_in_every_window_of_a_long_text(model: Path) -> None:
     text = "".join(f"value_{number} = Grace Hopper\n" + "x = 1\n" * 40 for number in range(40))
-    clean, replaced = redact_text(text, (ModelFinder(str(model)),))
+    clean, replaced = redacted(text, (ModelFinder(str(model)),))
     assert clean.count("<NAME>") == len(replaced) == 40
     assert "Hopper" not in clean
 
@@ -73,7 +74,7 @@ def test_names_are_found_in_every_window_of_a_long_text(model: Path) -> None:
 @pytest.mark.parametrize("label", ["PER", "PERSON"])
 def test_names_may_be_called_persons(model: Path, tmp_path: Path, label: str) -> None:
     text, finder = "# by Ada Lovelace\n", ModelFinder(str(relabelled(model, tmp_path, NAME=label)))
-    assert redact_text(text, (finder,))[0] == "# by <NAME>\n"
+    assert redacted(text, (finder,))[0] == "# by <NAME>\n"
 
 
 def test_a_model_that_finds_other_things_is_refused(model: Path, tmp_path: Path) -> None:

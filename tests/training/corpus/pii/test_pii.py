@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.corpus.pii.redacted import redacted
 from training.corpus.formats.marked import MarkedText
 from training.corpus.pii import keys
 from training.corpus.pii.addresses import is_public_ip
 from training.corpus.pii.gibberish import is_gibberish
-from training.corpus.pii.redact import IPV4_REPLACEMENTS, IPV6_REPLACEMENTS, redact, redact_text
+from training.corpus.pii.redact import IPV4_REPLACEMENTS, IPV6_REPLACEMENTS, redact
 from training.corpus.pii.scoring import unmarked
 from training.corpus.records.document import Document
 
@@ -18,11 +19,11 @@ RANDOM = "Zx81kQp92LmVt07RwYb34NcJk81HsQx"
 
 
 def clean(text: str) -> str:
-    return redact_text(text)[0]
+    return redacted(text)[0]
 
 
 def kinds(text: str) -> list[str]:
-    return [one.kind.value for one in redact_text(text)[1]]
+    return [one.kind.value for one in redacted(text)[1]]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_personal_data_is_replaced(text: str, expected: str) -> None:
     ],
 )
 def test_what_only_looks_like_it_stays(text: str) -> None:
-    assert redact_text(text) == (text, [])
+    assert redacted(text) == (text, [])
 
 
 def test_a_private_key_block_is_replaced_whole() -> None:
@@ -117,18 +118,18 @@ def test_the_sixth_address_begins_the_five_replacements_anew() -> None:
 
 def test_places_are_those_of_the_text_as_it_was() -> None:
     text = f"by a@b.io, {AWS_KEY}, 93.184.216.34"
-    values = [text[one.start : one.end] for one in redact_text(text)[1]]
+    values = [text[one.start : one.end] for one in redacted(text)[1]]
     assert values == ["a@b.io", AWS_KEY, "93.184.216.34"]
 
 
 def test_redacting_twice_changes_nothing_more() -> None:
     once = clean(f"a@b.io {AWS_KEY} 93.184.216.34 2606:2800:220:1:248:1893:25c8:1946 pwd='abc-123-xyz'")
-    assert redact_text(once) == (once, [])
+    assert redacted(once) == (once, [])
 
 
 def test_a_file_about_hashes_has_no_keys_but_certain_ones() -> None:
     text = "".join(f"hash_{i} = '{RANDOM[i:]}{RANDOM[:i]}'\n" for i in range(5))
-    assert redact_text(text) == (text, [])
+    assert redacted(text) == (text, [])
     assert kinds(f"{text}aws = '{AWS_KEY}'\n") == ["key"]
 
 
