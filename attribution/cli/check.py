@@ -1,7 +1,7 @@
-"""`starcoder-lsp check`: arguments to calls, results to text. (`index` is in `index_cli`.)
+"""`starcoder-lsp check`: arguments to calls, results to text. (`index` is in `attribution.cli.index`.)
 
-Exit codes: 0 nothing to complain about, 1 a match that `--fail-on` speaks of, 2 an error.
-What works is imported by the command that needs it: the language server's start must not pay for numpy.
+Exit codes: 0 without a match that `--fail-on` asks for, 1 with one, 2 an error.
+Heavy modules are imported by the command that needs them: the language server's start must not pay for numpy.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def index_url(given: str | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Fallback:
-    """Where `check` looks if it is not told: the index that is set, and else the portrait of the model.
+    """Where `check` looks without `--index`: the index in the settings, or else the model's portrait.
 
     `build` is the command that builds an index of what the model was trained on.
     """

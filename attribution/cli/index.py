@@ -1,8 +1,8 @@
 """`starcoder-lsp index`: arguments to calls, results to text. Build and tend an index.
 
-What works is imported by the command that needs it. The set that the bundled model was trained on is
-known to `training/`, which this package does not import: who mounts the commands hands it in, as the
-context's `obj` (see `ListedSets`).
+Heavy modules are imported by the command that needs them. The bundled model's training set is known to
+`training/`, which this package does not import: the program that mounts the commands passes the set as
+the context's `obj` (see `ListedSets`).
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ Packages = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ListedSets:
-    """What the commands are handed by who mounts them.
+    """What the program that mounts the commands passes to them.
 
-    `starter(packages, on_package)` is the bundled model's training set; `on_package` hears what is read.
-    `fallback()` is what the user's settings say of where to look when the command line does not.
+    `starter(packages, on_package)` is the bundled model's training set; `on_package` is called with each
+    package that is read. `fallback()` is where the user's settings look without `--index`.
     """
 
     starter: Callable[[Path | None, Callable[[str], None]], ListedSet]

@@ -117,9 +117,9 @@ class Writer(Protocol):
         """The channels that it wants fingerprints of."""
 
     def register(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
-        """Record documents whose content is known; those that remain are to be prepared and added.
+        """Record the documents whose content is known. Returns the others, to be prepared and added.
 
-        Their text is not asked for: a list of hashes will do.
+        No text is needed: a list of hashes will do.
         """
 
     def add(self, batch: PreparedBatch) -> None:

@@ -15,7 +15,7 @@ _PACKAGE_KINDS = ("npm:", "pypi:", "cargo:")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptOut:
-    """Documents to remove and never to take in again: all that is given must agree.
+    """Which documents to remove and never to take in again: those that agree with all that is given.
 
     Owners and repositories compare without case, as hosts do; `path` is a shell pattern whose `*`
     also crosses `/`.
@@ -30,7 +30,7 @@ class OptOut:
             raise SourceError("nothing to remove: give an owner, a repository or a path")
 
     def covers(self, source: Source) -> bool:
-        """Whether the rule speaks of this source."""
+        """Whether the rule covers this source."""
         return (
             (self.owner is None or source.owner.casefold() == self.owner.casefold())
             and (self.repository is None or source.repository.casefold() == self.repository.casefold())
@@ -82,7 +82,7 @@ class OptOuts:
                 self._by_name.setdefault(name.casefold(), []).append(rule)
 
     def cover(self, source: Source) -> bool:
-        """Whether any rule speaks of this source."""
+        """Whether any rule covers this source."""
         names = {source.owner.casefold(), source.repository.casefold()}
         named = (rule for name in names for rule in self._by_name.get(name, ()))
         return any(rule.covers(source) for rule in (*named, *self._by_path))

@@ -73,7 +73,7 @@ def put_opt_out(place: Place, rule: OptOut) -> Action:
 
 
 def delete(index: str, number: str) -> Action:
-    """Without a content or a document."""
+    """Delete a content or a document; one that is gone already is no error."""
     return {"_op_type": "delete", "_index": index, "_id": number}
 
 

@@ -98,7 +98,7 @@ def _with_server(url: str) -> str:
     server = os.environ.get(SERVER_VARIABLE)
     if not server:
         raise IndexUnavailableError(
-            f"{url}: which server is not said; set {SERVER_VARIABLE} to http(s)://HOST:PORT, or name the "
+            f"{url} does not say which server: set {SERVER_VARIABLE} to http(s)://HOST:PORT, or name the "
             "index by its whole URL"
         )
     return f"{server.rstrip('/')}/{url.removeprefix(NAMED_SERVER)}"

@@ -1,7 +1,7 @@
 """The index on an Elasticsearch cluster. Writing.
 
-Every action is one that can be done twice, so a batch that was cut off, by a dead node or a dead
-build, is simply sent again. A few batches are under way at once, in threads; within a batch contents
+Every action is one that can be done twice, so a batch that a dead node or a dead build cut
+off is simply sent again. A few batches are under way at once, in threads; within a batch contents
 go first, so that no document is ever without its text.
 """
 
@@ -59,7 +59,7 @@ class ElasticWriter:
         self._channels = tuple(channels)
         self._pending_bytes = 0
         self._sending: deque[_Sending] = deque()
-        # Of the threads together: what may have lost its last document, and whose contents are under way.
+        # Shared by the threads: contents that may have lost their last document, and contents under way.
         self._shared = threading.Lock()
         self._suspects: set[str] = set()
         self._claimed: set[str] = set()

@@ -30,7 +30,7 @@ from attribution.tokens.lexer import U64
 
 # A commit after this much source text: a few seconds of work can be lost.
 COMMIT_BYTES = 64 << 20
-# As many segments of about the same size are merged into one.
+# So many segments of about the same size are merged into one.
 FANOUT = 8
 
 
