@@ -1,7 +1,7 @@
-"""`starcoder-lsp check`: arguments to calls, results to text. (`index` is in `index_cli`.)
+"""`starcoder-lsp check`: arguments to calls, results to text. (`index` is in `attribution.cli.index`.)
 
-Exit codes: 0 nothing to complain about, 1 a match that `--fail-on` speaks of, 2 an error.
-What works is imported by the command that needs it: the language server's start must not pay for numpy.
+Exit codes: 0 without a match that `--fail-on` asks for, 1 with one, 2 an error.
+Heavy modules are imported by the command that needs them: the language server's start must not pay for numpy.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Wanted:
 
 def _checked(wanted: _Wanted, url: str) -> list[Checked]:
     from attribution.match.attribute import Question, attribute
-    from attribution.store.index import open_index
+    from attribution.store.open import open_index
 
     question = Question(min_tokens=wanted.min_tokens, kinds=frozenset(wanted.kinds or Kind))
     opened = open_index(url)
@@ -103,7 +103,7 @@ def _checked(wanted: _Wanted, url: str) -> list[Checked]:
 
 
 def _is_missing(url: str) -> bool:
-    from attribution.store.index import index_stamp, is_remote
+    from attribution.store.open import index_stamp, is_remote
 
     return not is_remote(url) and index_stamp(url) is None
 

@@ -19,14 +19,14 @@ _EXTRA = frozenset({"rapidfuzz", "zstandard"})
 
 def index_url(given: str | None) -> str:
     """The index that is named, or the one in the user's data folder."""
-    from attribution.store.index import default_index_folder
+    from attribution.store.open import default_index_folder
 
     return given or str(default_index_folder())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fallback:
-    """Where `check` looks if it is not told: the index that is set, and else the portrait of the model.
+    """Where `check` looks without `--index`: the index in the settings, or else the model's portrait.
 
     `build` is the command that builds an index of what the model was trained on.
     """

@@ -1,8 +1,8 @@
 """`starcoder-lsp index`: arguments to calls, results to text. Build and tend an index.
 
-What works is imported by the command that needs it. The set that the bundled model was trained on is
-known to `training/`, which this package does not import: who mounts the commands hands it in, as the
-context's `obj` (see `ListedSets`).
+Heavy modules are imported by the command that needs them. The bundled model's training set is known to
+`training/`, which this package does not import: the program that mounts the commands passes the set as
+the context's `obj` (see `ListedSets`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from attribution.errors import SourceError
 if TYPE_CHECKING:
     from attribution.indexing.build import Progress
     from attribution.indexing.listing import ListedSet
-    from attribution.store.index import OptOut, Writer
+    from attribution.store.contract import Writer
+    from attribution.store.opt_outs import OptOut
 
 index_app = typer.Typer(
     name="index", help="Build and tend an index of source code for attribution.", no_args_is_help=True
@@ -46,10 +47,10 @@ Packages = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ListedSets:
-    """What the commands are handed by who mounts them.
+    """What the program that mounts the commands passes to them.
 
-    `starter(packages, on_package)` is the bundled model's training set; `on_package` hears what is read.
-    `fallback()` is what the user's settings say of where to look when the command line does not.
+    `starter(packages, on_package)` is the bundled model's training set; `on_package` is called with each
+    package that is read. `fallback()` is where the user's settings look without `--index`.
     """
 
     starter: Callable[[Path | None, Callable[[str], None]], ListedSet]
@@ -76,7 +77,7 @@ def index_build(
 ) -> None:
     """Build an index, or bring one up to date. Interrupted, the same command goes on."""
     with reported_errors():
-        from attribution.store.index import read_opt_out_list
+        from attribution.store.opt_outs import read_opt_out_list
 
         rules = read_opt_out_list(opt_out_list) if opt_out_list else []
         _build(
@@ -114,7 +115,8 @@ def index_remove(
 ) -> None:
     """Remove documents at once, and keep them out of later builds."""
     with reported_errors():
-        from attribution.store.index import OptOut, open_writer, read_opt_out_list
+        from attribution.store.open import open_writer
+        from attribution.store.opt_outs import OptOut, read_opt_out_list
 
         rules = [OptOut(repository=one, path=path) for one in repository or ()]
         rules += [OptOut(owner=one, path=path) for one in owner or ()]
@@ -128,7 +130,7 @@ def index_remove(
 def index_opt_outs(into: Into = None) -> None:
     """What was removed for good, as an opt-out list: for `build --opt-out-list` of another index."""
     with reported_errors():
-        from attribution.store.index import open_index
+        from attribution.store.open import open_index
 
         index = open_index(index_url(into))
         typer.echo("\n".join(index.opt_outs()) or "# nothing was removed")
@@ -141,7 +143,7 @@ def index_info(
 ) -> None:
     """What the index holds."""
     with reported_errors():
-        from attribution.store.index import open_index
+        from attribution.store.open import open_index
 
         index = open_index(index_url(into))
         info = index.info().to_dict()
@@ -159,7 +161,7 @@ def index_info(
 def index_verify(into: Into = None) -> None:
     """Read every byte of the index and say what is damaged."""
     with reported_errors():
-        from attribution.store.index import open_index
+        from attribution.store.open import open_index
 
         index = open_index(index_url(into))
         problems = index.verify()
@@ -173,7 +175,7 @@ def index_verify(into: Into = None) -> None:
 def index_compact(into: Into = None) -> None:
     """Give back the space of what was removed and join the pieces."""
     with reported_errors():
-        from attribution.store.index import open_writer
+        from attribution.store.open import open_writer
 
         with open_writer(index_url(into), create=False) as writer:
             writer.compact()
@@ -220,7 +222,7 @@ class _Target:
 def _build(work: _Work, target: _Target, rules: Sequence[OptOut]) -> None:
     from attribution.indexing.build import build
     from attribution.sources.ingest import Sources
-    from attribution.store.index import open_writer
+    from attribution.store.open import open_writer
 
     skipped: Counter[str] = Counter()
     sources = Sources(names=work.sources, packages=work.packages)

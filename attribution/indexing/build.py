@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing import connection, get_context, parent_process
 
 from attribution.source import Document
-from attribution.store.index import AddCounts, Writer
+from attribution.store.contract import AddCounts, Writer
 from attribution.store.prepare import PreparedBatch, batches, prepare
 
 
@@ -34,8 +34,8 @@ def build(
 ) -> AddCounts:
     """Add documents to an index; commits at the end, and whenever the writer sees fit.
 
-    What is there already costs little: a killed build is resumed by its repetition. `processes` 0
-    means one a core.
+    A document that is there already costs little, so a killed build is resumed by running it again.
+    `processes` 0 means one a core.
     """
     new = _registered(documents, writer, Progress(), on_progress)
     work = partial(prepare, channels=writer.channels, block_bytes=writer.block_bytes)
@@ -69,7 +69,7 @@ def _prepared(
     if processes == 1:
         yield from map(work, groups)
         return
-    # The threads of a process that forks would be lost in the child; `spawn` is everywhere.
+    # A forked child would lose its parent's threads; `spawn` works on every system.
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=_end_with_parent
     ) as pool:

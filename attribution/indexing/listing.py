@@ -1,7 +1,7 @@
-"""A set of documents that is known by a list: provenance, licence and hash of each; texts are had on demand.
+"""A set of documents known by a list: each one's provenance, licence and hash. Texts are fetched on demand.
 
-So a model's training set can be indexed exactly, and what is indexed already is not fetched again.
-Where the texts come from is the business of who makes the list (`training/`).
+A model's training set can so be indexed exactly, and a document that is indexed already is not fetched
+again. The maker of the list (`training/`) knows where the texts come from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from attribution.indexing.build import Progress, build
 from attribution.source import Document, Source
-from attribution.store.index import Writer
+from attribution.store.contract import Writer
 
 _GROUP = 2048
 
@@ -43,11 +43,11 @@ class ListedSet(Protocol):
         """
 
     def clear(self) -> None:
-        """Delete what was fetched for this only."""
+        """Delete what was fetched for this set alone."""
 
 
 def missing_from(listed: Sequence[Listed], writer: Writer) -> list[Listed]:
-    """Those whose content the index lacks; the others are recorded, or refused by an opt-out."""
+    """The documents whose content the index lacks; the others are recorded, or refused by an opt-out."""
     remaining = iter(listed)
     missing: list[Listed] = []
     while group := list(islice(remaining, _GROUP)):
@@ -64,6 +64,6 @@ def build_listed(
     processes: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Add the documents of a set that the index lacks, as `build` does; resumed by its repetition."""
+    """Add the documents of a set that the index lacks, as `build` does; a killed run is resumed."""
     build(wanted.documents(missing, skipped), writer, processes=processes, on_progress=on_progress)
     wanted.clear()

@@ -26,7 +26,7 @@ from attribution.tokens.shape import shape_hashes
 MARGIN_TOKENS = 16
 MIN_ANCHOR_TOKENS = 3
 NEAR_SIMILARITY = 0.8
-# A weaker kind has to explain this much more than an exact run inside it to be worth saying instead.
+# A weaker kind is reported instead of an exact run inside it only if it covers this much more.
 MUCH_LONGER = 1.25
 
 
@@ -34,8 +34,8 @@ MUCH_LONGER = 1.25
 class Alignment:
     """Tokens [query_start, query_end) of the query and [source_start, source_end) of the source.
 
-    `tokens` of them are the same. For a kind of EXACT all are: the bytes between are not looked at
-    here, so that EXACT stands for REFORMATTED too.
+    `tokens` of them are the same; in an EXACT alignment all are. The bytes between tokens are not
+    compared here, so EXACT stands for REFORMATTED too.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class Alignment:
 
     @property
     def similarity(self) -> float:
-        """Twice the same tokens by all tokens of both sides: 1 is equal."""
+        """Twice the number of equal tokens, divided by the tokens of both sides; 1 means equal."""
         return 2 * self.tokens / (self.query_end - self.query_start + self.source_end - self.source_start)
 
 
@@ -79,7 +79,7 @@ def align(
 
 
 def _best(found: Sequence[Alignment]) -> list[Alignment]:
-    """Without those whose query tokens a longer one covers, or one as long and more equal."""
+    """Those whose query tokens are covered by no longer one, nor by one as long and more equal."""
     exact = [one for one in found if one.kind is Kind.EXACT]
     kept: list[Alignment] = []
     for one in sorted(found, key=lambda a: (a.query_start - a.query_end, -a.tokens, a.source_start)):
@@ -160,7 +160,7 @@ def _renamed(
     """Runs of equal shape whose names map one to one."""
     if not diagonals and not by_shape:
         return
-    # Of a long file, only what the diagonals reach: the shapes of all of it would cost more than the rest.
+    # Only what the diagonals reach: the shapes of a whole long file would cost more than everything else.
     first, last = (0, len(source)) if by_shape else _reached(diagonals, len(query), len(source))
     ours, theirs = query, source.part(first, last)
     shapes = shape_hashes(ours), shape_hashes(theirs)

@@ -12,7 +12,7 @@ from attribution.errors import AttributionError
 from attribution.match.align import Alignment, align
 from attribution.match.lexed import Lexed
 from attribution.source import ALL_KINDS, Kind, Match, Span, span_in
-from attribution.store.index import Content, Index
+from attribution.store.contract import Content, Index
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import U64, Tokens, lex
 
@@ -53,8 +53,8 @@ def attribute(
 ) -> list[Match]:
     """Find what of `text` stands in the index; the longest copies first.
 
-    The same answer for the same content, whatever stores it. Who asks again and again gives the same
-    `lexed` each time, of any index. Raises the index's errors.
+    Every store gives the same answer for the same content. A caller that asks often keeps one `lexed`
+    for all its calls; it serves any index. Raises the index's errors.
     """
     question = question or Question()
     tokens = lex(text)
@@ -120,7 +120,7 @@ def _matches(
 
 
 def _groups(found: Sequence[_Found]) -> list[list[_Found]]:
-    """Those that cover the same part of the query, each content once, the best of them first."""
+    """Matches that cover the same part of the query, each content once, the best first."""
     groups: list[list[_Found]] = []
     for one in found:
         same = next((group for group in groups if _same_place(group[0].alignment, one.alignment)), None)
@@ -162,5 +162,5 @@ def _span(text: bytes, tokens: Tokens, start: int, end: int) -> Span:
 
 
 def _lines(text: bytes, span: Span) -> bytes:
-    """A span's bytes with one kind of line end: an editor has its own, whatever the file had."""
+    """A span's bytes with one kind of line end: an editor may use another than the file."""
     return text[span.start_byte : span.end_byte].replace(b"\r\n", b"\n")

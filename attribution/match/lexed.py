@@ -1,4 +1,4 @@
-"""The tokens of candidates, the last ones kept: who writes code is near the same code for a while."""
+"""The tokens of candidates; the latest are kept, because successive queries mostly meet the same files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from attribution.store.index import Content
+from attribution.store.contract import Content
 from attribution.tokens.lexer import Tokens, lex_batch, split_batch
 
 # Texts are lexed together up to this size: calls are saved, and the memory of the last ones is used again.
@@ -14,7 +14,10 @@ TOGETHER_BYTES = 64 << 10
 
 
 class Lexed:
-    """Tokens by content, at most `max_tokens` of them (25 bytes each); 0 keeps none. For any thread."""
+    """Tokens by content, at most `max_tokens` of them (25 bytes each); 0 keeps none.
+
+    Safe to use from several threads.
+    """
 
     def __init__(self, max_tokens: int = 0) -> None:
         self._max_tokens = max_tokens

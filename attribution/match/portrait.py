@@ -1,14 +1,14 @@
-"""A portrait of a training set: small enough to ship with a model, says "seen" but not where.
+"""A portrait of a training set: small enough to ship with a model; it says "seen", but not where.
 
 The winnowed fingerprints of all texts as a set of shortened hashes: two bytes each. A copy of 32
-tokens or more is always recognised; of checks of unseen code, well under 1 % are told "seen" in
-error, because `bits` grows with the set (a fingerprint of unseen code hits one time in 2,000).
+tokens or more is always recognised. Well under 1 % of checks of unseen code answer "seen" in error:
+`bits` grows with the set, so that a fingerprint of unseen code hits one time in 2,000.
 
     header   32 bytes: magic, format version, bucket bits, number of fingerprints
     counts   [2^bucket_bits] u16: how many fingerprints each bucket has
     rest     [N] u16: the 16 bits behind the bucket's, sorted within a bucket
 
-All little-endian. Not an index: no text, no names, nothing to remove from.
+All little-endian. A portrait is no index: it holds neither texts nor names, and nothing can be removed.
 """
 
 from __future__ import annotations
@@ -60,11 +60,6 @@ class Seen:
     hits: int
     spans: tuple[Span, ...]
     span_tokens: tuple[int, ...]
-
-    @property
-    def longest_tokens(self) -> int:
-        """The length of the longest span; 0 without any."""
-        return max(self.span_tokens, default=0)
 
     @property
     def share(self) -> float:
@@ -127,7 +122,7 @@ class Portrait:
         return found
 
     def check(self, text: bytes) -> Seen:
-        """Ask for the winnowed fingerprints of a text."""
+        """How much of a text is in the set, by its winnowed fingerprints."""
         tokens = lex(text)
         asked = winnow(tokens, Channel.TEXT)
         hits = asked[self.contains(asked)]

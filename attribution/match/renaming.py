@@ -28,7 +28,7 @@ MIN_VARIETY = 0.4
 
 
 def plausible(runs: Sequence[Run], query: U64, source: U64, shape: U64) -> list[Run]:
-    """Those runs of equal shape in which enough names stayed, and not all: few do, and counting is cheap.
+    """The runs of equal shape that keep enough of their names, but not all; few do, and counting is cheap.
 
     `shape` is the query's.
     """
@@ -60,7 +60,7 @@ def is_renamed_copy(query: U64, source: U64, shape: U64) -> bool:
 
 
 def _one_to_one(pairs: Counter[tuple[int, int]]) -> list[int]:
-    """How often each pair of names occurs both of which occur in no other pair."""
+    """How often each pair of names occurs, if both names occur in no other pair."""
     ours, theirs = Counter(our for our, _ in pairs), Counter(their for _, their in pairs)
     return [count for (our, their), count in pairs.items() if ours[our] == theirs[their] == 1]
 

@@ -117,7 +117,10 @@ def _lines(span: Span) -> str:
 def to_sarif(
     checked: Sequence[Answer], *, version: str, failing: Sequence[Match] = (), seen_fails: bool = False
 ) -> str:
-    """A SARIF 2.1.0 log; matches in `failing` are errors, others notes; so is what was seen, if it fails."""
+    """A SARIF 2.1.0 log: matches in `failing` are errors, others notes.
+
+    What was seen is an error if `seen_fails`.
+    """
     rules = [
         {"id": f"attribution/{kind}", "shortDescription": {"text": text}} for kind, text in _RULES.items()
     ]

@@ -106,7 +106,7 @@ def _pieces(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 
 def undominated(runs: Sequence[Run]) -> list[Run]:
-    """Without runs whose query tokens all lie in a longer run: repetitive code has thousands."""
+    """The runs whose query tokens do not all lie in a longer run; repetitive code has thousands that do."""
     kept: list[Run] = []
     furthest = -1
     for run in sorted(runs, key=lambda run: (run.query_start, -run.length, run.source_start)):
@@ -144,18 +144,18 @@ class _Runs:
         return run in self._left
 
     def take(self, run: Run) -> Run:
-        """It is in a chain now."""
+        """Mark a run as part of a chain."""
         self._left.remove(run)
         return run
 
     def after(self, run: Run) -> Run | None:
-        """The nearest that follows."""
+        """The nearest run that follows."""
         first = bisect_left(self._by_start, run.query_end - _OVERLAP_TOKENS, key=_query_start)
         last = bisect_right(self._by_start, run.query_end + MAX_GAP_TOKENS, key=_query_start)
         return self._nearest((gap_between(run, other), other) for other in self._by_start[first:last])
 
     def before(self, run: Run) -> Run | None:
-        """The nearest that it follows."""
+        """The nearest run that comes before."""
         first = bisect_left(self._by_end, run.query_start - MAX_GAP_TOKENS, key=_query_end)
         last = bisect_right(self._by_end, run.query_start + _OVERLAP_TOKENS, key=_query_end)
         return self._nearest((gap_between(other, run), other) for other in self._by_end[first:last])

@@ -1,6 +1,6 @@
 """What `check` says where there is no index, only the portrait of a model's training set: seen, not where.
 
-The shapes are those of `report`, with a kind of its own and nothing in place of the source.
+JSON and SARIF have the shapes of `report`, with the kind `seen` and without a source.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SeenFile:
 
     @property
     def searched(self) -> dict[str, Any]:
-        """What JSON says of where was searched: no index, but this."""
+        """What JSON has in place of an index."""
         return {"index": None, "documents": self.documents, "portrait": str(self.portrait)}
 
     def matches(self) -> list[dict[str, Any]]:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from attribution.errors import SourceError
 from attribution.source import Document, Source
 from attribution.sources.licences import licence_of_header
+from attribution.sources.manifest import Manifest, Package
 from attribution.sources.provenance import (
     INSTALLED_FILES,
     MAX_METADATA_BYTES,
@@ -31,8 +29,9 @@ from attribution.sources.provenance import (
 )
 from attribution.sources.tables import is_table, read_dataset, read_table
 from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive
-from attribution.store.prepare import MAX_DOCUMENT_BYTES
 
+# Larger files are data or generated.
+MAX_DOCUMENT_BYTES = 4 << 20
 # `OWNER/NAME`, or with a folder of it, as The Stack has one a language: `hf:OWNER/NAME/data/python`.
 DATASET = re.compile(
     r"(?P<hub>hf:)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?(hub)(?:/(?P<folder>[\w./-]+))?)"
@@ -203,42 +202,29 @@ def _facts_around(folder: Path) -> Facts:
 
 
 def read_manifest(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[Document]:
-    """The selected files of the archives that a corpus manifest of `training/` names."""
+    """The selected files of the archives that a corpus manifest names."""
     if packages is None:
         raise SourceError(f"{path}: a manifest needs the folder of its packages; name it with --packages")
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))["package"]
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"{path}: not a corpus manifest: {error}") from error
-    for entry in entries:
-        yield from _package(entry, path, packages, skipped)
+    for package in Manifest.load(path).packages:
+        yield from _of_package(package, path, packages, skipped)
 
 
-def _package(
-    entry: dict[str, Any], manifest: Path, packages: Path, skipped: Counter[str]
+def _of_package(
+    package: Package, manifest: Path, packages: Path, skipped: Counter[str]
 ) -> Iterator[Document]:
-    archive = packages / str(entry["ecosystem"]) / str(entry["file"])
+    archive = package.archive_in(packages)
     if not archive.is_file():
         raise SourceError(
             f"{manifest}: {archive} is not there; fetch it with `python -m training.corpus fetch`"
         )
     with archive.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != entry["sha256"]:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != package.sha256:
             raise SourceError(f"{archive}: not the file that {manifest} names; delete it and fetch it again")
-    identity = f"{entry['ecosystem']}:{entry['name']}=={entry['version']}"
-    known = Facts(
-        repository=entry["repository"], revision=identity, web=f"https://github.com/{entry['repository']}"
-    )
+    known = Facts(repository=package.repository, revision=package.identity, web=package.web)
     for document in read_tree(ArchiveTree(archive), skipped, known):
-        if _selects(entry, document.source.path):
+        if package.selects(document.source.path):
             # The manifest's licence was checked by a person; a header's is not of the whole package.
-            yield replace(document, source=replace(document.source, license=entry["license"]))
-
-
-def _selects(entry: dict[str, Any], path: str) -> bool:
-    include = entry.get("include", [])
-    included = not include or any(fnmatchcase(path, pattern) for pattern in include)
-    return included and not any(fnmatchcase(path, pattern) for pattern in entry.get("exclude", []))
+            yield replace(document, source=replace(document.source, license=package.license))
 
 
 def _text_bytes(path: Path) -> int:

@@ -19,7 +19,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 def is_copyleft(expression: str | None) -> bool:
-    """Whether one cannot but take copyleft terms: of `MIT OR GPL-2.0-only` one can take MIT."""
+    """Whether a licence leaves no choice but copyleft terms: `MIT OR GPL-2.0-only` leaves MIT."""
     if expression is None:
         return False
     try:
@@ -29,10 +29,10 @@ def is_copyleft(expression: str | None) -> bool:
 
 
 def satisfies(expression: str | None, condition: str) -> bool:
-    """Whether a match's licence is such that an SPDX condition speaks of it.
+    """Whether a match's licence meets an SPDX condition.
 
     `condition` is an expression over identifiers, each true if it occurs in the match's licence:
-    `GPL-3.0-only OR AGPL-3.0-only` speaks of both. Raises `ExpressionError` on a malformed condition.
+    `GPL-3.0-only OR AGPL-3.0-only` is met by both. Raises `ExpressionError` on a malformed condition.
     """
     named = {word.casefold() for word in _IDENTIFIER.findall(expression or "")}
     return evaluate(condition, lambda identifier: identifier.casefold() in named)

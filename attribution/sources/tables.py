@@ -1,7 +1,7 @@
 """Documents from tables: JSONL, Parquet and streamed Hugging Face datasets.
 
-Understood are The Stack's columns, those of our own corpus (`training/`), and the names that other
-code datasets use for the same things.
+Columns may have the names of The Stack, of our own corpus (`training/`), or those that other code
+datasets use for the same things.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             yield lines
     elif path.suffix == ".zst":
-        # Unlike zstandard's reader, Arrow's goes on behind the first frame and tells a truncated file.
+        # Unlike zstandard's reader, Arrow's reads on after the first frame and reports a truncated file.
         with _arrow(path).input_stream(str(path), compression="zstd") as raw:
             yield io.TextIOWrapper(raw, encoding="utf-8")
     else:

@@ -28,7 +28,7 @@ _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, NotImplementedError),
 )
-# Never sources of one's own or of others: version control, caches, environments.
+# Folders that hold nobody's sources: version control, caches, environments.
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "venv", "site-packages.egg-info"})
 
 
@@ -97,7 +97,7 @@ class ArchiveTree:
             raise SourceError(f"{self._archive}: cannot read this archive: {error}") from error
 
     def _reader(self, path: str, open_member: Callable[[], IO[bytes]]) -> Callable[[int], bytes | None]:
-        """Reads a member when it is asked to; that may be where damage shows."""
+        """Reads a member on demand; damage may show only then."""
 
         def read(limit: int) -> bytes | None:
             try:

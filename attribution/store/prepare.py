@@ -21,9 +21,7 @@ from attribution.tokens.lexer import U64, lex_batch
 # Enough to pay numpy's fixed costs once, small enough to stay in a core's cache.
 BATCH_BYTES = 1 << 20
 BATCH_DOCUMENTS = 2048
-# Larger files are data or generated; the reader counts them.
-MAX_DOCUMENT_BYTES = 4 << 20
-# Texts are compressed together, as many as make this many bytes: a quarter smaller than one by one.
+# Texts are compressed together in blocks of this size: a quarter smaller than one by one.
 BLOCK_BYTES = 32 << 10
 _LEVEL = 3
 

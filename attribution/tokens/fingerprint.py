@@ -21,7 +21,7 @@ import numpy.typing as npt
 from attribution.tokens.lexer import U64, Ints, TokenBatch, Tokens, lex_batch, mixed, splitmix64
 from attribution.tokens.shape import shape_hashes
 
-# Of the hash, its seeds, the lexer and the parameters below: stored fingerprints of another one are useless.
+# Of the hash, its seeds, the lexer and the parameters below: fingerprints of another version are useless.
 FORMAT_VERSION = 1
 FINGERPRINT_BITS = 48
 # Documents of one batch are numbered in the bits that a fingerprint leaves free.

@@ -9,7 +9,7 @@ from typing import Protocol
 from attribution.indexing.build import build
 from attribution.match.attribute import AUTOMATIC, Question, attribute
 from attribution.source import Document, Match
-from attribution.store.index import is_remote, open_index, open_writer
+from attribution.store.open import is_remote, open_index, open_writer
 from benchmarks.attribution.excerpts import Excerpt
 from benchmarks.attribution.judge import holds, is_true, shares_copy
 from benchmarks.attribution.measure import Asked, Built, stopwatch

@@ -16,8 +16,8 @@ from platformdirs import user_config_path
 
 from lsp.settings.settings import Effective, Layer, environment_layer, resolve
 from model.local.listen import TOKEN_VARIABLE
+from model.local.user_folders import APPLICATION
 
-APPLICATION = "starcoder-lsp"
 USER_FILE_NAME = "config.toml"
 PROJECT_FILE_NAME = ".starcoder.toml"
 PYPROJECT = "pyproject.toml"

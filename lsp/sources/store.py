@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from attribution.match.lexed import Lexed
     from attribution.match.portrait import Portrait
     from attribution.source import Match
-    from attribution.store.index import Index
+    from attribution.store.contract import Index
     from lsp.settings.settings import Settings
 
 BUILD = "starcoder-lsp index build"
@@ -91,7 +91,7 @@ class AttributionStore:
     @property
     def is_remote(self) -> bool:
         """Whether the answers come over a network."""
-        from attribution.store.index import is_remote
+        from attribution.store.open import is_remote
 
         return self.where.index is not None and is_remote(self.where.index)
 
@@ -141,7 +141,7 @@ class AttributionStore:
     def _url(self) -> str:
         if self.where.index is not None:
             return str(self.where.index)
-        from attribution.store.index import default_index_folder
+        from attribution.store.open import default_index_folder
 
         return str(default_index_folder())
 
@@ -158,7 +158,8 @@ class AttributionStore:
         """The index, opened or opened anew. Raises `AttributionError`."""
         if self.is_remote:
             return self._index or self._open_remote(try_again=try_again)
-        from attribution.store.index import index_stamp, missing
+        from attribution.store.contract import missing
+        from attribution.store.open import index_stamp
 
         url = self._url()
         stamp = index_stamp(url)
@@ -257,7 +258,7 @@ def build_command(model: str | None) -> str:
 
 def _open(url: str) -> Index:
     try:
-        from attribution.store.index import open_index
+        from attribution.store.open import open_index
 
         return open_index(url)
     except ModuleNotFoundError as error:

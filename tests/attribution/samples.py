@@ -9,7 +9,7 @@ from pathlib import Path
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
 from attribution.source import Document, Source
-from attribution.store.index import open_index, open_writer
+from attribution.store.open import open_index, open_writer
 
 WORDS = ["alpha", "beta", "gamma", "delta", "if", "for", "return", "self", "row", "größe", "x1", "42", "'s'"]
 MARKS = ["(", ")", ".", ",", "=", "+", ":", "[", "]"]

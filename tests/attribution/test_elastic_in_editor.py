@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from attribution.store.index import OptOut, open_writer
+from attribution.store.open import open_writer
+from attribution.store.opt_outs import OptOut
 from lsp.sources.store import AttributionStore, Where
 from tests.attribution.samples import index_of
 from tests.lsp.indexed import FILES, NEW, documents, excerpt

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from attribution.sources.manifest import Package
 from training.corpus.errors import CorpusError
 from training.corpus.records.fetch import default_cache_dir, fetch_manifest
 from training.corpus.records.licences import notice_markdown
-from training.corpus.records.manifest import Manifest, Package
+from training.corpus.records.manifest import load_manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "score-pii":
             print(_scores(options.labelled, options.ner), end="")
             return 0
-        manifest = Manifest.load(options.manifest)
+        manifest = load_manifest(options.manifest)
         if options.command == "notice":
             title = f"Packages of the corpus '{manifest.name}'"
             print(notice_markdown(manifest.packages, title=title), end="")

@@ -17,7 +17,7 @@ from pathlib import Path
 from training.corpus.errors import CorpusError
 from training.corpus.filters.options import BuildOptions
 from training.corpus.records.fetch import default_cache_dir
-from training.corpus.records.manifest import Manifest
+from training.corpus.records.manifest import load_manifest
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.units import tasks_of, units_of
 from training.corpus.stages.executors import Execution, Progress, run_stages
@@ -48,7 +48,7 @@ def build_corpus(
     _check_replaceable(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     manifests = {
-        source: Manifest.load(Path(source)) for source in (*sources, *held_out) if _is_manifest(source)
+        source: load_manifest(Path(source)) for source in (*sources, *held_out) if _is_manifest(source)
     }
     places = packages or default_cache_dir()
     units = units_of(sources, packages=places, held_out=held_out, manifests=manifests)

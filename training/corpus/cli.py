@@ -19,8 +19,8 @@ from training.cli_common import fail
 from training.corpus.errors import CorpusError
 
 if TYPE_CHECKING:
+    from attribution.sources.manifest import Package
     from training.corpus.filters.options import BuildOptions
-    from training.corpus.records.manifest import Package
     from training.corpus.records.report import CorpusReport
     from training.corpus.stages.executors import Execution
     from training.corpus.stages.workspace import Stage
@@ -147,9 +147,9 @@ def corpus_command(
 def fetch_missing(names: list[str], packages: Path | None, console: Console) -> None:
     """Fetch the packages of the manifests among the sources that are not there yet."""
     from training.corpus.records.fetch import default_cache_dir, fetch_manifest
-    from training.corpus.records.manifest import Manifest
+    from training.corpus.records.manifest import load_manifest
 
-    manifests = [Manifest.load(Path(name)) for name in names if name.endswith(".toml")]
+    manifests = [load_manifest(Path(name)) for name in names if name.endswith(".toml")]
     with _bar(console) as bar:
         for manifest in manifests:
             task = bar.add_task(f"fetching {manifest.name}", total=len(manifest.packages))
@@ -179,7 +179,7 @@ def stage_bar(console: Console) -> Iterator[Callable[[Stage, int, int], None]]:
 
 def print_summary(report: CorpusReport | None, into: Path) -> None:
     """What a build did, in a few lines."""
-    from training.corpus.records.manifest import Split
+    from attribution.sources.manifest import Split
 
     if report is None:
         typer.echo(f"submitted to Slurm; {into} appears when the last job is done")
@@ -194,12 +194,12 @@ def print_summary(report: CorpusReport | None, into: Path) -> None:
 def _options(names: list[str], *, table: str | None, weights: list[str], **values: object) -> BuildOptions:
     from training.corpus.filters.options import PAPER_WEIGHTS, BuildOptions
     from training.corpus.records.languages import TableName
-    from training.corpus.records.manifest import Manifest
+    from training.corpus.records.manifest import load_manifest
 
     if table is not None and table not in list(TableName):
         raise CorpusError(f"--table {table!r}: expected {' or '.join(TableName)}")
-    of_manifests = [Manifest.load(Path(name)).table for name in names if name.endswith(".toml")]
-    chosen = TableName(table) if table else next(iter(of_manifests), TableName.STARCODER)
+    of_manifests = [load_manifest(Path(name)).table for name in names if name.endswith(".toml")]
+    chosen = TableName(table or next(iter(of_manifests), TableName.STARCODER))
     known = {**PAPER_WEIGHTS, **dict(map(_weight, weights))}
     return BuildOptions(table=chosen, weights=known, **values)  # type: ignore[arg-type] # checked by their names
 

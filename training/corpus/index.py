@@ -20,12 +20,13 @@ from typing import Any
 from attribution.errors import SourceError
 from attribution.indexing.listing import Listed
 from attribution.source import Document, Source
-from attribution.store.prepare import MAX_DOCUMENT_BYTES
+from attribution.sources.ingest import MAX_DOCUMENT_BYTES
+from attribution.sources.manifest import Manifest, Package, Split
 from model.weights.hub import STARTER, bundled_folder
 from training.corpus.errors import CorpusError, FetchError
 from training.corpus.records.archives import read_members
 from training.corpus.records.fetch import default_cache_dir, fetch_package
-from training.corpus.records.manifest import Manifest, Package, Split, starter_manifest
+from training.corpus.records.manifest import starter_manifest
 
 DOCUMENTS_FILE = "documents.jsonl.gz"
 # Clients of package indexes mostly wait; more at once than this would be impolite.
@@ -77,7 +78,7 @@ class TrainedSet:
             path=row["path"],
             revision=package.identity,
             license=row["license"],
-            url=f"https://github.com/{package.repository}",
+            url=package.web,
         )
 
     def documents(self, wanted: Sequence[Listed], skipped: Counter[str]) -> Iterator[Document]:

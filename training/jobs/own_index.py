@@ -16,7 +16,7 @@ from attribution.indexing.build import build
 from attribution.source import Document
 from attribution.sources.ingest import read_tree, why_not
 from attribution.sources.trees import FolderTree
-from attribution.store.index import default_index_folder, open_writer
+from attribution.store.open import default_index_folder, open_writer
 from model.extras import install_command
 from training.data.own_code import files_of
 from training.errors import TrainingError

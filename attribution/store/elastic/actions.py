@@ -15,7 +15,7 @@ from attribution.source import Source
 from attribution.store.elastic.place import Place
 from attribution.store.elastic.requests import Action
 from attribution.store.elastic.schema import FIELDS
-from attribution.store.index import OptOut
+from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import PreparedDocument
 from attribution.tokens.fingerprint import Channel
 
@@ -73,7 +73,7 @@ def put_opt_out(place: Place, rule: OptOut) -> Action:
 
 
 def delete(index: str, number: str) -> Action:
-    """Without a content or a document."""
+    """Delete a content or a document; one that is gone already is no error."""
     return {"_op_type": "delete", "_index": index, "_id": number}
 
 

@@ -13,7 +13,7 @@ from attribution.store.elastic.actions import query_of
 from attribution.store.elastic.place import Place
 from attribution.store.elastic.reader import pages, source_of
 from attribution.store.elastic.requests import Requests
-from attribution.store.index import OptOut
+from attribution.store.opt_outs import OptOut
 
 _PAGE = 500
 
@@ -46,7 +46,7 @@ class Lookups:
         self._requests.ask(lambda client: client.indices.refresh(index=indices))
 
     def orphans(self, keys: Iterable[str]) -> Iterator[list[str]]:
-        """Those of the contents that no document holds, page by page; what is not visible does not count."""
+        """The contents that no document holds, page by page; documents that are not visible do not count."""
         remaining = iter(keys)
         while page := list(islice(remaining, _PAGE)):
             answer = self._requests.ask(partial(self._holders, page))

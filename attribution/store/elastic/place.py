@@ -20,7 +20,8 @@ from elasticsearch import ApiError, AuthorizationException, Elasticsearch, NotFo
 from elasticsearch import UnsupportedProductError as NoElasticsearchError
 
 from attribution.errors import IndexFormatError, IndexUnavailableError
-from attribution.store.index import API_KEY_VARIABLE, CA_VARIABLE, NAMED_SERVER, SERVER_VARIABLE, missing
+from attribution.store.contract import missing
+from attribution.store.elastic.address import API_KEY_VARIABLE, CA_VARIABLE, NAMED_SERVER, SERVER_VARIABLE
 
 SUPPORTED_MAJOR = 8
 REQUEST_TIMEOUT_S = 60
@@ -97,7 +98,7 @@ def _with_server(url: str) -> str:
     server = os.environ.get(SERVER_VARIABLE)
     if not server:
         raise IndexUnavailableError(
-            f"{url}: which server is not said; set {SERVER_VARIABLE} to http(s)://HOST:PORT, or name the "
+            f"{url} does not say which server: set {SERVER_VARIABLE} to http(s)://HOST:PORT, or name the "
             "index by its whole URL"
         )
     return f"{server.rstrip('/')}/{url.removeprefix(NAMED_SERVER)}"

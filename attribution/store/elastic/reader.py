@@ -11,10 +11,10 @@ from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexDamagedError
 from attribution.source import Source, content_key
+from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.elastic.place import Place, connect, translated
 from attribution.store.elastic.schema import FIELDS, channels_of, terms
-from attribution.store.embedded.reader import SCORE_DIGITS
-from attribution.store.index import Candidate, Content, IndexInfo, OptOut
+from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import unpack
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64

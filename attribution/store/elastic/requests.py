@@ -1,6 +1,6 @@
-"""Asks a server that may be busy, restarting or gone for a while: patiently, and always the whole of it.
+"""Requests to a server that may be busy, restarting or away for a while: repeated until all is done.
 
-Every request that goes through here is one that can be done twice. Safe to use from several threads.
+Every request here can be done twice. Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Action = dict[str, Any]
 
 
 class Requests:
-    """One server and the patience with it."""
+    """Requests to one server, with back-off."""
 
     def __init__(self, client: Elasticsearch, place: Place) -> None:
         self.client = client
@@ -37,13 +37,13 @@ class Requests:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """No more waiting, in no thread: what fails from now on is an error at once."""
+        """End all waiting, in every thread: a failure from now on is an error at once."""
         self._stopped.set()
 
     def ask(self, request: Callable[[Elasticsearch], _Answer]) -> _Answer:
         """Ask, and ask again with back-off while the server is away or too busy.
 
-        Raises `IndexUnavailableError` when it is so for too long, or refuses.
+        Raises `IndexUnavailableError` when that lasts too long, or the server refuses.
         """
         with translated(self._place):
             for wait_s in BACKOFF.pauses_s():
@@ -68,7 +68,7 @@ class Requests:
                 self._wait(wait_s, f"it is too busy for {len(waiting):,} documents")
         if waiting := self._rejected(waiting):
             raise IndexUnavailableError(
-                f"{self._place.url}: the server goes on rejecting {len(waiting):,} documents (429: too much "
+                f"{self._place.url}: the server keeps rejecting {len(waiting):,} documents (429: too much "
                 "to do); what was committed stays: run the same command again when it has recovered"
             )
 
@@ -113,7 +113,7 @@ def _passes(error: Exception) -> bool:
     """Whether the trouble is one that passes by itself."""
     if isinstance(error, ApiError):
         return error.status_code in _TOO_BUSY
-    # A wrong certificate stays wrong, but for the rare moment in which it is being replaced.
+    # A certificate that is being replaced looks no different from a wrong one, and is much rarer.
     return not isinstance(error, TlsError)
 
 

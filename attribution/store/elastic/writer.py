@@ -1,7 +1,7 @@
 """The index on an Elasticsearch cluster. Writing.
 
-Every action is one that can be done twice, so a batch that was cut off, by a dead node or a dead
-build, is simply sent again. A few batches are under way at once, in threads; within a batch contents
+Every action is one that can be done twice, so a batch that a dead node or a dead build cut
+off is simply sent again. A few batches are under way at once, in threads; within a batch contents
 go first, so that no document is ever without its text.
 """
 
@@ -19,13 +19,14 @@ from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexUnavailableError
 from attribution.source import AnyDocument
+from attribution.store.contract import AddCounts, missing
 from attribution.store.elastic.actions import create_content, delete, document_id, put_document, put_opt_out
 from attribution.store.elastic.lookups import Lookups
 from attribution.store.elastic.place import Place, connect, translated
 from attribution.store.elastic.reader import source_of
 from attribution.store.elastic.requests import Action, Requests
 from attribution.store.elastic.schema import channels_of, create, restore, terms, tune_for_loading
-from attribution.store.index import AddCounts, OptOut, OptOuts, missing
+from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import PreparedBatch
 from attribution.tokens.fingerprint import Channel
 
@@ -58,7 +59,7 @@ class ElasticWriter:
         self._channels = tuple(channels)
         self._pending_bytes = 0
         self._sending: deque[_Sending] = deque()
-        # Of the threads together: what may have lost its last document, and whose contents are under way.
+        # Shared by the threads: contents that may have lost their last document, and contents under way.
         self._shared = threading.Lock()
         self._suspects: set[str] = set()
         self._claimed: set[str] = set()

@@ -15,13 +15,14 @@ import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
 from attribution.source import Source, content_key
+from attribution.store.contract import missing
+from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import SEGMENT_VERSION, Written
-from attribution.store.index import CATALOGUE_FILE, OptOut, missing
+from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import unpack
 from attribution.tokens.fingerprint import FORMAT_VERSION, WINNOWING, Channel
 from attribution.tokens.lexer import U64
 
-FILE = CATALOGUE_FILE
 _BUSY_TIMEOUT_S = 30.0
 
 
@@ -40,7 +41,7 @@ class Catalogue:
     @classmethod
     def open(cls, folder: Path) -> Catalogue:
         """Open for reading; raises `IndexMissingError` or `IndexFormatError`."""
-        if not (folder / FILE).is_file():
+        if not (folder / CATALOGUE).is_file():
             raise missing(str(folder))
         return cls(connect(folder), folder)
 
@@ -48,7 +49,7 @@ class Catalogue:
         try:
             found = dict(self.connection.execute("SELECT name, value FROM meta"))
         except sqlite3.DatabaseError as error:
-            raise IndexFormatError(f"{self.folder / FILE}: not an attribution index: {error}") from error
+            raise IndexFormatError(f"{self.folder / CATALOGUE}: not an attribution index: {error}") from error
         channels = tuple(Channel(int(channel)) for channel in found.get("channels", "").split())
         expected = meta(channels)
         if found != expected:
@@ -193,7 +194,7 @@ def connect(folder: Path) -> sqlite3.Connection:
     """A connection to the catalogue's file, which is made if it is not there."""
     # Autocommit: transactions are begun and ended by name. Threads share it under the index's lock.
     connection = sqlite3.connect(
-        folder / FILE, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        folder / CATALOGUE, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA secure_delete = ON")
     return connection

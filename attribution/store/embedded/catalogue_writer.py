@@ -14,7 +14,7 @@ from attribution.errors import IndexFormatError
 from attribution.source import Source
 from attribution.store.embedded.catalogue import Catalogue, connect, meta
 from attribution.store.embedded.segment import Written
-from attribution.store.index import OptOut, OptOuts
+from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import PreparedDocument, blanked
 from attribution.tokens.fingerprint import Channel
 

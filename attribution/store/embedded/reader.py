@@ -16,18 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.errors import IndexDamagedError
+from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
+from attribution.store.embedded.folder import SEGMENTS
 from attribution.store.embedded.segment import Segment, Written
-from attribution.store.index import Candidate, Content, IndexInfo
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
 
-SEGMENTS = "segments"
 # Postings read for one query, the rarest fingerprints first: a licence header must not cost a second.
 MAX_QUERY_POSTINGS = 200_000
-# Scores are sums of floats in some order: what differs by less than this is a tie, ordered by key.
-SCORE_DIGITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)

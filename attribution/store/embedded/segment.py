@@ -25,7 +25,7 @@ from attribution.tokens.fingerprint import FINGERPRINT_BITS, Channel
 from attribution.tokens.lexer import U64, Ints
 from attribution.tokens.packed import MAX_BITS, PADDING, PackedArray, packed_bytes
 
-# Of the file's layout; what the fingerprints in it mean is `fingerprint.FORMAT_VERSION`.
+# Of the file's layout; `fingerprint.FORMAT_VERSION` says what the fingerprints in it mean.
 SEGMENT_VERSION = 2
 _MAGIC = b"SCATTRIB"
 HEADER = struct.Struct("<8sIIQQQB23x")
@@ -62,7 +62,7 @@ class Layout:
 
     @classmethod
     def fitting(cls, channel: Channel, at_most: int, first_content: int, last_content: int) -> Layout:
-        """The layout of at most so many postings; `count` is still to be told."""
+        """The layout of at most so many postings; their `count` is known once they are written."""
         content_bits = (last_content - first_content).bit_length()
         wanted = min(at_most.bit_length() - _BUCKET_POSTINGS_BITS, _MAX_BUCKET_BITS)
         bucket_bits = max(wanted, FINGERPRINT_BITS + content_bits - MAX_BITS, 0)
@@ -76,7 +76,7 @@ class Layout:
 
     @property
     def low_bits(self) -> int:
-        """Of a fingerprint, those that are not its bucket."""
+        """The bits of a fingerprint that its bucket does not say."""
         return FINGERPRINT_BITS - self.bucket_bits
 
     @property
@@ -91,7 +91,7 @@ class Layout:
 
     @property
     def start_bits(self) -> int:
-        """What a number of postings, all of them included, needs."""
+        """The bits of any number of postings up to all of them."""
         return max(self.count.bit_length(), 1)
 
     @property

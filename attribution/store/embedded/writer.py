@@ -18,20 +18,19 @@ import numpy.typing as npt
 
 from attribution.errors import IndexBusyError, IndexFormatError
 from attribution.source import AnyDocument, Identified
-from attribution.store.embedded.catalogue import FILE
+from attribution.store.contract import AddCounts, missing
 from attribution.store.embedded.catalogue_writer import CatalogueWriter
-from attribution.store.embedded.reader import SEGMENTS
+from attribution.store.embedded.folder import CATALOGUE, LOCK, SEGMENTS
 from attribution.store.embedded.segment import Segment
 from attribution.store.embedded.segment_writer import merge_segments, write_segment
-from attribution.store.index import AddCounts, OptOut, OptOuts, missing
+from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import BLOCK_BYTES, PreparedBatch
 from attribution.tokens.fingerprint import MAX_BATCH_DOCUMENTS, Channel
 from attribution.tokens.lexer import U64
 
-LOCK = "writer.lock"
 # A commit after this much source text: a few seconds of work can be lost.
 COMMIT_BYTES = 64 << 20
-# As many segments of about the same size are merged into one.
+# So many segments of about the same size are merged into one.
 FANOUT = 8
 
 
@@ -47,7 +46,7 @@ class EmbeddedWriter:
         self._channels = tuple(channels)
 
     def __enter__(self) -> Self:
-        if not self._create and not (self._folder / FILE).is_file():
+        if not self._create and not (self._folder / CATALOGUE).is_file():
             raise missing(str(self._folder))
         try:
             (self._folder / SEGMENTS).mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ from attribution.match import lexed as lexed_texts
 from attribution.match.attribute import AUTOMATIC, Question, attribute
 from attribution.match.lexed import Lexed
 from attribution.source import Document, Kind, Match
-from attribution.store.index import Index, open_index
+from attribution.store.contract import Index
+from attribution.store.open import open_index
 from attribution.tokens.lexer import TokenBatch, lex, lex_batch
 from tests.attribution.samples import code, document, index_of
 

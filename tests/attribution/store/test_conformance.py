@@ -7,7 +7,8 @@ import pytest
 from attribution.errors import IndexMissingError
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
-from attribution.store.index import OptOut, open_index, open_writer, read_opt_out_list
+from attribution.store.open import open_index, open_writer
+from attribution.store.opt_outs import OptOut, read_opt_out_list
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import lex
 from tests.attribution.samples import HEADER, code, document, finds, index_of

@@ -10,7 +10,8 @@ from elasticsearch import Elasticsearch
 from attribution.errors import IndexFormatError, IndexUnavailableError
 from attribution.store.elastic.place import Place, connect
 from attribution.store.elastic.schema import terms, tune_for_loading
-from attribution.store.index import OptOut, open_index, open_writer
+from attribution.store.open import open_index, open_writer
+from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel, winnow
 from attribution.tokens.lexer import lex
 from tests.attribution.samples import code, document, finds, index_of

@@ -16,7 +16,7 @@ from attribution.errors import IndexMissingError, IndexUnavailableError
 from attribution.indexing.build import build
 from attribution.store.elastic import requests as elastic_requests
 from attribution.store.elastic.place import Place, connect
-from attribution.store.index import open_index, open_writer
+from attribution.store.open import open_index, open_writer
 from model.local.backoff import Backoff
 from tests.attribution.elasticsearch_archive import NoServerError
 from tests.attribution.elasticsearch_proxy import Call, Proxy, answer, proxy_before
@@ -186,7 +186,7 @@ def test_a_query_that_is_refused_says_so(elastic_url: str) -> None:
 BUILD = """
 import sys
 from attribution.indexing.build import build
-from attribution.store.index import open_writer
+from attribution.store.open import open_writer
 from attribution.store import prepare
 from attribution.store.elastic import requests as elastic_requests
 from model.local.backoff import Backoff

@@ -15,7 +15,8 @@ from attribution.store import prepare
 from attribution.store.embedded import reader as embedded
 from attribution.store.embedded import writer as embedded_writer
 from attribution.store.embedded.reader import EmbeddedIndex
-from attribution.store.index import OptOut, open_index, open_writer
+from attribution.store.open import open_index, open_writer
+from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel, winnow
 from attribution.tokens.lexer import lex
 from tests.attribution.samples import code, document, index_of
@@ -216,7 +217,7 @@ import os, signal, sys
 from attribution.store import prepare
 from attribution.store.embedded import writer as embedded_writer
 from attribution.indexing.build import build
-from attribution.store.index import open_writer
+from attribution.store.open import open_writer
 from tests.attribution.store.test_embedded import documents
 
 embedded_writer.COMMIT_BYTES = 1

@@ -12,7 +12,7 @@ import pytest
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
 from attribution.source import Document
-from attribution.store.index import open_index, open_writer
+from attribution.store.open import open_index, open_writer
 from tests.attribution.samples import code, document
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +26,7 @@ from attribution.store import prepare
 from attribution.store.elastic import writer as elastic_writer
 from attribution.store.embedded import writer as embedded_writer
 from attribution.indexing.build import build
-from attribution.store.index import open_writer
+from attribution.store.open import open_writer
 from tests.attribution.store.test_killed_builds import many_documents
 
 if __name__ == "__main__":

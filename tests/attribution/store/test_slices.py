@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from attribution.match.attribute import AUTOMATIC, Question, attribute
 from attribution.source import Document, Kind, Match, Span
-from attribution.store.index import Index, open_index
+from attribution.store.contract import Index
+from attribution.store.open import open_index
 from tests.attribution.conftest import fresh_name
 from tests.attribution.samples import code, document, index_of
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from attribution.store.index import OptOut, open_writer
+from attribution.store.open import open_writer
+from attribution.store.opt_outs import OptOut
 from tests.attribution.samples import document, index_of
 from tests.lsp.editor import Editor, editor
 from tests.lsp.indexed import NEW, REVISION, ROOT, build_index, excerpt, options, text_of

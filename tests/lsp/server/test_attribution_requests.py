@@ -11,7 +11,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from attribution.match.portrait import build_portrait
-from attribution.store.index import OptOut, open_writer
+from attribution.store.open import open_writer
+from attribution.store.opt_outs import OptOut
 from tests.lsp.editor import Editor, cursor, editor
 from tests.lsp.indexed import FILES, NEW, REVISION, build_index, documents, excerpt, options, text_of
 from tests.lsp.server.test_completion_requests import documented

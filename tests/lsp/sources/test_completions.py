@@ -12,7 +12,8 @@ import pytest
 from lsprotocol import types
 
 from attribution.match.portrait import build_portrait
-from attribution.store.index import OptOut, open_writer
+from attribution.store.open import open_writer
+from attribution.store.opt_outs import OptOut
 from lsp.documents.documents import Document
 from lsp.documents.place import Place, find_place
 from lsp.sources.references import Credits

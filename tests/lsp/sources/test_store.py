@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from attribution.match.portrait import build_portrait
-from attribution.store.index import OptOut, open_writer
+from attribution.store.open import open_writer
+from attribution.store.opt_outs import OptOut
 from lsp.cli.checks import Check, Verdict
 from lsp.cli.doctor import check_index
 from lsp.settings.settings import Settings

@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.corpus.records.fetch import cached_file, sha256_of
-from training.corpus.records.manifest import Ecosystem, Manifest, Package, Split
+from attribution.sources.manifest import Ecosystem, Manifest, Package, Split
+from training.corpus.records.fetch import sha256_of
 
 MIT_TEXT = "MIT License\n\nCopyright (c) 2024 Ada\n\nPermission is hereby granted, free of charge, …\n"
 
@@ -79,7 +79,7 @@ def make_npm(
 def cached(cache: Path, *packages: Package, source: Path) -> Manifest:
     """Put archives into a cache as a finished fetch would; returns their manifest."""
     for package in packages:
-        target = cached_file(package, cache)
+        target = package.archive_in(cache)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((source / package.file).read_bytes())
     return Manifest(name="tiny", packages=packages)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from attribution.sources.manifest import Manifest, Split
 from tests.training.corpus.corpus_packages import cached, make_npm, make_wheel, written
 from training.corpus.build import build_corpus, work_folder
 from training.corpus.errors import CorpusError, IntegrityError
@@ -16,7 +17,6 @@ from training.corpus.filters.options import BuildOptions
 from training.corpus.index import text_of
 from training.corpus.records.document import Document, Reason
 from training.corpus.records.languages import TableName
-from training.corpus.records.manifest import Manifest, Split
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardWriter, read_documents
 from training.corpus.stages.executors import Execution

@@ -18,11 +18,11 @@ from typer.testing import CliRunner, Result
 from attribution.cli.index import ListedSets, index_app
 from attribution.errors import SourceError
 from attribution.match.attribute import attribute
-from attribution.store.index import open_index
+from attribution.sources.manifest import Manifest, Package, Split
+from attribution.store.open import open_index
 from model.weights.hub import bundled_folder
 from tests.training.corpus.corpus_packages import make_wheel
 from training.corpus.index import TrainedSet, starter_set, text_of
-from training.corpus.records.manifest import Manifest, Package, Split
 
 ROOT = Path(__file__).resolve().parents[3]
 LINES = {name: "".join(f"{name}_{n} = compute({n}, {name!r})\r\n" for n in range(30)) for name in "abcde"}

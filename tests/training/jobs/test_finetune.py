@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from attribution.match.attribute import Question, attribute
-from attribution.store.index import open_index
+from attribution.store.open import open_index
 from model.engine.engine import load_engine
 from model.pytorch.checkpoint import dense_state
 from model.pytorch.transformer import GPTBigCode

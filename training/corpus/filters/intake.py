@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from attribution.source import Source
 from training.corpus.errors import CorpusError
 from training.corpus.filters.licence_policy import PERMISSIVE_LIST, permissive_policy
-from training.corpus.filters.opt_out import OptOut
+from training.corpus.filters.opt_out import read_opt_outs
 from training.corpus.filters.options import BuildOptions, paths
 from training.corpus.filters.quality import vendored
 from training.corpus.formats.commits import commit_of, commit_text
@@ -33,7 +34,7 @@ class Intake:
     def __init__(self, options: BuildOptions) -> None:
         self._options = options
         self._table = options.languages
-        self._opt_out = OptOut.from_files(paths(options.opt_out))
+        self._opt_outs = read_opt_outs(paths(options.opt_out))
         self._licences = permissive_policy(
             paths(options.licences) or (PERMISSIVE_LIST,), unknown_kept=options.unlicensed_kept
         )
@@ -96,7 +97,7 @@ class Intake:
 
     def _of_issue(self, found: FoundRow) -> tuple[Outcome, bytes | None]:
         repository = str(found.row.get("repo") or found.row.get("repo_name") or "unknown")
-        if self._opt_out.covers(repository):
+        if self._opted_out(repository):
             return Reason.OPTED_OUT, None
         try:
             title, events = events_of(found.row)
@@ -116,7 +117,7 @@ class Intake:
             commit = commit_of(found.row)
         except CorpusError as error:
             raise CorpusError(f"{found.where}: {error}") from error
-        repositories = self._opt_out.remaining(commit.repositories)
+        repositories = [name for name in commit.repositories if not self._opted_out(name)]
         if not repositories:
             return Reason.OPTED_OUT, None
         rule = self._table.rule_for(commit.old_file)
@@ -132,7 +133,10 @@ class Intake:
     def _why_not_taken(self, found: FoundFile) -> Reason | None:
         if not found.is_wanted:
             return Reason.NOT_SELECTED
-        return Reason.OPTED_OUT if self._opt_out.covers(found.repository) else None
+        return Reason.OPTED_OUT if self._opted_out(found.repository) else None
+
+    def _opted_out(self, repository: str) -> bool:
+        return self._opt_outs.cover(Source(repository=repository, path=""))
 
     def _text_of(self, found: FoundFile) -> str | Reason:
         if found.data is None:

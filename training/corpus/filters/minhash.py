@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from attribution.tokens.lexer import U64
+
 PERMUTATIONS = 256
 NGRAM_WORDS = 5
 JACCARD_MIN = 0.7
@@ -27,7 +29,6 @@ _WORD_BYTES[np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
     True
 )
 
-U64 = npt.NDArray[np.uint64]
 Signature = npt.NDArray[np.uint32]
 
 

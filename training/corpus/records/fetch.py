@@ -19,8 +19,8 @@ from pathlib import Path
 
 import platformdirs
 
+from attribution.sources.manifest import Ecosystem, Manifest, Package
 from training.corpus.errors import FetchError, IntegrityError
-from training.corpus.records.manifest import Ecosystem, Manifest, Package
 
 # (package, how many are done including it, how many there are)
 Progress = Callable[[Package, int, int], None]
@@ -31,11 +31,6 @@ _FETCH_TIMEOUT_S = 900
 def default_cache_dir() -> Path:
     """The user's cache folder for fetched packages (outside any project)."""
     return Path(platformdirs.user_cache_dir("starcoder-lsp")) / "packages"
-
-
-def cached_file(package: Package, cache_dir: Path) -> Path:
-    """Where a package's archive lies in the cache."""
-    return cache_dir / package.ecosystem / package.file
 
 
 def fetch_manifest(manifest: Manifest, cache_dir: Path, progress: Progress | None = None) -> list[Path]:
@@ -54,7 +49,7 @@ def fetch_manifest(manifest: Manifest, cache_dir: Path, progress: Progress | Non
 
 def fetch_package(package: Package, cache_dir: Path) -> Path:
     """Fetch one package unless a verified copy is cached; returns its path."""
-    target = cached_file(package, cache_dir)
+    target = package.archive_in(cache_dir)
     if target.is_file() and sha256_of(target) == package.sha256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from attribution.sources import licences
+from attribution.sources.manifest import Ecosystem, Package
 from training.corpus.errors import IntegrityError
 from training.corpus.records.archives import Member
-from training.corpus.records.manifest import Ecosystem, Package
 
 
 @dataclass(frozen=True, kw_only=True)

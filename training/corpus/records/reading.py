@@ -18,6 +18,7 @@ from attribution.errors import SourceError
 from attribution.source import Document as SourceDocument
 from attribution.sources.ingest import read_source, read_tree
 from attribution.sources.licences import licence_of_header
+from attribution.sources.manifest import Package
 from attribution.sources.tables import COLUMNS, dataset_rows, document_of, read_rows
 from attribution.sources.trees import ArchiveTree, FolderTree
 from training.corpus.errors import CorpusError
@@ -25,7 +26,6 @@ from training.corpus.records.archives import Member, read_members
 from training.corpus.records.document import Reason
 from training.corpus.records.fetch import verify
 from training.corpus.records.licences import LicenceNote, is_licence_file, licence_note
-from training.corpus.records.manifest import Package
 from training.corpus.records.units import Unit, UnitKind, dataset_place
 
 _ISSUE_COLUMNS = ("events", "title", "repo", "repo_name", "issue_id", "issue_number", "license")

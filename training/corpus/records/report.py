@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attribution.sources.manifest import Split
 from training.corpus.records.document import Document, Reason
-from training.corpus.records.manifest import Split
 
 
 @dataclass(kw_only=True)

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from attribution.sources.ingest import DATASET
+from attribution.sources.manifest import Ecosystem, Manifest, Package, Split
 from attribution.sources.tables import is_table
 from attribution.sources.trees import is_archive
 from training.corpus.errors import CorpusError
-from training.corpus.records.fetch import cached_file
-from training.corpus.records.manifest import Ecosystem, Manifest, Package, Split
 
 # Packed files hold about so many times their size in text.
 _PACKED = {".jsonl": 1, ".ndjson": 1, ".tar": 1}
@@ -124,7 +123,7 @@ def dataset_place(name: str) -> tuple[str, str | None, str | None]:
 
 
 def _of_package(package: Package, packages: Path) -> Unit:
-    path = cached_file(package, packages)
+    path = package.archive_in(packages)
     if not path.is_file():
         raise CorpusError(f"{package.identity}: {path} is not there; fetch the manifest first")
     return Unit(

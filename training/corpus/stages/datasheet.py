@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.corpus.records.manifest import Split
+from attribution.sources.manifest import Split
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import read_documents, slug
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,16 +16,16 @@ from types import TracebackType
 import numpy as np
 import zstandard
 
+from attribution.sources.manifest import Split
 from training.corpus.filters.intake import Intake
 from training.corpus.filters.minhash import PERMUTATIONS, signature
 from training.corpus.filters.near_duplicates import BANDS, band_keys
 from training.corpus.filters.options import NEAR_COMPARED_EXCEPT, BuildOptions
 from training.corpus.records.document import Document, Reason
-from training.corpus.records.manifest import Split
 from training.corpus.records.reading import LicenceTexts, Skipped, read_unit
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.units import Unit
-from training.corpus.stages.workspace import FACTS, REPORT_FILE, Workspace
+from training.corpus.stages.workspace import FACTS, REPORT_FILE, TaskProgress, Workspace
 
 DOCUMENTS_FILE = "documents.jsonl.zst"
 SIGNATURES_FILE = "signatures.u32"
@@ -35,10 +34,8 @@ TEXTS_FILE = "licence_texts.json"
 _NO_SIGNATURE = np.zeros(PERMUTATIONS, dtype="<u4").tobytes()
 _NO_KEYS = np.zeros(BANDS, dtype="<u8").tobytes()
 
-Report = Callable[[int], None]  # told the bytes of sources gone through
 
-
-def filter_task(workspace: Workspace, rank: int, progress: Report) -> None:
+def filter_task(workspace: Workspace, rank: int, progress: TaskProgress) -> None:
     """Read the units of one task."""
     plan = workspace.plan
     with workspace.replacing(workspace.filtered(rank)) as scratch:
@@ -77,7 +74,7 @@ class FilterRun:
             texts = {"owners": self._texts.owners, "without": self._texts.without}
             (self._folder / TEXTS_FILE).write_text(json.dumps(texts), encoding="utf-8")
 
-    def add_unit(self, unit: Unit, progress: Report) -> None:
+    def add_unit(self, unit: Unit, progress: TaskProgress) -> None:
         """Put everything of one unit through the intake."""
         for found in read_unit(unit, self._texts, max_file_bytes=self._options.max_file_bytes):
             if isinstance(found, Skipped):

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,14 @@ from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardInfo, ShardMerger
 from training.corpus.stages.datasheet import write_datasheet
 from training.corpus.stages.filter import TEXTS_FILE
-from training.corpus.stages.workspace import REPORT_FILE, Stage, Workspace
+from training.corpus.stages.workspace import REPORT_FILE, Stage, TaskProgress, Workspace
 from training.corpus.stages.write import FOLDER_OF_SPLIT, INDEX_FILE, PARTS_FILE
 
 MANIFEST_FILE = "corpus.json"
 MANIFEST_VERSION = 1
 
-Report = Callable[[int], None]
 
-
-def finish_task(workspace: Workspace, rank: int, progress: Report) -> None:
+def finish_task(workspace: Workspace, rank: int, progress: TaskProgress) -> None:
     """Put the corpus together and in its place."""
     plan = workspace.plan
     finished = workspace.folder / "corpus"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from io import FileIO
 from types import TracebackType
@@ -20,16 +20,14 @@ import numpy.typing as npt
 from training.corpus.filters.minhash import PERMUTATIONS, U64
 from training.corpus.filters.near_duplicates import BANDS, I64, components, equal_pairs, pairs_of_band
 from training.corpus.stages.filter import BANDS_FILE, SIGNATURES_FILE
-from training.corpus.stages.workspace import Fate, Stage, Workspace
+from training.corpus.stages.workspace import Fate, Stage, TaskProgress, Workspace
 
 _SIGNATURE_BYTES = PERMUTATIONS * 4
 _CHUNK_DOCUMENTS = 1 << 16
 _OPEN_FILES = 200
 
-Report = Callable[[int], None]
 
-
-def match_task(workspace: Workspace, band: int, progress: Report) -> None:
+def match_task(workspace: Workspace, band: int, progress: TaskProgress) -> None:
     """Write the pairs [p, 2] of one band, or of equal texts."""
     starts = first_documents(workspace)
     with workspace.replacing(workspace.pairs(band)) as scratch:
@@ -45,7 +43,7 @@ def match_task(workspace: Workspace, band: int, progress: Report) -> None:
     progress(1)
 
 
-def cluster_task(workspace: Workspace, rank: int, progress: Report) -> None:
+def cluster_task(workspace: Workspace, rank: int, progress: TaskProgress) -> None:
     """Decide each document's fate from all pairs, and from the weights of languages."""
     starts = first_documents(workspace)
     facts = np.concatenate([workspace.facts(task) for task in range(workspace.tasks(Stage.FILTER))])

@@ -13,10 +13,10 @@ from pathlib import Path
 from training.corpus.stages.filter import filter_task
 from training.corpus.stages.finish import finish_task
 from training.corpus.stages.match import cluster_task, match_task
-from training.corpus.stages.workspace import Stage, Workspace
+from training.corpus.stages.workspace import Stage, TaskProgress, Workspace
 from training.corpus.stages.write import write_task
 
-_TASKS: dict[Stage, Callable[[Workspace, int, Callable[[int], None]], None]] = {
+_TASKS: dict[Stage, Callable[[Workspace, int, TaskProgress], None]] = {
     Stage.FILTER: filter_task,
     Stage.MATCH: match_task,
     Stage.CLUSTER: cluster_task,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -28,6 +28,8 @@ from training.corpus.filters.options import BuildOptions
 from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS
 from training.corpus.records.units import Unit
 
+# Told how far a task is, in the unit of its stage.
+TaskProgress = Callable[[int], None]
 PLAN_FILE = "plan.json"
 PLAN_VERSION = 1
 REPORT_FILE = "report.json"

@@ -5,24 +5,24 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zstandard
 
+from attribution.sources.manifest import Split
 from training.corpus.filters.decontaminate import Decontaminator
 from training.corpus.filters.options import BuildOptions, paths
 from training.corpus.pii.finding import Finder
 from training.corpus.pii.names import ModelFinder
 from training.corpus.pii.redact import FINDERS, Replaced, redact
 from training.corpus.records.document import Document, Reason
-from training.corpus.records.manifest import Split
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardWriter
 from training.corpus.stages.filter import DOCUMENTS_FILE
-from training.corpus.stages.workspace import REPORT_FILE, Fate, Workspace
+from training.corpus.stages.workspace import REPORT_FILE, Fate, TaskProgress, Workspace
 
 FOLDER_OF_SPLIT = {Split.TRAIN: "train", Split.HELD_OUT: "held_out"}
 INDEX_FILE = "documents.jsonl"
@@ -33,10 +33,8 @@ _REASONS = {
     Fate.OVER_WEIGHT: Reason.OVER_WEIGHT,
 }
 
-Report = Callable[[int], None]
 
-
-def write_task(workspace: Workspace, rank: int, progress: Report) -> None:
+def write_task(workspace: Workspace, rank: int, progress: TaskProgress) -> None:
     """Write what is kept of one filter task's documents."""
     plan = workspace.plan
     report = CorpusReport(name=plan.name)

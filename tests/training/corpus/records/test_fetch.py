@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from attribution.sources.manifest import Manifest, Package
 from tests.training.corpus.corpus_packages import make_npm, make_wheel
 from training.corpus.errors import FetchError, IntegrityError
-from training.corpus.records.fetch import cached_file, fetch_manifest, fetch_package
-from training.corpus.records.manifest import Manifest, Package
+from training.corpus.records.fetch import fetch_manifest, fetch_package
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
@@ -61,9 +61,9 @@ def test_a_second_run_fetches_only_what_is_missing_or_damaged(index: Path, tmp_p
     fetch_package(alpha, cache)
     (index / alpha.file).unlink()  # a second download of alpha would fail
     fetch_manifest(Manifest(name="two", packages=(alpha, beta)), cache)
-    cached_file(beta, cache).write_bytes(b"half a wh")
+    beta.archive_in(cache).write_bytes(b"half a wh")
     fetch_package(beta, cache)
-    assert cached_file(beta, cache).read_bytes() == (index / beta.file).read_bytes()
+    assert beta.archive_in(cache).read_bytes() == (index / beta.file).read_bytes()
 
 
 def test_a_replaced_file_is_refused_and_not_cached(index: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from attribution.sources.manifest import Ecosystem
 from tests.training.corpus.corpus_packages import MIT_TEXT, make_npm, make_wheel
 from training.corpus.errors import IntegrityError
 from training.corpus.records.archives import read_members
@@ -15,7 +16,7 @@ from training.corpus.records.licences import (
     licence_texts,
     notice_markdown,
 )
-from training.corpus.records.manifest import PERMISSIVE_LICENSES, Ecosystem, starter_manifest
+from training.corpus.records.manifest import PERMISSIVE_LICENSES, starter_manifest
 from training.corpus.records.reading import LicenceTexts
 
 

@@ -1,91 +1,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from attribution.sources.manifest import Ecosystem, Manifest, Split
 from training.corpus.errors import ManifestError
-from training.corpus.records.manifest import Ecosystem, Manifest, Package, Split, starter_manifest
+from training.corpus.records.manifest import load_manifest, starter_manifest
 
-ENTRY = {
-    "ecosystem": "pypi",
-    "name": "toolz",
-    "version": "1.0",
-    "file": "toolz-1.0-py3-none-any.whl",
-    "sha256": "0" * 64,
-    "license": "MIT",
-    "repository": "ada/toolz",
-}
+MANIFEST = """
+version = 1
+name = "x"
+table = "starcoder"
+
+[[package]]
+ecosystem = "pypi"
+name = "toolz"
+version = "1.0"
+file = "toolz-1.0-py3-none-any.whl"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+license = "MIT"
+repository = "ada/toolz"
+"""
 
 
-def write(folder: Path, *entries: dict[str, str], head: str = 'version = 1\nname = "x"\n') -> Path:
+def written(folder: Path, text: str) -> Path:
     path = folder / "corpus.toml"
-    body = "".join(
-        "\n[[package]]\n" + "".join(f'{key} = "{value}"\n' for key, value in entry.items())
-        for entry in entries
-    )
-    path.write_text(head + body)
+    path.write_text(text)
     return path
 
 
-def test_reads_an_entry_with_its_defaults(tmp_path: Path) -> None:
-    manifest = Manifest.load(write(tmp_path, ENTRY))
-    (package,) = manifest.packages
-    assert package.identity == "pypi:toolz==1.0"
-    assert package.split is Split.TRAIN
-    assert package.selects("toolz/core.py")
+def test_what_is_trained_on_is_read_as_it_is_indexed(tmp_path: Path) -> None:
+    path = written(tmp_path, MANIFEST)
+    assert load_manifest(path) == Manifest.load(path)
 
 
 @pytest.mark.parametrize(
-    ("change", "names"),
+    ("change", "named"),
     [
-        ({"license": "GPL-3.0-only"}, "GPL-3.0-only"),
-        ({"license": "MIT AND MPL-2.0"}, "MIT AND MPL-2.0"),
-        ({"license": ""}, "licence ''"),
-        ({"sha256": "0" * 63}, "sha256"),
-        ({"file": "../../etc/passwd"}, "plain file name"),
-        ({"ecosystem": "cargo"}, "cargo"),
-        ({"split": "test"}, "'test'"),
-        ({"licence": "MIT"}, "'licence'"),
+        (('"MIT"', '"GPL-3.0-only"'), "GPL-3.0-only"),
+        (('"MIT"', '"MIT AND MPL-2.0"'), "MIT AND MPL-2.0"),
+        (('"MIT"', '""'), "licence ''"),
+        (('"MIT"', '"()"'), r"licence '\(\)'"),
+        (('"starcoder"', '"mine"'), "table 'mine' is unknown; it can be starcoder or starter"),
+        (('"pypi"', '"cargo"'), "package 1: 'cargo'"),
     ],
 )
-def test_a_bad_entry_is_named(tmp_path: Path, change: dict[str, str], names: str) -> None:
-    with pytest.raises(ManifestError, match=names.replace("(", r"\(")):
-        Manifest.load(write(tmp_path, {**ENTRY, **change}))
-
-
-def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    entry = {key: value for key, value in ENTRY.items() if key != "license"}
-    with pytest.raises(ManifestError, match="license"):
-        Manifest.load(write(tmp_path, entry))
-
-
-def test_missing_malformed_and_future_manifests(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="no such manifest"):
-        Manifest.load(tmp_path / "absent.toml")
-    (tmp_path / "bad.toml").write_text("version = ")
-    with pytest.raises(ManifestError, match="not valid TOML"):
-        Manifest.load(tmp_path / "bad.toml")
-    with pytest.raises(ManifestError, match="version 2"):
-        Manifest.load(write(tmp_path, ENTRY, head='version = 2\nname = "x"\n'))
-    (tmp_path / "empty.toml").write_text('version = 1\nname = "x"\n')
-    with pytest.raises(ManifestError, match="package"):
-        Manifest.load(tmp_path / "empty.toml")
-
-
-def test_one_file_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="listed twice"):
-        Manifest.load(write(tmp_path, ENTRY, ENTRY))
-
-
-def test_include_and_exclude_are_patterns_over_the_whole_path() -> None:
-    entry: dict[str, Any] = {**ENTRY, "ecosystem": Ecosystem.PYPI}
-    package = Package(**entry, include=("src/*", "README.md"), exclude=("*/tests/*",))
-    assert package.selects("src/deep/down/a.py")
-    assert package.selects("README.md")
-    assert not package.selects("dist/a.py")
-    assert not package.selects("src/tests/a.py")
+def test_what_is_not_trained_on_is_named(tmp_path: Path, change: tuple[str, str], named: str) -> None:
+    with pytest.raises(ManifestError, match=named):
+        load_manifest(written(tmp_path, MANIFEST.replace(*change)))
 
 
 def test_the_starter_manifest_holds_out_whole_packages_of_both_ecosystems() -> None:

@@ -18,14 +18,15 @@ import pyarrow  # type: ignore[import-untyped]  # it has no types
 import pyarrow.parquet  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from attribution.source import Source
+from attribution.sources.manifest import Split
 from training.corpus.build import build_corpus
 from training.corpus.errors import CorpusError
 from training.corpus.filters.intake import Intake
 from training.corpus.filters.licence_policy import permissive_policy
-from training.corpus.filters.opt_out import OptOut
+from training.corpus.filters.opt_out import read_opt_outs
 from training.corpus.filters.options import BuildOptions
 from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS, Document, Reason
-from training.corpus.records.manifest import Split
 from training.corpus.records.reading import FoundFile, LicenceTexts, read_unit
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import read_documents
@@ -196,10 +197,13 @@ def test_opt_out_lists_are_read_with_care(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("ada\nwhat is this\n")
     with pytest.raises(CorpusError, match="line 2: 'what is this'"):
-        OptOut.from_files([path])
+        read_opt_outs([path])
     with pytest.raises(CorpusError, match="absent"):
-        OptOut.from_files([tmp_path / "absent"])
-    assert OptOut(owners=frozenset({"ada"})).remaining(["Ada/x", "bob/y"]) == ["bob/y"]
+        read_opt_outs([tmp_path / "absent"])
+    path.write_text("ada\n@Bob/y  # asked for it\nnpm:left-pad\n")
+    rules = read_opt_outs([path])
+    covered = ("Ada/x", "bob/Y", "npm:left-pad", "bob/other", "adam/x", "npm:left")
+    assert [rules.cover(Source(repository=name, path="a.py")) for name in covered] == [True] * 3 + [False] * 3
 
 
 def test_issues_commits_and_notebooks_of_tables_and_folders(tmp_path: Path) -> None:
