@@ -3,6 +3,7 @@
 `FINAL` is the list for a finished text; `STREAMING` the part of it that may look at a text that is
 still growing (`lsp.postprocess.stream` sees to it that nothing shown is taken back). A filter
 acts only on evidence that the text is wrong: the true middle of a real file must come out as it is.
+Knows no engine and no protocol. Read first: `lsp.postprocess.suggestion`.
 """
 
 from __future__ import annotations
