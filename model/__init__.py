@@ -2,5 +2,5 @@
 
 Nothing is imported here nor in the rooms' own `__init__`, so that `model.client`, `model.process`,
 `model.weights` and the other torch-free rooms can be used without loading torch.
-Knows nothing about editors or the LSP.
+Knows nothing about editors or the LSP. Read first: `model.engine.engine`.
 """

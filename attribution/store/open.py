@@ -74,7 +74,7 @@ def open_writer(
 def _need_client() -> None:
     if importlib.util.find_spec("elasticsearch") is None:
         raise IndexUnavailableError(
-            "an index on Elasticsearch needs its client: `pip install starcoder-lsp[elasticsearch]`"
+            "an index on Elasticsearch needs its client: `pip install 'starcoder-lsp[elasticsearch]'`"
         )
 
 

@@ -1,1 +1,5 @@
-"""`make demo`: a small editor in the terminal, typing a real file against the real language server."""
+"""`make demo`: a small editor in the terminal, typing a real file against the real language server.
+
+Knows the server only by its messages.
+Read first: `lsp.demo.__main__`.
+"""

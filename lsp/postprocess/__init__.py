@@ -3,6 +3,7 @@
 `FINAL` is the list for a finished text. `STREAMING` is the part of it for a text that still grows;
 `lsp.postprocess.stream` takes back nothing that was shown. A filter acts only on evidence that the text is
 wrong: the true middle of a real file must come out unchanged.
+Knows no engine and no protocol. Read first: `lsp.postprocess.suggestion`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Where a completion ends: the end of a line, of a block, of a turn, the suffix reached.
 
-Works on text alone; knows no tokens and no model.
+Works on text alone, and knows no tokens and no model.
 Read first: `model.stopping.stopping`.
 """

@@ -1,5 +1,5 @@
 """The training corpus: sources of any kind in, filtered and deduplicated documents out.
 
-`build_corpus` (`build`) plans the work and runs its stages, on one machine or a cluster; each stage
-and each rule has a module of its own. Knows nothing of training.
+Each stage and each rule has a module of its own. Knows nothing of training.
+Read first: `training.corpus.build`.
 """

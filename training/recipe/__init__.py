@@ -1,5 +1,5 @@
 """A recipe: everything that decides a run, as one TOML file and frozen dataclasses.
 
-Knows no tensors. The bundled recipes lie in `training.recipes`.
+The bundled recipes lie in `training.recipes`. Knows no tensors.
 Read first: `training.recipe.recipe`.
 """

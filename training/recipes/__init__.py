@@ -1,1 +1,5 @@
-"""The bundled recipes, one TOML file a run."""
+"""The bundled recipes, one TOML file a run.
+
+Holds no code: `training.recipe` reads them.
+Read first: `training.recipe.recipe`.
+"""

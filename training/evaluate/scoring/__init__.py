@@ -1,4 +1,5 @@
 """From a model and a set to figures: infilling, pass@k, perplexity, loss.
 
+Knows nothing of reports.
 Read first: `training.evaluate.scoring.scoring`.
 """
