@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import has_weights
-from model.engine.engine import Engine, EngineOptions, Handle, load_engine
+from model.engine.engine import Engine, EngineOptions, Handle
 from model.engine.generation import GenerationRequest
 from model.runner.sampling import SamplingParams
+from model.start.load import load_engine
 
 if TYPE_CHECKING:
     from model.pytorch.device import Placement

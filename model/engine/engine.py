@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -22,13 +21,10 @@ from model.engine.kv_cache import KVCache
 from model.engine.scheduler import Scheduler, Work
 from model.engine.sequence import Sequence as Running
 from model.engine.turn import Turn
-from model.errors import ContextLengthError, RequestError, TokenizerError
-from model.local.threads import available_cpus
+from model.errors import ContextLengthError, RequestError
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
-from model.start.backend import compiled_scheme
-from model.weights.config import CONFIG_FILE, ModelConfig
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
 # Tokens that a step computes of prompts. A GPU takes hardly longer for its number than for a CPU's.
@@ -316,30 +312,3 @@ def _choice(sequence: Running) -> Choice:
         history=sequence.history if params.repetition_penalty != 1.0 else (),
         allowed=sequence.healer.allowed(),
     )
-
-
-def load_engine(
-    folder: Path, *, device: str = "auto", quantize: str = "auto", options: EngineOptions | None = None
-) -> Engine:
-    """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
-    options = options or EngineOptions()
-    tokenizer = Tokenizer.from_folder(folder)
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise TokenizerError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
-            f"{config.vocab_size}; they do not belong together"
-        )
-    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
-    return Engine(runner, tokenizer, options)
-
-
-def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
-    if (compiled := compiled_scheme(config, device=device, quantize=quantize)) is not None:
-        from model.native.runner import NativeRunner
-
-        scheme, reason = compiled
-        return NativeRunner(folder, scheme, threads=threads, reason=reason)
-    from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
-
-    return load_torch_runner(folder, config, device=device, quantize=quantize, threads=threads)

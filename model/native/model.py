@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.native import library
 from model.native.linear import GROUP, Floats, LinearReader, NativeLinear
-from model.weights.config import CONFIG_FILE, ModelConfig
+from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme, bits_of
 from model.weights.weight_files import (
     POSITION_EMBEDDING,
@@ -38,10 +38,10 @@ def takes(config: ModelConfig) -> bool:
 class NativeModel:
     """A model's weights where compiled code finds them: `struct` is what it is handed."""
 
-    def __init__(self, folder: Path, scheme: Scheme, *, threads: int) -> None:
-        """Load the model of `folder`. Raises `ConfigError` and `CheckpointError`."""
-        self.config = ModelConfig.from_file(folder / CONFIG_FILE)
-        assert takes(self.config), "ask `takes` first"
+    def __init__(self, folder: Path, config: ModelConfig, scheme: Scheme, *, threads: int) -> None:
+        """Load the weights of `folder`. Raises `CheckpointError`."""
+        assert takes(config), "ask `takes` first"
+        self.config = config
         weights = WeightFiles(folder)
         shapes = parameter_shapes(self.config)
         weights.refuse_unexpected(shapes)

@@ -20,6 +20,7 @@ from model.native.model import NativeModel
 from model.native.step import NativeStep
 from model.runner.runner import Batch
 from model.runner.sampling import HostLogits
+from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 
 _LARGEST_ARRAY = 2**23  # bytes: a step's logits, say
@@ -46,15 +47,16 @@ class NativeRunner:
     def __init__(
         self,
         folder: Path,
+        config: ModelConfig,
         scheme: Scheme,
         *,
         threads: int,
         reason: str,
         cache_dtype: Literal["bfloat16", "float32"] = "bfloat16",
     ) -> None:
-        """Load the model of `folder`. Raises `ModelError`."""
-        self.model = NativeModel(folder, scheme, threads=threads)
-        self.config = self.model.config
+        """Load the weights of `folder`. Raises `ModelError`."""
+        self.config = config
+        self.model = NativeModel(folder, config, scheme, threads=threads)
         self._step = NativeStep(self.model)
         self._scheme, self._reason, self._cache_dtype = scheme, reason, cache_dtype
         self._threads, self._head_threads = ThreadChoice(threads), ThreadChoice(threads)

@@ -43,7 +43,11 @@ def load_checkpoint(folder: Path, placement: Placement) -> GPTBigCode:
 
     Raises `ConfigError` for a configuration, `CheckpointError` for weights that cannot be used.
     """
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
+    return load_weights(folder, ModelConfig.from_file(folder / CONFIG_FILE), placement)
+
+
+def load_weights(folder: Path, config: ModelConfig, placement: Placement) -> GPTBigCode:
+    """The same where the configuration has been read already."""
     weights = WeightFiles(folder)
     with torch.device("meta"):
         model = GPTBigCode(config)

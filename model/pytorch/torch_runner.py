@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from model.errors import ConfigError
 from model.local.threads import available_cpus
 from model.pytorch.attention import CachedAttend, Segment
-from model.pytorch.checkpoint import load_checkpoint
+from model.pytorch.checkpoint import load_weights
 from model.pytorch.device import Placement, choose_placement
 from model.pytorch.transformer import GPTBigCode
 from model.runner.runner import Batch, Logits
@@ -180,7 +180,7 @@ def load_torch_runner(
     """Load the model of `folder` where and how the settings say. Raises `ModelError`."""
     placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize=quantize)
     torch.set_num_threads(threads)
-    return TorchRunner(load_checkpoint(folder, placement), placement, threads=threads)
+    return TorchRunner(load_weights(folder, config, placement), placement, threads=threads)
 
 
 def allocate(config: ModelConfig, n_slots: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.engine.engine import EngineOptions, load_engine
+from model.engine.engine import EngineOptions
 from model.engine.generation import GenerationRequest
 from model.pytorch.attention import causal_attend, flash_attention_module
 from model.pytorch.checkpoint import load_checkpoint
@@ -18,6 +18,7 @@ from model.pytorch.device import Placement
 from model.pytorch.torch_runner import GRAPHS_VARIABLE, load_torch_runner
 from model.runner.runner import Batch
 from model.runner.sampling import SamplingParams
+from model.start.load import load_engine
 from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 from tests.model.tiny import write_tiny_model

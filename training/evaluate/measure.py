@@ -130,8 +130,8 @@ def measure_spans(
     heal: bool = True,
 ) -> dict[str, Any]:
     """Infilling in each of the orders, side by side; the pass rate too if programs may be run."""
-    from model.engine.engine import load_engine
     from model.prompt.fim_format import FimOrder
+    from model.start.load import load_engine
     from training.evaluate.scoring.spans import read_spans, score_spans
 
     kind, spans = read_spans(problems, limit)
@@ -154,8 +154,8 @@ def measure_spans(
 
 def measure_lines(model: str, held_out: Path, lines: int, languages: Sequence[str] = ()) -> dict[str, Any]:
     """Line completion with what is before the line only, and with what follows it too."""
-    from model.engine.engine import load_engine
     from model.prompt.fim_format import FimOrder
+    from model.start.load import load_engine
     from training.evaluate.scoring.lines import draw_lines, score_lines
     from training.evaluate.sets.held_out_text import read_held_out
 

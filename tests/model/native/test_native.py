@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.engine.engine import Engine, load_engine
+from model.engine.engine import Engine
 from model.engine.generation import GenerationRequest
 from model.native import library
 from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
@@ -31,7 +31,8 @@ from model.pytorch.torch_runner import allocate
 from model.pytorch.transformer import GPTBigCode
 from model.runner.runner import Batch
 from model.runner.sampling import SamplingParams
-from model.weights.config import ModelConfig
+from model.start.load import load_engine
+from model.weights.config import CONFIG_FILE, ModelConfig
 from model.weights.scheme import Scheme
 from model.weights.weight_files import SINGLE_FILE, WeightFiles
 from tests.model.tiny import write_tiny_model
@@ -67,6 +68,10 @@ def int8_of(weight: Tensor, bias: Tensor | None = None, *, fine: bool = False) -
 
 def apply(layer: NativeLinear, x: Tensor) -> Tensor:
     return torch.from_numpy(layer(x.numpy()))
+
+
+def int8_model(folder: Path) -> NativeModel:
+    return NativeModel(folder, ModelConfig.from_file(folder / CONFIG_FILE), Scheme.INT8, threads=1)
 
 
 def reader_of(folder: Path, **tensors: Tensor) -> LinearReader:
@@ -179,7 +184,7 @@ def test_a_step_is_the_models(
     tmp_path: Path, variant: str, shape: dict[str, int], cache_type: type[np.generic]
 ) -> None:
     folder = write_tiny_model(tmp_path, **shape)
-    model = NativeModel(folder, Scheme.INT8, threads=1)
+    model = int8_model(folder)
     for layer in model.struct.layers[: model.config.n_layer]:
         for linear in (layer.qkv, layer.proj, layer.fc, layer.out):
             linear.fine = True  # what is left of the difference is then not quantisation
@@ -192,7 +197,7 @@ def test_a_step_is_the_models(
 
 def test_a_token_does_not_depend_on_its_batch_nor_on_the_threads(tmp_path: Path, variant: str) -> None:
     folder = write_tiny_model(tmp_path, n_embd=128)
-    model = NativeModel(folder, Scheme.INT8, threads=1)
+    model = int8_model(folder)
     twin = exact_twin(folder, model)
     results = []
     for threads, steps in (
@@ -245,7 +250,7 @@ def test_numbers_that_are_none_stay_so(tmp_path: Path, variant: str) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, variant: str) -> None:
-    model = NativeModel(write_tiny_model(tmp_path), Scheme.INT8, threads=1)
+    model = int8_model(write_tiny_model(tmp_path))
     step = NativeStep(model)
     cache = np.zeros((model.config.n_layer, 8, 2, model.config.kv_dim), np.float32)
 
@@ -287,7 +292,7 @@ def test_the_compiled_engine_loads_no_pytorch(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path)
     program = (
         "import sys; from pathlib import Path; import model.engine.async_engine, model.serve.server\n"
-        "from model.engine.engine import load_engine; from model.engine.generation import GenerationRequest\n"
+        "from model.start.load import load_engine; from model.engine.generation import GenerationRequest\n"
         f"engine = load_engine(Path({str(folder)!r}), device='cpu', quantize='int8')\n"
         "engine.submit(GenerationRequest(prompt_ids=[40, 41], n=2))\n"
         "while engine.busy: engine.step()\n"
@@ -308,10 +313,12 @@ def test_weights_are_in_memory_once_and_rounded(tmp_path: Path, scheme: str, bit
     save_checkpoint(tmp_path, config, state)
     program = (
         "from pathlib import Path; from model.native.model import NativeModel\n"
-        "from model.weights.scheme import Scheme\n"
+        "from model.weights.config import ModelConfig; from model.weights.scheme import Scheme\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "config = ModelConfig.from_file(folder / 'config.json')\n"
         "def peak(): return next(int(l.split()[1]) for l in open('/proc/self/status') if 'VmHWM' in l)\n"
         "before = peak()\n"
-        f"kept = NativeModel(Path({str(tmp_path)!r}), Scheme({scheme!r}), threads=2)\n"
+        f"kept = NativeModel(folder, config, Scheme({scheme!r}), threads=2)\n"
         "print((peak() - before) * 1024)"
     )
     run = subprocess.run(
@@ -354,8 +361,11 @@ def test_fewer_threads_than_asked_for_do_all_the_work(tmp_path: Path, limit: str
     program = (
         "from pathlib import Path; import numpy as np\n"
         "from model.native.model import NativeModel; from model.native.step import NativeStep\n"
-        "from model.runner.runner import Batch; from model.weights.scheme import Scheme\n"
-        f"model = NativeModel(Path({str(folder)!r}), Scheme.INT8, threads=4)\n"
+        "from model.runner.runner import Batch\n"
+        "from model.weights.config import ModelConfig; from model.weights.scheme import Scheme\n"
+        f"folder = Path({str(folder)!r})\n"
+        "config = ModelConfig.from_file(folder / 'config.json')\n"
+        "model = NativeModel(folder, config, Scheme.INT8, threads=4)\n"
         "cache = np.zeros((model.config.n_layer, 50, 2, model.config.kv_dim), np.float32)\n"
         "order = np.arange(40)\n"
         "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order,"

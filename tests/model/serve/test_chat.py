@@ -20,7 +20,6 @@ from model.client.chat import ChatQuery
 from model.client.client import EngineClient
 from model.client.openai import OpenAIClient
 from model.engine.async_engine import AsyncEngine
-from model.engine.engine import load_engine
 from model.errors import ContextLengthError, EngineUnavailableError, RequestError
 from model.local.listen import Listen
 from model.prompt.chat_template import ChatTemplate
@@ -32,6 +31,7 @@ from model.serve.chat_protocol import ChatBody
 from model.serve.prompting import generation_request, token_text
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
+from model.start.load import load_engine
 from tests.lsp.spelling_model import write_spelling_model
 from tests.model.foreign_server import ForeignServer
 from tests.model.serving import events_of, metric, metric_is, until

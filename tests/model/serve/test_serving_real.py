@@ -19,7 +19,7 @@ import torch
 from model.client.client import CompletionQuery, ContextText, EngineClient
 from model.client.http_session import Endpoint, HttpSession
 from model.engine.async_engine import AsyncEngine
-from model.engine.engine import Engine, load_engine
+from model.engine.engine import Engine
 from model.errors import ContextLengthError, EngineUnavailableError, RequestError
 from model.local.listen import Listen
 from model.process.engine_files import EngineFiles, LaunchOptions
@@ -29,6 +29,7 @@ from model.serve.prompting import generation_request, token_text
 from model.serve.protocol import CompletionBody
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
+from model.start.load import load_engine
 from tests.model import queries
 from tests.model.queries import text_of
 from tests.model.serving import events_of, metric, metric_is, until

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.engine.engine import Engine, load_engine
+from model.engine.engine import Engine
 from model.prompt.fim_format import FimOrder
 from model.pytorch.checkpoint import save_checkpoint
 from model.pytorch.transformer import GPTBigCode
+from model.start.load import load_engine
 from model.weights.config import ModelConfig
 from training.data.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 from training.errors import EvaluationError

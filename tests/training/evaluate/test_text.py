@@ -11,10 +11,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from model.engine.engine import load_engine
 from model.prompt.fim_format import FimOrder
 from model.prompt.tokenizer import Tokenizer
 from model.pytorch.transformer import GPTBigCode
+from model.start.load import load_engine
 from model.weights.config import ModelConfig
 from tests.training.evaluate.sandboxes import GENEROUS, need_sandbox
 from tests.training.evaluate.test_infilling import folder

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from attribution.match.attribute import Question, attribute
 from attribution.store.index import open_index
-from model.engine.engine import load_engine
 from model.pytorch.checkpoint import dense_state
 from model.pytorch.transformer import GPTBigCode
+from model.start.load import load_engine
 from model.weights.hub import resolve
 from tests.training.own_repository import CONFIG, base_model, repository, write
 from training.cli.cli import train_app
