@@ -76,6 +76,8 @@ class Engine:
             prefill_chunk=chunk,
         )
         self._drafts = DraftPolicy(self.options.max_draft)
+        # What follows any special token would be another text.
+        self._end_ids = frozenset((*self.config.end_token_ids, *tokenizer.special_ids.values()))
         self._handle_of: dict[Running, Handle] = {}
         self._counters = dict.fromkeys(
             (
@@ -113,6 +115,7 @@ class Engine:
                 index,
                 self.tokenizer,
                 drafts=self._drafts,
+                end_ids=self._end_ids,
                 n_positions=self.config.n_positions,
             )
             self._scheduler.submit(sequence)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model.families.config import ModelConfig
 from model.local.threads import ThreadChoice
 from model.native import library
 from model.native.linear import Floats, zeros_in_lines
@@ -20,7 +21,6 @@ from model.native.model import NativeModel
 from model.native.step import NativeStep
 from model.runner.runner import Batch
 from model.runner.sampling import HostLogits
-from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 
 _LARGEST_ARRAY = 2**23  # bytes: a step's logits, say

@@ -8,9 +8,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from model.families.config import ModelConfig
 from model.native.library import native_variant
 from model.native.model import takes
-from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 
 

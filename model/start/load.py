@@ -10,11 +10,12 @@ from pathlib import Path
 
 from model.engine.engine import Engine, EngineOptions
 from model.errors import TokenizerError
+from model.families.config import ModelConfig
+from model.families.registry import read_config
 from model.local.threads import available_cpus
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Runner
 from model.start.backend import compiled_scheme
-from model.weights.config import CONFIG_FILE, ModelConfig
 
 
 def load_engine(
@@ -22,15 +23,25 @@ def load_engine(
 ) -> Engine:
     """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
     options = options or EngineOptions()
+    config = read_config(folder)
+    tokenizer = _tokenizer_of(folder, config)
+    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
+    return Engine(runner, tokenizer, options)
+
+
+def _tokenizer_of(folder: Path, config: ModelConfig) -> Tokenizer:
+    """The folder's tokenizer, checked before any weights are read."""
     tokenizer = Tokenizer.from_folder(folder)
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
     if tokenizer.vocab_size > config.vocab_size:
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
             f"{config.vocab_size}; they do not belong together"
         )
-    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
-    return Engine(runner, tokenizer, options)
+    try:
+        config.family.fim_format(tokenizer.special_ids)
+    except TokenizerError as error:
+        raise TokenizerError(f"{folder}: {error}") from error
+    return tokenizer
 
 
 def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:

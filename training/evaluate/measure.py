@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from model.weights.config import ModelConfig
+from model.families.config import ModelConfig
+from model.families.registry import read_config
 from model.weights.hub import resolve
 from training.errors import EvaluationError
 from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
@@ -88,11 +89,11 @@ def _shape(model: str) -> tuple[ModelConfig, int]:
     """Its configuration, and how many parameters it has."""
     import torch
 
-    from model.pytorch.transformer import GPTBigCode
+    from model.pytorch.modules import build
 
-    config = ModelConfig.from_file(resolve(model).folder / "config.json")
+    config = read_config(resolve(model).folder)
     with torch.device("meta"):  # no memory is taken
-        parameters = GPTBigCode(config).parameters()
+        parameters = build(config).parameters()
         return config, sum(parameter.numel() for parameter in parameters)
 
 
@@ -194,7 +195,9 @@ def measure_perplexity(
     if not chosen:
         raise EvaluationError(f"{model} has {loaded.config.n_positions} positions; name shorter --contexts")
     documents = read_held_out(held_out, languages)
-    cut = perplexity.windows(documents, Tokenizer.from_folder(folder), max(chosen), windows)
+    tokenizer = Tokenizer.from_folder(folder)
+    end_id = loaded.config.family.fim_format(tokenizer.special_ids).end_of_text_id
+    cut = perplexity.windows(documents, tokenizer, end_id, max(chosen), windows)
     precision = Precision(device=device, bf16=False)
     with progress_bar("perplexity") as progress:
         found = perplexity.perplexities(loaded, cut, chosen, precision, progress)

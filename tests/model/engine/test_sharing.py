@@ -103,6 +103,7 @@ def test_documents_share_the_context_they_have_in_common(tiny_model_folder: Path
     for name, prefix in (("one.py", "def one():\n    "), ("two.py", "def two():\n    return ")):
         prompt = build_prompt(
             engine.tokenizer,
+            engine.config.family.fim_format(engine.tokenizer.special_ids),
             prefix=prefix,
             suffix="\n",
             context=context,

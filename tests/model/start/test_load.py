@@ -62,3 +62,13 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
     write_byte_tokenizer(tmp_path)
     with pytest.raises(ConfigError, match=r"config\.json does not exist: is .* a model folder\?"):
         load_engine(tmp_path, device="cpu")
+
+
+def test_a_tokenizer_that_cannot_fill_in_is_refused_before_weights_are_read(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path)
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<fim_middle>", "<hole>"))
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(TokenizerError, match=f"{folder}: the tokenizer lacks <fim_middle>: .* Take one that"):
+        load_engine(folder, device="cpu")
