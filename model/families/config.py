@@ -177,4 +177,5 @@ class ModelConfig:
     @property
     def n_multiplying(self) -> int:
         """Parameters that every token is multiplied with: positions are only looked up."""
-        return self.n_parameters - math.prod(self.family.shapes(self)[self.family.position_embedding])
+        shapes = self.family.shapes(self).items()
+        return sum(math.prod(shape) for name, shape in shapes if name != self.family.position_embedding)

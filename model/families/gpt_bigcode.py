@@ -28,7 +28,7 @@ FIM_PREFIX = "<fim_prefix>"
 FIM_MIDDLE = "<fim_middle>"
 FIM_SUFFIX = "<fim_suffix>"
 FIM_PAD = "<fim_pad>"
-FILENAME = "<filename>"
+_FILENAME = "<filename>"
 
 # In id order: a published StarCoder tokenizer and ours have them at ids 0 to 18.
 SPECIAL_TOKENS: tuple[str, ...] = (
@@ -37,7 +37,7 @@ SPECIAL_TOKENS: tuple[str, ...] = (
     FIM_MIDDLE,
     FIM_SUFFIX,
     FIM_PAD,
-    FILENAME,
+    _FILENAME,
     "<gh_stars>",
     "<issue_start>",
     "<issue_comment>",
@@ -223,7 +223,7 @@ class GPTBigCodeFamily:
             suffix_id=found[FIM_SUFFIX],
             end_of_text_id=found[END_OF_TEXT],
             pad_id=found.get(FIM_PAD),
-            filename_id=found.get(FILENAME),
+            filename_id=found.get(_FILENAME),
         )
 
 

@@ -27,7 +27,7 @@ class FimFormat:
     """How one model's prompts are laid out, by token ids."""
 
     orders: tuple[FimOrder, ...]
-    """Those that the model was trained on, the one to use first."""
+    """Those that the model was trained on."""
     prefix_id: int
     middle_id: int
     suffix_id: int

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 
 from model.families.gpt_bigcode import (
     END_OF_TEXT,
-    FILENAME,
     FIM_MIDDLE,
     FIM_PAD,
     FIM_PREFIX,
@@ -17,6 +17,7 @@ from model.families.gpt_bigcode import (
 )
 from model.weights.hub import bundled_folder
 from tests.training.tiny import LANGUAGES, document, packed
+from training.corpus.formats.code import FILENAME
 from training.data.data import IGNORED_TARGET, DataOptions, TrainingSamples
 from training.data.encoding import ByteEncoding, open_encoding
 from training.data.fim_samples import FimOptions, FimTransform
@@ -132,6 +133,11 @@ def test_samples_of_a_corpus_cross_no_document(tmp_path: Path) -> None:
             assert text in texts
             whole += 1
     assert whole > 20
+
+
+def test_a_tokenizer_without_padding_is_refused() -> None:
+    with pytest.raises(RecipeError, match="no token that fills up a sample"):
+        FimTransform(ENCODING, replace(FIM, pad_id=None), FimOptions())
 
 
 def test_a_shorter_sample_is_padded_and_a_longer_one_cut() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from model.families.gpt_bigcode import FILENAME, GPT_BIGCODE
+from model.families.gpt_bigcode import GPT_BIGCODE
 from tests.training.tiny import LANGUAGES, document, packed, recipe, write_documents
 from training.compute.distributed import Group
-from training.corpus.formats.code import GH_STARS, REPONAME
+from training.corpus.formats.code import FILENAME, GH_STARS, REPONAME
 from training.data.data import DataOptions, LanguageStream, TrainingSamples, document_ids
 from training.data.encoding import ByteEncoding
 from training.data.fim_samples import FimOptions
