@@ -37,10 +37,11 @@ from lsp.documents.documents import Document
 from lsp.documents.place import find_place
 from lsp.settings.settings import CompletionSettings
 from model.client.client import native_body
-from model.engine.engine import Engine, EngineOptions, load_engine
+from model.engine.engine import Engine, EngineOptions
 from model.engine.generation import GenerationRequest
 from model.serve.prompting import generation_request
 from model.serve.protocol import CompletionBody, parse_body
+from model.start.load import load_engine
 from model.weights.hub import resolve
 
 if TYPE_CHECKING:

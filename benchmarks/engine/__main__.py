@@ -19,8 +19,8 @@ from benchmarks.engine.models import SHAPES, model_folder
 from benchmarks.engine.report import draw, limits, markdown
 from benchmarks.engine.start import Start, cold_starts
 from benchmarks.engine.tasks import Plan, run_all
+from model.families.registry import read_config
 from model.local.threads import available_cpus
-from model.weights.config import ModelConfig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ def main() -> int:
     options = parser().parse_args()
     on_gpu = options.device == "cuda"
     folder = model_folder(options.model, weights=not on_gpu)
-    config = ModelConfig.from_file(folder / "config.json")
+    config = read_config(folder)
     names = chosen(options.contenders, options.device)
     contenders: list[Contender] = [
         make(name, folder, threads=options.threads, device=options.device) for name in names

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import converted
-from model.weights.config import ModelConfig
+from model.families.registry import read_config
 
 _MAX_SEQUENCES = 32
 _CONTEXT = 2304  # tokens of one sequence: the longest prompt and what follows it
@@ -25,7 +25,7 @@ class LlamaCpp:
         self._lib: Any = llama_cpp
         self.suffix_first = suffix_first
         self.name = f"llama.cpp, {quantization}{', our prompt layout' if suffix_first else ''}"
-        config = ModelConfig.from_file(folder / "config.json")
+        config = read_config(folder)
         self._vocab_size = config.vocab_size
         path = converted(folder, f"{quantization}.gguf", lambda path: write_gguf(folder, path, quantization))
         # Kept, as the library calls it for as long as it lives.
@@ -120,15 +120,15 @@ def write_gguf(folder: Path, path: Path, quantization: str) -> None:
         dense_state,  # needs PyTorch, which no start of llama.cpp should pay for
     )
 
-    config = ModelConfig.from_file(folder / "config.json")
+    config = read_config(folder)
     writer = gguf.GGUFWriter(path, "starcoder")
     writer.add_context_length(config.n_positions)
-    writer.add_embedding_length(config.n_embd)
+    writer.add_embedding_length(config.width)
     writer.add_feed_forward_length(config.inner_dim)
     writer.add_block_count(config.n_layer)
     writer.add_head_count(config.n_head)
     writer.add_head_count_kv(1)
-    writer.add_layer_norm_eps(config.layer_norm_epsilon)
+    writer.add_layer_norm_eps(config.norm_epsilon)
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("starcoder")

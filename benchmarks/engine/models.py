@@ -10,15 +10,18 @@ from pathlib import Path
 
 import platformdirs
 
-from model.weights.config import CONFIG_FILE, ModelConfig
+from model.families.config import CONFIG_FILE, ModelConfig
+from model.families.registry import OWN_FAMILY
 from model.weights.hub import resolve
 
 # starcoderbase-1b's shape. Random weights take as long as trained ones.
 SHAPES = {
-    "1b": ModelConfig(vocab_size=49152, n_positions=8192, n_embd=2048, n_layer=24, n_head=16),
+    "1b": OWN_FAMILY.read({"n_embd": 2048, "n_layer": 24, "n_head": 16}),
     # starcoderbase's own: a GPU's.
-    "15b": ModelConfig(vocab_size=49152, n_positions=8192, n_embd=6144, n_layer=40, n_head=48),
-    "small": ModelConfig(vocab_size=16384, n_positions=4096, n_embd=512, n_layer=8, n_head=8),
+    "15b": OWN_FAMILY.read({"n_embd": 6144, "n_layer": 40, "n_head": 48}),
+    "small": OWN_FAMILY.read(
+        {"vocab_size": 16384, "n_positions": 4096, "n_embd": 512, "n_layer": 8, "n_head": 8}
+    ),
 }
 
 
@@ -37,7 +40,8 @@ def model_folder(name: str, *, weights: bool = True) -> Path:
         if weights:
             _write_random(folder, SHAPES[name])
         else:
-            text = json.dumps(SHAPES[name].to_dict(), indent=2)
+            config = SHAPES[name]
+            text = json.dumps(config.family.write(config), indent=2)
             (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     return folder
 
@@ -70,16 +74,13 @@ def _write_random(folder: Path, config: ModelConfig) -> None:
     import torch  # not above: engines that start without PyTorch are timed with this module loaded
 
     from model.pytorch.checkpoint import save_checkpoint
-    from model.pytorch.transformer import GPTBigCode
 
-    with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
     generator = torch.Generator().manual_seed(0)
     state = {
         name: torch.empty(shape, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
-        for name, shape in shapes.items()
+        for name, shape in config.family.shapes(config).items()
     }
     for name in state:
-        if ".ln_" in name and name.endswith("weight"):
-            state[name].fill_(1)
+        if state[name].dim() == 1 and name.endswith("weight"):
+            state[name].fill_(1)  # a norm's
     save_checkpoint(folder, config, state)

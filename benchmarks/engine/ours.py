@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import has_weights
-from model.engine.engine import Engine, EngineOptions, Handle, load_engine
+from model.engine.engine import Engine, EngineOptions, Handle
 from model.engine.generation import GenerationRequest
+from model.families.registry import read_config
 from model.runner.sampling import SamplingParams
+from model.start.load import load_engine
 
 if TYPE_CHECKING:
+    from model.pytorch.causal_lm import CausalLM
     from model.pytorch.device import Placement
-    from model.pytorch.transformer import GPTBigCode
 
 
 class Ours:
@@ -94,19 +96,18 @@ def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:
 
 
 @functools.cache  # ways to decode the same weights share them: three copies of 31 GB would fit no GPU
-def _random_model(folder: Path, device: str) -> tuple[GPTBigCode, Placement]:
+def _random_model(folder: Path, device: str) -> tuple[CausalLM, Placement]:
     import torch
 
     from model.pytorch.device import choose_placement
-    from model.pytorch.transformer import GPTBigCode
-    from model.weights.config import CONFIG_FILE, ModelConfig
+    from model.pytorch.modules import build
 
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
+    config = read_config(folder)
     placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize="none")
     torch.set_default_dtype(placement.dtype)
     try:
         with torch.device(placement.device):
-            model = GPTBigCode(config).requires_grad_(False).eval()
+            model = build(config).requires_grad_(False).eval()
             model.init_weights()
     finally:
         torch.set_default_dtype(torch.float32)

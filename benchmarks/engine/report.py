@@ -10,14 +10,14 @@ import torch
 
 from benchmarks.engine.contender import Cell
 from benchmarks.engine.start import Start
-from model.weights.config import ModelConfig
+from model.families.config import ModelConfig
 
 _PROBE_BYTES = 2**30
 
 
 def limits(config: ModelConfig, *, threads: int, device: str = "cpu") -> dict[str, float]:
     """Milliseconds in which the weights of a token pass from memory to the processor, by their size."""
-    weights = config.n_parameters - config.n_positions * config.n_embd
+    weights = config.n_multiplying
     if device == "cuda":
         return {"16 bits": 2 * weights / _gpu_bandwidth() * 1e3}
     bandwidth = _bandwidth(threads)

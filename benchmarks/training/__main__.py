@@ -50,7 +50,9 @@ def run(recipe: Recipe, source: Path, tokenizer: Path, *, steps: int, warm_up: i
             for kind, on in kinds.items()
         }
         options = DataOptions(seq_len=recipe.stages[0].seq_len, seed=recipe.seed, fim=recipe.fim)
-        samples = TrainingSamples(corpus, open_encoding(tokenizer), options)
+        encoding = open_encoding(tokenizer)
+        fim = recipe.model.family.fim_format(encoding.special_ids)
+        samples = TrainingSamples(corpus, encoding, fim, options)
         turns = Turns(ours, precision.device)
         trainer = theirs(recipe, ours[OURS], samples, folder, turns, warm_up + steps)
         trainer.train()

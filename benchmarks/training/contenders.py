@@ -11,10 +11,9 @@ import torch
 import transformers
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM, TrainerCallback, TrainingArguments
+from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from model.prompt.fim_format import END_OF_TEXT
 from training.compute.distributed import Group
 from training.compute.precision import Precision
 from training.data.data import TrainingSamples
@@ -33,7 +32,8 @@ class Ours:
     def __init__(self, recipe: Recipe, corpus: PackedCorpus, tokenizer: Path, precision: Precision) -> None:
         encoding = open_encoding(tokenizer)
         self._recipe = recipe
-        self.trainee = Trainee(Group(), recipe, precision, encoding.special_ids[END_OF_TEXT])
+        fim = recipe.model.family.fim_format(encoding.special_ids)
+        self.trainee = Trainee(Group(), recipe, precision, fim.end_of_text_id)
         self._batches = stage_batches(recipe, 0, corpus, encoding, Group(), 0)
         self.losses: list[float] = []
 
@@ -109,7 +109,8 @@ def theirs(
 ) -> _Trainer:
     """A Trainer of the same weights, optimizer, batch and number format."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    model: Any = GPTBigCodeForCausalLM(GPTBigCodeConfig(**recipe.model.to_dict()))
+    config = AutoConfig.for_model(**recipe.model.family.write(recipe.model))
+    model: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     state = {name: tensor.detach().cpu() for name, tensor in ours.trainee.model.state_dict().items()}
     model.load_state_dict(state, strict=False)  # the head is tied to the embedding
     model.tie_weights()

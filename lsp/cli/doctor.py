@@ -23,7 +23,7 @@ from model.version import DISTRIBUTION, package_version
 
 if TYPE_CHECKING:
     from model.client.client import CompletionClient
-    from model.weights.config import ModelConfig
+    from model.families.config import ModelConfig
     from model.weights.hub import ResolvedModel
 
 # Completions depend on these; every bug report needs their versions.
@@ -72,12 +72,12 @@ def find_model(settings: Settings) -> LocalModel:
     """The local model's files; nothing is fetched."""
     if settings.engine.url is not None:
         return LocalModel()
-    from model.weights.config import ModelConfig
+    from model.families.registry import read_config
     from model.weights.hub import resolve
 
     try:
         resolved = resolve(settings.model, offline=True)
-        config = ModelConfig.from_file(resolved.folder / "config.json")
+        config = read_config(resolved.folder)
     except ModelError as error:
         return LocalModel(error=str(error))
     return LocalModel(resolved=resolved, config=config)

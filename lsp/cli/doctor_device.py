@@ -21,7 +21,7 @@ from model.start.backend import (
 
 if TYPE_CHECKING:
     from lsp.settings.settings import EngineSettings, Settings
-    from model.weights.config import ModelConfig
+    from model.families.config import ModelConfig
 
 
 def check_device(settings: Settings, config: ModelConfig | None) -> Check:

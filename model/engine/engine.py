@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -23,14 +22,10 @@ from model.engine.scheduler import Scheduler, Work
 from model.engine.sequence import Sequence as Running
 from model.engine.stats import EngineStats
 from model.engine.turn import Turn
-from model.errors import ContextLengthError, RequestError, TokenizerError
-from model.extras import extra_needed
-from model.local.threads import available_cpus
+from model.errors import ContextLengthError, RequestError
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
-from model.start.backend import compiled_scheme, only_with_torch
-from model.weights.config import CONFIG_FILE, ModelConfig
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
 # Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
@@ -82,6 +77,8 @@ class Engine:
             prefill_chunk=chunk,
         )
         self._drafts = DraftPolicy(self.options.max_draft)
+        # What follows any special token would be another text.
+        self._end_ids = frozenset((*self.config.end_token_ids, *tokenizer.special_ids.values()))
         self._handle_of: dict[Running, Handle] = {}
         self._stats = EngineStats()
 
@@ -106,6 +103,7 @@ class Engine:
                 index,
                 self.tokenizer,
                 drafts=self._drafts,
+                end_ids=self._end_ids,
                 n_positions=self.config.n_positions,
             )
             self._scheduler.submit(sequence)
@@ -299,31 +297,3 @@ def _choice(sequence: Running) -> Choice:
         history=sequence.history if params.repetition_penalty != 1.0 else (),
         allowed=sequence.healer.allowed(),
     )
-
-
-def load_engine(
-    folder: Path, *, device: str = "auto", quantize: str = "auto", options: EngineOptions | None = None
-) -> Engine:
-    """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
-    options = options or EngineOptions()
-    tokenizer = Tokenizer.from_folder(folder)
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise TokenizerError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
-            f"{config.vocab_size}; they do not belong together"
-        )
-    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
-    return Engine(runner, tokenizer, options)
-
-
-def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
-    if (compiled := compiled_scheme(config, device=device, quantize=quantize)) is not None:
-        from model.native.runner import NativeRunner
-
-        scheme, reason = compiled
-        return NativeRunner(folder, scheme, threads=threads, reason=reason)
-    with extra_needed("gpu", only_with_torch(device=device, quantize=quantize)):
-        from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
-
-    return load_torch_runner(folder, config, device=device, quantize=quantize, threads=threads)

@@ -56,6 +56,7 @@ class Sequence:
         tokenizer: Tokenizer,
         *,
         drafts: DraftPolicy,
+        end_ids: frozenset[int],
         n_positions: int,
     ) -> None:
         self.request, self.index = request, index
@@ -74,7 +75,7 @@ class Sequence:
         self.finish_reason: FinishReason | None = None
         self.prompt_scores = PromptScores() if request.scores_prompt else None
         self.n_cached = self.n_forwarded = self.n_drafted = self.n_accepted = 0
-        self._tokenizer = tokenizer
+        self._end_ids = end_ids
         self._lookup, self._longest_draft = PromptLookup(drafts), drafts.most
         self._text = tokenizer.stream(strip=self.healer.strip)
         self._stop = StopState(request.stop)
@@ -121,7 +122,7 @@ class Sequence:
         """Take the next token; returns the text it adds. Sets `finish_reason` where it ends."""
         if self.clock.first_token_s is None:
             self.clock.first_token_s = time.perf_counter()
-        ends = self._tokenizer.is_special(token_id) and not self.request.ignore_eos
+        ends = token_id in self._end_ids and not self.request.ignore_eos
         if ends:
             self.finish_reason = "stop"
             return self._close_text()

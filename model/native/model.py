@@ -1,4 +1,4 @@
-"""The weights of a multi-query model for the compiled step: loading them, without PyTorch.
+"""The weights of a model that the compiled step can run: loading them, without PyTorch.
 
 Shapes: N tokens, D hidden width, V vocabulary.
 """
@@ -10,47 +10,48 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.families.config import Activation, ModelConfig, Norm, Positions, Shapes
 from model.native import library, structures
 from model.native.linear import GROUP, Floats, LinearReader, NativeLinear
-from model.weights.config import CONFIG_FILE, ModelConfig
 from model.weights.scheme import Scheme, bits_of
-from model.weights.weight_files import (
-    POSITION_EMBEDDING,
-    TOKEN_EMBEDDING,
-    Shapes,
-    WeightFiles,
-    parameter_shapes,
-)
+from model.weights.weight_files import WeightFiles
 
 _HEAD_LANES = 16
-# The fields of `struct Layer`, and what checkpoints call them.
-_LINEARS = {"qkv": "attn.c_attn", "proj": "attn.c_proj", "fc": "mlp.c_fc", "out": "mlp.c_proj"}
+# The fields of `struct Layer`, and whose they are of `BlockNames`.
+_NORMS = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm"}
+_LINEARS = {
+    "qkv": "query_key_value",
+    "proj": "attention_output",
+    "fc": "feed_forward_in",
+    "out": "feed_forward_out",
+}
 
 
 def takes(config: ModelConfig) -> bool:
-    """Whether there is compiled code here, and it can run a model of that shape: multi-query, heads of a
-    multiple of 16, widths of multiples of 64."""
-    widths = config.n_embd % GROUP == 0 and config.inner_dim % GROUP == 0
-    heads = config.multi_query and config.head_dim % _HEAD_LANES == 0
-    return widths and heads and library.native_library() is not None
+    """Whether there is compiled code here, and it can run such a model: multi-query, heads of a multiple
+    of 16, widths of multiples of 64, and of each kind of part the one that the code has."""
+    parts = (config.norm, config.activation, config.positions, config.has_biases, config.tied_head)
+    known = parts == (Norm.LAYER, Activation.GELU_TANH, Positions.LEARNED, True, True)
+    widths = config.width % GROUP == 0 and config.inner_dim % GROUP == 0
+    heads = config.n_kv_head == 1 and config.head_dim % _HEAD_LANES == 0
+    return known and widths and heads and library.native_library() is not None
 
 
 class NativeModel:
     """A model's weights where compiled code finds them: `struct` is what it is handed."""
 
-    def __init__(self, folder: Path, scheme: Scheme, *, threads: int) -> None:
-        """Load the model of `folder`. Raises `ConfigError` and `CheckpointError`."""
-        self.config = ModelConfig.from_file(folder / CONFIG_FILE)
-        assert takes(self.config), "ask `takes` first"
-        weights = WeightFiles(folder)
-        shapes = parameter_shapes(self.config)
+    def __init__(self, folder: Path, config: ModelConfig, scheme: Scheme, *, threads: int) -> None:
+        """Load the weights of `folder`. Raises `CheckpointError`."""
+        assert takes(config), "ask `takes` first"
+        self.config = config
+        family = config.family
+        weights, shapes = WeightFiles(folder, family), family.shapes(config)
         weights.refuse_unexpected(shapes)
         self._kept: list[Floats] = []
         self._linears: dict[str, NativeLinear] = {}
         reader = LinearReader(weights, threads=threads)
-        self._positions = weights.take(POSITION_EMBEDDING, shapes[POSITION_EMBEDDING])
-        vocabulary = shapes[TOKEN_EMBEDDING]
-        self.head = reader.int8(TOKEN_EMBEDDING, (vocabulary[0], vocabulary[1]))
+        self._positions = weights.take(family.position_embedding, shapes[family.position_embedding])
+        self.head = reader.int8(family.token_embedding, (config.vocab_size, config.width))
         self._read_layers(weights, reader, shapes, scheme)
 
     def embedded(self, ids: NDArray[np.int32], positions: NDArray[np.int64]) -> Floats:
@@ -67,7 +68,7 @@ class NativeModel:
     def _read_layers(
         self, weights: WeightFiles, reader: LinearReader, shapes: Shapes, scheme: Scheme
     ) -> None:
-        config = self.config
+        config, family = self.config, self.config.family
 
         def floats(name: str) -> Floats:
             self._kept.append(weights.take(name, shapes[name]).floats())
@@ -75,31 +76,32 @@ class NativeModel:
 
         self._layers = (structures.Layer * config.n_layer)()
         for number, layer in enumerate(self._layers):
-            block = f"transformer.h.{number}"
-            for norm in ("ln_1", "ln_2"):
+            block = family.block(number)
+            for field, role in _NORMS.items():
+                name = getattr(block, role)
                 for part in ("weight", "bias"):
-                    setattr(layer, f"{norm}_{part}", floats(f"{block}.{norm}.{part}").ctypes.data)
-            for field, linear in _LINEARS.items():
-                name = f"{block}.{linear}"
+                    setattr(layer, f"{field}_{part}", floats(f"{name}.{part}").ctypes.data)
+            for field, role in _LINEARS.items():
+                name = getattr(block, role)
                 bias = floats(f"{name}.bias")
                 n_out, n_in = shapes[f"{name}.weight"]
-                if bits_of(name, scheme) == 4:
+                feed_forward = family.is_feed_forward(name)
+                if bits_of(scheme, feed_forward=feed_forward) == 4:
                     made = reader.int4(f"{name}.weight", (n_out, n_in), bias=bias)
                 else:
                     # Attention's inputs have the outliers that eight bits are too coarse for: nine
                     # tenths of the quality that int8 costs is lost there.
-                    fine = linear.startswith("attn.")
-                    made = reader.int8(f"{name}.weight", (n_out, n_in), bias=bias, fine=fine)
+                    made = reader.int8(f"{name}.weight", (n_out, n_in), bias=bias, fine=not feed_forward)
                 self._linears[name] = made
                 setattr(layer, field, made.struct)
         self.struct = structures.Model(
             n_layer=config.n_layer,
-            width=config.n_embd,
+            width=config.width,
             n_head=config.n_head,
             head_dim=config.head_dim,
             inner=config.inner_dim,
-            epsilon=config.layer_norm_epsilon,
+            epsilon=config.norm_epsilon,
             layers=self._layers,
-            ln_f_weight=floats("transformer.ln_f.weight").ctypes.data,
-            ln_f_bias=floats("transformer.ln_f.bias").ctypes.data,
+            ln_f_weight=floats(f"{family.final_norm}.weight").ctypes.data,
+            ln_f_bias=floats(f"{family.final_norm}.bias").ctypes.data,
         )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model.families.config import ModelConfig
 from model.local.threads import ThreadChoice
 from model.native import library
 from model.native.linear import Floats, zeros_in_lines
@@ -46,15 +47,16 @@ class NativeRunner:
     def __init__(
         self,
         folder: Path,
+        config: ModelConfig,
         scheme: Scheme,
         *,
         threads: int,
         reason: str,
         cache_dtype: Literal["bfloat16", "float32"] = "bfloat16",
     ) -> None:
-        """Load the model of `folder`. Raises `ModelError`."""
-        self.model = NativeModel(folder, scheme, threads=threads)
-        self.config = self.model.config
+        """Load the weights of `folder`. Raises `ModelError`."""
+        self.config = config
+        self.model = NativeModel(folder, config, scheme, threads=threads)
         self._step = NativeStep(self.model)
         self._scheme, self._reason, self._cache_dtype = scheme, reason, cache_dtype
         self._threads, self._head_threads = ThreadChoice(threads), ThreadChoice(threads)

@@ -20,7 +20,7 @@ from model.runner.runner import Batch
 
 
 class NativeStep:
-    """The compiled twin of `GPTBigCode.hidden` for one model."""
+    """The compiled twin of `CausalLM.hidden` for one model."""
 
     def __init__(self, model: NativeModel) -> None:
         native = library.native_library()

@@ -17,7 +17,7 @@ How the room is shared, in tokens: the prefix is promised a half, the suffix and
 quarter each; what one of them does not need goes to the prefix, then to the suffix, then to the
 context. The prefix's need is rounded up to quarters of the room, so that the others change at most
 four times while a file grows.
-Knows nothing about the model but the tokens it may be given.
+Knows nothing about the model but its `FimFormat`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from model.errors import ContextLengthError
-from model.prompt.fim_format import FimOrder, arrange
+from model.errors import ContextLengthError, RequestError
+from model.prompt.fim_format import FimFormat, FimOrder
 from model.prompt.tokenizer import Tokenizer
 
 MIN_PROMPT_TOKENS = 32
@@ -63,6 +63,7 @@ class FimPrompt:
 
 def build_prompt(
     tokenizer: Tokenizer,
+    fim: FimFormat,
     *,
     prefix: str,
     suffix: str,
@@ -77,8 +78,12 @@ def build_prompt(
     `context` is in the order of the prompt: the first file is the farthest from the cursor and the
     first to be left out. `path` is the name of the file that is edited. With `heal`, the last
     partial word is left to the model to write again (see `model.prompt.healing`). Raises
-    `ContextLengthError` if there is no room for a prompt at all.
+    `ContextLengthError` if there is no room for a prompt at all, `RequestError` for an order that the
+    model was not trained on.
     """
+    if order not in fim.orders:
+        known = " or ".join(fim.orders)
+        raise RequestError(f"fim_order = {order.value!r}: this model knows {known}", field="fim_order")
     if max_prompt_tokens < MIN_PROMPT_TOKENS:
         raise ContextLengthError(
             f"{max_prompt_tokens} tokens are too few for a fill-in-the-middle prompt: at least "
@@ -86,24 +91,17 @@ def build_prompt(
             field="max_tokens",
         )
     prefix, healed = split_healed(prefix) if heal else (prefix, "")
-    tag = _tag(tokenizer, path)[: max_prompt_tokens // 8]
+    tag = _tag(tokenizer, fim, path)[: max_prompt_tokens // 8]
     room = max_prompt_tokens - len(tag) - 3  # three FIM tokens
     before = _window_chunks(tokenizer, prefix, room, tagged=bool(tag))
     after = _following_chunks(tokenizer, suffix, room)
-    files = [_file(tokenizer, one, room) for one in context]
+    files = [_file(tokenizer, fim, one, room) for one in context]
     context_need = sum(_size(file) + 1 for file in files)
     shares = _share(room, prefix=_need(before, room), suffix=_size(after), context=context_need)
     suffix_ids = _first_lines(after, shares.suffix)
-    context_ids = _nearest_files(tokenizer, files, shares.context)
+    context_ids = _nearest_files(fim, files, shares.context)
     prefix_ids = _last_lines(before, room - len(suffix_ids) - len(context_ids), room)
-    body = arrange(
-        order,
-        [*tag, *prefix_ids],
-        suffix_ids,
-        prefix_id=tokenizer.fim_prefix_id,
-        middle_id=tokenizer.fim_middle_id,
-        suffix_id=tokenizer.fim_suffix_id,
-    )
+    body = fim.arrange(order, [*tag, *prefix_ids], suffix_ids)
     return FimPrompt(token_ids=context_ids + body, healed=healed.encode("utf-8", errors="replace"))
 
 
@@ -147,11 +145,11 @@ def _share(room: int, *, prefix: int, suffix: int, context: int) -> _Shares:
     return _Shares(suffix=given[1], context=given[2])
 
 
-def _tag(tokenizer: Tokenizer, path: str | None) -> list[int]:
+def _tag(tokenizer: Tokenizer, fim: FimFormat, path: str | None) -> list[int]:
     """`<filename>path`, without a line end: the prefix brings one. Nothing if the model knows no tag."""
-    if not path or tokenizer.filename_id is None:
+    if not path or fim.filename_id is None:
         return []
-    return [tokenizer.filename_id, *tokenizer.encode(_one_line(path))]
+    return [fim.filename_id, *tokenizer.encode(_one_line(path))]
 
 
 def _one_line(path: str) -> str:
@@ -179,10 +177,10 @@ def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> Chunks:
     return tokenizer.encode_chunks(_beginning(suffix, room))
 
 
-def _file(tokenizer: Tokenizer, one: ContextFile, room: int) -> Chunks:
+def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> Chunks:
     """A context file by lines, its tag first; the end-of-text token comes when it is cut."""
     text = _beginning(one.text, room)
-    tag = _tag(tokenizer, one.path)
+    tag = _tag(tokenizer, fim, one.path)
     return [tag, *tokenizer.encode_chunks("\n" + text)] if tag else tokenizer.encode_chunks(text)
 
 
@@ -238,7 +236,7 @@ def _first_lines(chunks: Chunks, budget: int) -> list[int]:
     return ids or list(chunks[0][:budget])
 
 
-def _nearest_files(tokenizer: Tokenizer, files: Sequence[Chunks], budget: int) -> list[int]:
+def _nearest_files(fim: FimFormat, files: Sequence[Chunks], budget: int) -> list[int]:
     """The files nearest to the cursor that fit; the first that does not is cut at a line, if worthwhile."""
     ids: list[int] = []
     for file in reversed(files):
@@ -246,7 +244,7 @@ def _nearest_files(tokenizer: Tokenizer, files: Sequence[Chunks], budget: int) -
         whole = _size(file) + 1 <= left
         if not whole and left < _MIN_CONTEXT_TOKENS:
             break
-        ids = [*_first_lines(file, left - 1), tokenizer.eos_id, *ids]
+        ids = [*_first_lines(file, left - 1), fim.end_of_text_id, *ids]
         if not whole:
             break
     return ids

@@ -1,48 +1,16 @@
-"""The special tokens of StarCoder and the two fill-in-the-middle orders, as plain text and ids.
+"""The two fill-in-the-middle orders, and the token ids that one model's prompts are laid out with.
 
-Shared by serving, by training and by the client of foreign engines, hence free of torch and of
-the tokenizer. Knows neither how text is encoded nor how much of it fits (`model.prompt.fim` does).
+Shared by serving and by training, hence free of torch and of the tokenizer. Which texts stand for the
+tokens is a family's knowledge (`model.families`), and how much of a text fits is `model.prompt.fim`'s.
 
-Source: arXiv 2305.06161, §5.1 and Megatron's `gpt_dataset.py`; SPM is "variant 2" of
-arXiv 2207.14255, §4.3.
+SPM is "variant 2" of arXiv 2207.14255, §4.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-
-END_OF_TEXT = "<|endoftext|>"
-FIM_PREFIX = "<fim_prefix>"
-FIM_MIDDLE = "<fim_middle>"
-FIM_SUFFIX = "<fim_suffix>"
-FIM_PAD = "<fim_pad>"
-FILENAME = "<filename>"
-GH_STARS = "<gh_stars>"
-REPONAME = "<reponame>"
-
-# In id order: a published StarCoder tokenizer and ours have them at ids 0 to 18.
-SPECIAL_TOKENS: tuple[str, ...] = (
-    END_OF_TEXT,
-    FIM_PREFIX,
-    FIM_MIDDLE,
-    FIM_SUFFIX,
-    FIM_PAD,
-    FILENAME,
-    GH_STARS,
-    "<issue_start>",
-    "<issue_comment>",
-    "<issue_closed>",
-    "<jupyter_start>",
-    "<jupyter_text>",
-    "<jupyter_code>",
-    "<jupyter_output>",
-    "<empty_output>",
-    "<commit_before>",
-    "<commit_msg>",
-    "<commit_after>",
-    REPONAME,
-)
 
 
 class FimOrder(StrEnum):
@@ -54,19 +22,27 @@ class FimOrder(StrEnum):
     """Prefix, suffix, middle: what most other engines and models expect."""
 
 
-def arrange(
-    order: FimOrder,
-    prefix: Sequence[int],
-    suffix: Sequence[int],
-    *,
-    prefix_id: int,
-    middle_id: int,
-    suffix_id: int,
-) -> list[int]:
-    """Lay out token ids so that the middle comes next: append it to train, decode it to complete.
+@dataclass(frozen=True, kw_only=True)
+class FimFormat:
+    """How one model's prompts are laid out, by token ids."""
 
-    PSM is `<fim_prefix>P<fim_suffix>S<fim_middle>`, SPM is `<fim_prefix><fim_suffix>S<fim_middle>P`.
-    """
-    if order is FimOrder.PSM:
-        return [prefix_id, *prefix, suffix_id, *suffix, middle_id]
-    return [prefix_id, suffix_id, *suffix, middle_id, *prefix]
+    orders: tuple[FimOrder, ...]
+    """Those that the model was trained on."""
+    prefix_id: int
+    middle_id: int
+    suffix_id: int
+    end_of_text_id: int
+    """Ends a document, and each file of context."""
+    pad_id: int | None = None
+    """Fills up a sample in training."""
+    filename_id: int | None = None
+    """Stands before a file's path; None where the model knows no such tag."""
+
+    def arrange(self, order: FimOrder, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
+        """Lay out token ids so that the middle comes next: append it to train, decode it to complete.
+
+        PSM is `<fim_prefix>P<fim_suffix>S<fim_middle>`, SPM is `<fim_prefix><fim_suffix>S<fim_middle>P`.
+        """
+        if order is FimOrder.PSM:
+            return [self.prefix_id, *prefix, self.suffix_id, *suffix, self.middle_id]
+        return [self.prefix_id, self.suffix_id, *suffix, self.middle_id, *prefix]

@@ -15,8 +15,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.prompt.fim_format import END_OF_TEXT, FILENAME, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
-
 
 @dataclass(frozen=True, kw_only=True)
 class FimTemplate:
@@ -75,20 +73,22 @@ def _plain(
     )
 
 
+_STARCODER = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
+_END_OF_TEXT = "<|endoftext|>"
 _DEEPSEEK_END = "<｜end▁of▁sentence｜>"
 
 TEMPLATES = {
     "starcoder": _plain(
-        FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE, END_OF_TEXT, FILENAME,
-        file=FILENAME + "{path}\n{text}" + END_OF_TEXT,
-        current=FILENAME + "{path}\n",
+        *_STARCODER, _END_OF_TEXT, "<filename>",
+        file="<filename>{path}\n{text}" + _END_OF_TEXT,
+        current="<filename>{path}\n",
     ),
     "starcoder2": _plain(
-        FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE, END_OF_TEXT, "<file_sep>", "<repo_name>",
+        *_STARCODER, _END_OF_TEXT, "<file_sep>", "<repo_name>",
         file="<file_sep>{path}\n{text}",
         current="<file_sep>{path}\n",
     ),
-    "santacoder": _plain("<fim-prefix>", "<fim-suffix>", "<fim-middle>", END_OF_TEXT),
+    "santacoder": _plain("<fim-prefix>", "<fim-suffix>", "<fim-middle>", _END_OF_TEXT),
     "codellama": FimTemplate(
         layout="<PRE> {prefix} <SUF>{suffix} <MID>",
         specials=("<EOT>", "<PRE>", "<SUF>", "<MID>", "</s>"),
@@ -101,7 +101,7 @@ TEMPLATES = {
     ),
     "qwen2.5-coder": _plain(
         "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
-        END_OF_TEXT, "<|file_sep|>", "<|repo_name|>", "<|fim_pad|>",
+        _END_OF_TEXT, "<|file_sep|>", "<|repo_name|>", "<|fim_pad|>",
         file="<|file_sep|>{path}\n{text}\n",
         current="<|file_sep|>{path}\n",
     ),
@@ -116,7 +116,7 @@ TEMPLATES = {
         file="+++++ {path}\n{text}\n",
         current_file="+++++ {path}\n",
     ),
-    "granite-code": _plain(FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE, END_OF_TEXT),
+    "granite-code": _plain(*_STARCODER, _END_OF_TEXT),
     "granite": _plain("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|end_of_text|>", "<|fim_pad|>"),
 }  # fmt: skip
 """Templates by the name that the setting `engine.fimTemplate` takes."""

@@ -1,7 +1,8 @@
 """Text to token ids and back, for the byte-level BPE tokenizers of the StarCoder family.
 
 User text never becomes a special token here: `<fim_middle>` in a file is twelve ordinary
-characters; the special ids are for `model.prompt.fim` to place. Encoding is cached by lines, so that a
+characters; the special ids are for `model.prompt.fim` to place, and what they mean is a family's
+knowledge (`model.families`). Encoding is cached by lines, so that a
 file is not encoded anew at each keystroke. Safe to share between threads: the caches only ever
 gain entries whose value is a function of their key.
 Knows nothing about prompts, windows or budgets.
@@ -21,18 +22,8 @@ from typing import Any
 import tokenizers
 
 from model.errors import TokenizerError
-from model.prompt.fim_format import (
-    END_OF_TEXT,
-    FILENAME,
-    FIM_MIDDLE,
-    FIM_PAD,
-    FIM_PREFIX,
-    FIM_SUFFIX,
-    REPONAME,
-)
 from model.prompt.spellings import Ids, Spellings
 
-_REQUIRED = (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
 # Between a character that is no white space and a line end there is always a pre-token boundary:
 # no alternative of GPT-2's expression matches both. (A space would be one too, but lines repeat.)
 _BOUNDARY = re.compile(r"\S(?=[\r\n])")
@@ -55,7 +46,7 @@ class _Head:
 
 
 class Tokenizer:
-    """A tokenizer.json with StarCoder's special tokens."""
+    """A tokenizer.json. Its special tokens are all the added ones, by their own names."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         """Take over `backend`. Raises `TokenizerError` if it is of another kind."""
@@ -64,14 +55,9 @@ class Tokenizer:
             raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
         self._backend = _without_recognition(backend)
         self.vocab_size: int = 1 + max(backend.get_vocab(with_added_tokens=True).values())
-        self.special_ids: dict[str, int] = _special_ids(backend)
-        self.eos_id: int = self.special_ids[END_OF_TEXT]
-        self.fim_prefix_id: int = self.special_ids[FIM_PREFIX]
-        self.fim_middle_id: int = self.special_ids[FIM_MIDDLE]
-        self.fim_suffix_id: int = self.special_ids[FIM_SUFFIX]
-        self.fim_pad_id: int | None = self.special_ids.get(FIM_PAD)
-        self.filename_id: int | None = self.special_ids.get(FILENAME)
-        self.reponame_id: int | None = self.special_ids.get(REPONAME)
+        self.special_ids: dict[str, int] = {
+            token.content: number for number, token in backend.get_added_tokens_decoder().items()
+        }
         self._names = {number: name for name, number in self.special_ids.items()}
         self._spellings = Spellings(backend.get_vocab(with_added_tokens=True), special=self._names.keys())
         self._young: dict[str, tuple[int, ...]] = {}
@@ -133,10 +119,6 @@ class Tokenizer:
         An id beyond the vocabulary (models pad their embedding) is empty too.
         """
         return self._spellings.of(token_id)
-
-    def is_special(self, token_id: int) -> bool:
-        """Whether the token is one that user text never contains."""
-        return token_id in self._names
 
     def stream(self, *, strip: Callable[[bytes], bytes] | None = None) -> TextStream:
         """An incremental decoder of one sequence; `strip` sees each token's bytes first (token healing)."""
@@ -235,18 +217,3 @@ def _without_recognition(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     backend.no_truncation()
     backend.no_padding()
     return backend
-
-
-def _special_ids(backend: tokenizers.Tokenizer) -> dict[str, int]:
-    """Name → id of the added tokens; SantaCoder's `<fim-prefix>` counts as `<fim_prefix>`."""
-    found = {}
-    for number, token in backend.get_added_tokens_decoder().items():
-        name = token.content
-        found[name.replace("-", "_") if name.startswith("<fim-") else name] = number
-    missing = [name for name in _REQUIRED if name not in found]
-    if missing:
-        raise TokenizerError(
-            f"the tokenizer lacks {', '.join(missing)}: this model cannot fill in the middle. "
-            "Take one that was trained to, such as bigcode/starcoderbase-1b."
-        )
-    return found

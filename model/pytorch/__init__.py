@@ -1,5 +1,5 @@
-"""A model in PyTorch: transformer, attention, quantisation, checkpoints. Inference and training share it.
+"""A model in PyTorch: modules, attention, quantisation, checkpoints. Inference and training share it.
 
 Knows no requests, no prompts and nothing of `model.native`.
-Read first: `model.pytorch.transformer`.
+Read first: `model.pytorch.causal_lm`.
 """

@@ -1,4 +1,4 @@
-"""Model folders on disk as PyTorch models: loading what Hugging Face publishes for GPTBigCode, and saving.
+"""Model folders on disk as PyTorch models: loading what Hugging Face publishes, and saving.
 
 Knows nothing about tokenizers or where folders come from (`model.weights.hub`).
 """
@@ -14,20 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from model.errors import CheckpointError
+from model.families.config import CONFIG_FILE, Family, ModelConfig
+from model.families.registry import read_config
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.device import Placement
+from model.pytorch.modules import build
 from model.pytorch.quantize import Int4Linear, Int8Embedding, Int8Linear, dequantize_rows, quantize_rows
-from model.pytorch.transformer import GPTBigCode
-from model.weights.config import CONFIG_FILE, ModelConfig
 from model.weights.scheme import SCALE_SUFFIX, Scheme, bits_of
-from model.weights.weight_files import (
-    INDEX_FILE,
-    POSITION_EMBEDDING,
-    SINGLE_FILE,
-    TOKEN_EMBEDDING,
-    Shapes,
-    WeightFiles,
-    parameter_shapes,
-)
+from model.weights.weight_files import INDEX_FILE, SINGLE_FILE, WeightFiles
 
 # The types as which PyTorch views bits that NumPy has read, having no name for some of them.
 _TORCH_TYPES = {
@@ -38,35 +32,46 @@ _TORCH_TYPES = {
 }
 
 
-def load_checkpoint(folder: Path, placement: Placement) -> GPTBigCode:
+def load_checkpoint(folder: Path, placement: Placement) -> CausalLM:
     """Load the model of `folder` for inference.
 
     Raises `ConfigError` for a configuration, `CheckpointError` for weights that cannot be used.
     """
-    config = ModelConfig.from_file(folder / CONFIG_FILE)
-    weights = WeightFiles(folder)
+    return load_weights(folder, read_config(folder), placement)
+
+
+def load_weights(folder: Path, config: ModelConfig, placement: Placement) -> CausalLM:
+    """The same where the configuration has been read already."""
+    weights = WeightFiles(folder, config.family)
     with torch.device("meta"):
-        model = GPTBigCode(config)
-    expected = parameter_shapes(config)
-    weights.refuse_unexpected(expected)
-    loader = _Loader(weights, expected, placement)
+        model = build(config)
+    weights.refuse_unexpected(config.family.shapes(config))
+    loader = _Loader(weights, config, placement)
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
-            parent, _, child = name.rpartition(".")
-            model.get_submodule(parent).register_module(child, loader.linear(name, module.bias is not None))
+            _replace(model, name, loader.linear(name, module.bias is not None))
         elif isinstance(module, nn.LayerNorm):
             module.weight = loader.parameter(f"{name}.weight")
             module.bias = loader.parameter(f"{name}.bias")
-    model.transformer.wpe.weight = loader.parameter(POSITION_EMBEDDING)
-    loader.tie_embedding(model)
+        elif module is model.token_embedding and placement.scheme is not Scheme.NONE:
+            embedding, model.head = loader.tied_embedding(f"{name}.weight")
+            _replace(model, name, embedding)
+        elif isinstance(module, nn.Embedding):
+            module.weight = loader.parameter(f"{name}.weight")
     return model.eval().requires_grad_(False)
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    model.get_submodule(parent).register_module(child, module)
 
 
 class _Loader:
     """Turns stored tensors into modules of the placement's device, number type and scheme."""
 
-    def __init__(self, weights: WeightFiles, shapes: Shapes, placement: Placement) -> None:
-        self._weights, self._shapes, self._to = weights, shapes, placement
+    def __init__(self, weights: WeightFiles, config: ModelConfig, placement: Placement) -> None:
+        self._weights, self._family, self._to = weights, config.family, placement
+        self._shapes = config.family.shapes(config)
 
     def parameter(self, name: str) -> nn.Parameter:
         return nn.Parameter(self._dense(name), requires_grad=False)
@@ -76,16 +81,14 @@ class _Loader:
         bias = self._dense(f"{name}.bias") if has_bias else None
         return self._linear(weight_name, bias)
 
-    def tie_embedding(self, model: GPTBigCode) -> None:
-        if self._to.scheme is Scheme.NONE:
-            model.transformer.wte.weight = self.parameter(TOKEN_EMBEDDING)
-            return
-        weight, scale = self._int8(TOKEN_EMBEDDING)
-        model.transformer.register_module("wte", Int8Embedding(weight, scale, self._to.dtype))
-        model.head = Int8Linear(weight, scale, None, torch.float32)
+    def tied_embedding(self, name: str) -> tuple[Int8Embedding, Int8Linear]:
+        """The embedding in int8, and the head of the same weights."""
+        weight, scale = self._int8(name)
+        embedding = Int8Embedding(weight, scale, self._to.dtype)
+        return embedding, Int8Linear(weight, scale, None, torch.float32)
 
     def _linear(self, name: str, bias: Tensor | None) -> nn.Module:
-        bits = bits_of(name, self._to.scheme)
+        bits = bits_of(self._to.scheme, feed_forward=self._family.is_feed_forward(name))
         if bits == 8:
             return Int8Linear(*self._int8(name), bias, self._to.dtype)
         if bits == 4:
@@ -131,8 +134,10 @@ def save_checkpoint(
     if scheme is Scheme.INT4:
         raise CheckpointError("scheme = int4 is made at load and never stored; save int8 or none")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
-    stored = {name: tensor.contiguous() for name, tensor in _stored(state, scheme)}
+    (folder / CONFIG_FILE).write_text(
+        json.dumps(config.family.write(config), indent=2) + "\n", encoding="utf-8"
+    )
+    stored = {name: tensor.contiguous() for name, tensor in _stored(state, scheme, config.family)}
     shards = _shards(stored, max_shard_bytes)
     if len(shards) == 1:
         _save_file(shards[0], folder / SINGLE_FILE)
@@ -161,9 +166,9 @@ def dense_state(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, T
     return dict(model.state_dict())
 
 
-def _stored(state: Mapping[str, Tensor], scheme: Scheme) -> Iterator[tuple[str, Tensor]]:
+def _stored(state: Mapping[str, Tensor], scheme: Scheme, family: Family) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in state.items():
-        if scheme is Scheme.INT8 and tensor.dim() == 2 and not name.endswith("wpe.weight"):
+        if scheme is Scheme.INT8 and tensor.dim() == 2 and name != family.position_embedding:
             codes, scale = quantize_rows(tensor)
             yield name, codes
             yield name + SCALE_SUFFIX, scale

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.families.config import ModelConfig
 from model.pytorch.attention import Attend
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.mqa_decode import MOST_SPLITS, Contexts, decode_attention, takes
-from model.pytorch.transformer import GPTBigCode
 from model.runner.runner import Batch
-from model.weights.config import ModelConfig
 
 # (ids [B], positions [B], attend) -> hidden states [B, D]
 Forward = Callable[[Tensor, Tensor, Attend], Tensor]
@@ -57,7 +57,7 @@ class CudaGraphs:
         return hidden, graph.replay
 
 
-def compiled(model: GPTBigCode) -> Forward:
+def compiled(model: CausalLM) -> Forward:
     """`model.hidden` with all that lies between two attentions compiled by torch.compile.
 
     Compiled with attention in it, a step would get the cache as a value and copy all of it for every layer

@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from model.errors import ConfigError
+from model.families.config import ModelConfig
 from model.local.threads import available_cpus
 from model.pytorch.attention import CachedAttend, Segment
-from model.pytorch.checkpoint import load_checkpoint
+from model.pytorch.causal_lm import CausalLM
+from model.pytorch.checkpoint import load_weights
 from model.pytorch.device import Placement, choose_placement
-from model.pytorch.transformer import GPTBigCode
 from model.runner.runner import Batch, Logits
 from model.runner.sampling import Choice, HostLogits, Sampled, sample
-from model.weights.config import ModelConfig
 
 if TYPE_CHECKING:
     from model.pytorch.decode_graphs import DecodeGraphs
@@ -86,7 +86,7 @@ class TorchHidden:
     """Hidden states [N, D]."""
 
     values: Tensor
-    _model: GPTBigCode
+    _model: CausalLM
 
     @torch.inference_mode()
     def logits(self, rows: Sequence[int]) -> Logits:
@@ -98,10 +98,11 @@ class TorchHidden:
 class TorchRunner:
     """See `model.runner.runner.Runner`."""
 
-    def __init__(self, model: GPTBigCode, placement: Placement, *, threads: int | None = None) -> None:
+    def __init__(self, model: CausalLM, placement: Placement, *, threads: int | None = None) -> None:
         self.model, self.placement = model, placement
         self.config: ModelConfig = model.config
         self._threads = threads or available_cpus()
+        self._is_small = self.config.n_parameters < _ONE_THREAD_PARAMETERS
         self._cache = torch.empty(0)
         self._graphs: DecodeGraphs | None = None
         self._step = "pytorch"
@@ -170,8 +171,8 @@ class TorchRunner:
 
     def _set_threads(self, n_rows: int) -> None:
         if self.placement.device.type == "cpu":
-            small = self.config.n_parameters < _ONE_THREAD_PARAMETERS and n_rows < _ONE_THREAD_ROWS
-            torch.set_num_threads(1 if small else self._threads)
+            alone = self._is_small and n_rows < _ONE_THREAD_ROWS
+            torch.set_num_threads(1 if alone else self._threads)
 
 
 def load_torch_runner(
@@ -180,7 +181,7 @@ def load_torch_runner(
     """Load the model of `folder` where and how the settings say. Raises `ModelError`."""
     placement = choose_placement(n_parameters=config.n_parameters, device=device, quantize=quantize)
     torch.set_num_threads(threads)
-    return TorchRunner(load_checkpoint(folder, placement), placement, threads=threads)
+    return TorchRunner(load_weights(folder, config, placement), placement, threads=threads)
 
 
 def allocate(config: ModelConfig, n_slots: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.families.config import ModelConfig
 from model.runner.sampling import Choice, Sampled
-from model.weights.config import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

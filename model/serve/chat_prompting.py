@@ -26,12 +26,16 @@ _EXAMPLES_SHARE = 0.25
 
 
 class ChatPrompter:
-    """Writes conversations for one model. `template` None: it is a base model."""
+    """Writes conversations for one model. `template` None: it is a base model. `end_id` is the token that
+    ends a text."""
 
-    def __init__(self, tokenizer: Tokenizer, n_positions: int, template: ChatTemplate | None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, n_positions: int, template: ChatTemplate | None, *, end_id: int
+    ) -> None:
         self._tokenizer = tokenizer
         self._n_positions = n_positions
         self._template = template
+        self._end_id = end_id
         self._n_examples = 0 if template else self._examples_that_fit()
 
     def max_tokens(self, body: ChatBody) -> int:
@@ -81,7 +85,7 @@ class ChatPrompter:
         ids: list[int] = []
         for piece in self._template.render(messages, special.keys()):
             ids += [special[piece.text]] if piece.is_special else encode(piece.text)
-        return ids or [self._tokenizer.eos_id]
+        return ids or [self._end_id]
 
     def _examples_that_fit(self) -> int:
         ask = [Message(role="user", text="?")]

@@ -17,10 +17,11 @@ from model.serve.chat_protocol import ChatBody
 from model.stopping.stopping import StopAt, StopRules
 
 if TYPE_CHECKING:
+    from model.families.config import ModelConfig
     from model.prompt.chat_template import ChatTemplate
+    from model.prompt.fim_format import FimFormat
     from model.prompt.tokenizer import Tokenizer
     from model.serve.protocol import CompletionBody, SamplingBody
-    from model.weights.config import ModelConfig
 
 # How much of a prompt given as token ids the stop rules see: about as much as of a text.
 _SEEN_TOKENS = 1_000
@@ -36,15 +37,17 @@ def generation_request(
 
     `template` is the model's own for chats; None means a base model.
     """
+    fim = config.family.fim_format(tokenizer.special_ids)
     if isinstance(body, ChatBody):
-        return _chat_request(body, ChatPrompter(tokenizer, config.n_positions, template))
+        prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=fim.end_of_text_id)
+        return _chat_request(body, prompter)
     if body.max_tokens >= config.n_positions:
         raise ContextLengthError(
             f"max_tokens = {body.max_tokens} leaves no room for a prompt in this model's "
             f"{config.n_positions} positions: ask for fewer",
             field="max_tokens",
         )
-    prompt_ids, healed = _prompt(body, tokenizer, config.n_positions - body.max_tokens)
+    prompt_ids, healed = _prompt(body, tokenizer, fim, config.n_positions - body.max_tokens)
     return GenerationRequest(
         prompt_ids=prompt_ids,
         sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
@@ -84,14 +87,17 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
 
 
-def _prompt(body: CompletionBody, tokenizer: Tokenizer, max_prompt_tokens: int) -> tuple[list[int], bytes]:
+def _prompt(
+    body: CompletionBody, tokenizer: Tokenizer, fim: FimFormat, max_prompt_tokens: int
+) -> tuple[list[int], bytes]:
     if not isinstance(body.prompt, str):
         return _checked_ids(body.prompt, tokenizer.vocab_size), b""
     if not body.is_fim:
         # An empty prompt starts a new document, as in training.
-        return tokenizer.encode(body.prompt) or [tokenizer.eos_id], b""
+        return tokenizer.encode(body.prompt) or [fim.end_of_text_id], b""
     prompt = build_prompt(
         tokenizer,
+        fim,
         prefix=body.prompt,
         suffix=body.suffix or "",
         context=[ContextFile(path=item.path, text=item.text) for item in body.context],

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from model.errors import ConfigError
 from model.extras import has_torch
+from model.families.config import ModelConfig
 from model.native.library import VARIANT_VARIABLE, built_variants, native_variant
 from model.native.model import takes
-from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 
 # The compiled code that every CPU can run, several times slower than the others.

@@ -54,7 +54,8 @@ def run_engine(
         # Read when PyTorch loads its threads: a thread that waits must sleep, not spin. With another
         # busy program on two cores a prefill of 256 tokens took 700 ms spinning, 14 ms sleeping.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from model.engine.engine import EngineOptions, load_engine
+        from model.engine.engine import EngineOptions
+        from model.start.load import load_engine
 
         engine = load_engine(
             resolved.folder,

@@ -1,5 +1,5 @@
-"""A model as it lies on disk or on the hub: its name, shape, tensors and licence.
+"""A model as it lies on disk or on the hub: its name, tensors and licence.
 
 Computes nothing and imports no PyTorch.
-Read first: `model.weights.config`.
+Read first: `model.weights.weight_files`.
 """

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import HubError
+from model.families.config import CONFIG_FILE
+from model.families.registry import read_config
 from model.local import user_folders
-from model.weights.config import ModelConfig
 from model.weights.licence import read_licence, restrictions_of
 
 STARTER = "starter"
 _HF_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _WANTED = [
-    "config.json",
+    CONFIG_FILE,
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
@@ -95,7 +96,7 @@ def _checked(folder: Path, name: str) -> ResolvedModel:
         raise HubError(f"model {name!r}: its folder {folder} is missing, install the package again")
     if not any(folder.glob("*.safetensors")):
         raise HubError(f"model {name!r} ({folder}) has no .safetensors file. {_why_not(folder)}")
-    for needed in ("config.json", "tokenizer.json"):
+    for needed in (CONFIG_FILE, "tokenizer.json"):
         if not (folder / needed).is_file():
             raise HubError(
                 f"model {name!r} ({folder}) has no {needed}: take it from where the weights came from"
@@ -140,9 +141,9 @@ def _from_hub(
         huggingface_hub.HfApi(endpoint=endpoint).repo_info(repo_id, revision=revision, timeout=_ASK_SECONDS)
         # Then its architecture: some models are 30 GB, and of no use here.
         config = huggingface_hub.hf_hub_download(
-            repo_id, "config.json", revision=revision, cache_dir=cache_dir, endpoint=endpoint
+            repo_id, CONFIG_FILE, revision=revision, cache_dir=cache_dir, endpoint=endpoint
         )
-        ModelConfig.from_file(Path(config))
+        read_config(Path(config).parent)
         return fetch(local_files_only=False)
 
 

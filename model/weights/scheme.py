@@ -16,8 +16,8 @@ class Scheme(StrEnum):
     INT4 = "int4"
 
 
-def bits_of(name: str, scheme: Scheme) -> int | None:
-    """Bits of a weight of the matrix called `name`; None: it stays as it is.
+def bits_of(scheme: Scheme, *, feed_forward: bool) -> int | None:
+    """Bits of a weight of a matrix, in a feed-forward or elsewhere; None: it stays as it is.
 
     Four bits pay where the weights are, in the feed-forward layers; attention, a fifth of the weights
     with a single key/value head, loses more quality by them than all the rest. The head decides
@@ -25,4 +25,4 @@ def bits_of(name: str, scheme: Scheme) -> int | None:
     """
     if scheme is Scheme.NONE:
         return None
-    return 4 if scheme is Scheme.INT4 and ".mlp." in name else 8
+    return 4 if scheme is Scheme.INT4 and feed_forward else 8

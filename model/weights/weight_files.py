@@ -1,4 +1,4 @@
-"""A model folder's weights by their GPTBigCode names, mapped into memory and not copied.
+"""A model folder's weights by their family's names, mapped into memory and not copied.
 
 Reads safetensors, one file or shards; never a pickle. Knows nothing about what becomes of the tensors.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,47 +17,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
-from model.weights.config import ModelConfig
+from model.families.config import Family, Shapes
 from model.weights.scheme import SCALE_SUFFIX
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-TOKEN_EMBEDDING = "transformer.wte.weight"
-POSITION_EMBEDDING = "transformer.wpe.weight"
-_PREFIX = "transformer."
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-# Causal masks that old exports carry, and the tied head under its own name.
-_IGNORED_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
 # NumPy has no bf16: its bits.
 _NUMPY_TYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I8": "i1"}
-
-Shapes = Mapping[str, tuple[int, ...]]
-
-
-def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The parameters of a model by the names that checkpoints give them, tied ones once."""
-    width, inner = config.n_embd, config.inner_dim
-    block: Shapes = {
-        "ln_1.weight": (width,),
-        "ln_1.bias": (width,),
-        "attn.c_attn.weight": (width + 2 * config.kv_dim, width),
-        "attn.c_attn.bias": (width + 2 * config.kv_dim,),
-        "attn.c_proj.weight": (width, width),
-        "attn.c_proj.bias": (width,),
-        "ln_2.weight": (width,),
-        "ln_2.bias": (width,),
-        "mlp.c_fc.weight": (inner, width),
-        "mlp.c_fc.bias": (inner,),
-        "mlp.c_proj.weight": (width, inner),
-        "mlp.c_proj.bias": (width,),
-    }
-    shapes: dict[str, tuple[int, ...]] = {
-        TOKEN_EMBEDDING: (config.vocab_size, width),
-        POSITION_EMBEDDING: (config.n_positions, width),
-    }
-    for layer in range(config.n_layer):
-        shapes |= {f"transformer.h.{layer}.{name}": shape for name, shape in block.items()}
-    return shapes | {"transformer.ln_f.weight": (width,), "transformer.ln_f.bias": (width,)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,20 +90,21 @@ class _File:
 class WeightFiles:
     """The tensors of a model folder. Raises `CheckpointError` for files that cannot be used."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, family: Family) -> None:
+        self._folder, self._family = folder, family
         self._files: dict[str, tuple[_File, str]] = {}
         for path in _weight_files(folder):
             file = _File(path)
             for stored in file.header:
-                name = stored if stored.startswith((_PREFIX, "lm_head.")) else _PREFIX + stored
-                if not name.endswith(_IGNORED_ENDINGS):
+                if (name := family.tensor_name(stored)) is not None:
                     self._files[name] = file, stored
 
     def take(self, name: str, shape: tuple[int, ...]) -> Stored:
         """The tensor as stored. Raises `CheckpointError` where it is missing or of another shape."""
         if name not in self._files:
-            raise CheckpointError(f"the weights lack {name}: is this a complete GPTBigCode checkpoint?")
+            raise CheckpointError(
+                f"the weights lack {name}: is this a complete {self._family.name} checkpoint?"
+            )
         file, stored_name = self._files[name]
         stored = file.read(stored_name)
         if stored.data.shape != shape:

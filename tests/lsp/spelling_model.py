@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer as HFTokenizer
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.config import ModelConfig
+from model.families.gpt_bigcode import SPECIAL_TOKENS
 from model.pytorch.checkpoint import save_checkpoint
-from model.pytorch.transformer import Block, GPTBigCode
-from model.weights.config import ModelConfig
-from tests.model.tiny import N_SPECIAL_AND_BYTES, write_byte_tokenizer
+from model.pytorch.gpt_bigcode import Block, GPTBigCode
+from tests.model.tiny import N_SPECIAL_AND_BYTES, config_with, write_byte_tokenizer
 
 DIGITS = string.digits
 CYCLE = string.ascii_lowercase + string.ascii_uppercase + "_"
@@ -38,7 +38,7 @@ def write_spelling_model(folder: Path, *, n_positions: int = 4096, spells: str =
         round_ = spells.replace("\n", "Ċ")  # how byte-level tokenizers write it
         assert len(set(round_)) == len(round_), "a character has one successor"
         following = {ids[a]: ids[b] for a, b in pairwise(round_ + round_[0])}
-    config = ModelConfig(
+    config = config_with(
         vocab_size=N_SPECIAL_AND_BYTES,
         n_positions=n_positions,
         n_embd=_WIDTH,
@@ -57,13 +57,13 @@ def _weights(config: ModelConfig, following: dict[int, int]) -> dict[str, torch.
             is_scale = ".ln_" in name and name.endswith("weight")
             parameter.fill_(1.0 if is_scale else 0.0)
         model.transformer.ln_f.weight.fill_(3.0)  # sure of itself
-        one_hot = torch.eye(config.vocab_size, config.n_embd)  # [V, D]
+        one_hot = torch.eye(config.vocab_size, config.width)  # [V, D]
         model.transformer.wte.weight.copy_(one_hot)
         block = model.transformer.h[0]
         assert isinstance(block, Block)
         feed_forward = block.mlp
         # LayerNorm of a one-hot vector is about √D = 17 at its place and near 0 elsewhere.
-        feed_forward.c_fc.weight.copy_(torch.eye(config.n_embd))
+        feed_forward.c_fc.weight.copy_(torch.eye(config.width))
         feed_forward.c_fc.bias.fill_(-4.0)
         for token, after in following.items():
             feed_forward.c_proj.weight[after, token] = 1.0

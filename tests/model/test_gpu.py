@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.engine.engine import EngineOptions, load_engine
+from model.engine.engine import EngineOptions
 from model.engine.generation import GenerationRequest
+from model.families.registry import read_config
 from model.pytorch.attention import causal_attend, flash_attention_module
 from model.pytorch.checkpoint import load_checkpoint
 from model.pytorch.device import Placement
 from model.pytorch.torch_runner import GRAPHS_VARIABLE, load_torch_runner
 from model.runner.runner import Batch
 from model.runner.sampling import SamplingParams
-from model.weights.config import ModelConfig
+from model.start.load import load_engine
 from model.weights.scheme import Scheme
 from tests.model.tiny import write_tiny_model
 
@@ -112,7 +113,7 @@ def test_a_captured_step_computes_what_an_ordinary_one_does(
     pytest.importorskip("triton")
     monkeypatch.setenv(GRAPHS_VARIABLE, graphs)
     folder = write_tiny_model(tmp_path, n_embd=512, n_head=4, n_layer=2, n_positions=1024)
-    config = ModelConfig.from_file(folder / "config.json")
+    config = read_config(folder)
     runner = load_torch_runner(folder, config, device="cuda", quantize="none", threads=1)
     runner.reserve(1500)
     recorded = runner._graphs

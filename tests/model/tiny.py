@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.config import ModelConfig
+from model.families.gpt_bigcode import GPT_BIGCODE, SPECIAL_TOKENS
 from model.pytorch.checkpoint import save_checkpoint
-from model.pytorch.transformer import GPTBigCode
-from model.weights.config import ModelConfig
+from model.pytorch.gpt_bigcode import GPTBigCode
 
 N_SPECIAL_AND_BYTES = len(SPECIAL_TOKENS) + 256
 
@@ -30,6 +30,11 @@ def write_byte_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
+def config_with(**keys: Any) -> ModelConfig:
+    """The description of a model with those keys in its config.json."""
+    return GPT_BIGCODE.read(keys)
+
+
 def random_model(config: ModelConfig, seed: int = 0) -> GPTBigCode:
     """A model whose every parameter is random (biases and LayerNorms too), ready for inference."""
     generator = torch.Generator().manual_seed(seed)
@@ -44,7 +49,7 @@ def random_model(config: ModelConfig, seed: int = 0) -> GPTBigCode:
 def write_tiny_model(folder: Path, *, max_shard_bytes: int = 5_000_000_000, **config: Any) -> Path:
     """A complete model folder; `config` overrides the shape (two layers, 64 wide, 1,024 positions)."""
     shape = {"vocab_size": N_SPECIAL_AND_BYTES, "n_positions": 1024, "n_embd": 64, "n_layer": 2, "n_head": 4}
-    whole = ModelConfig(**(shape | config))
+    whole = config_with(**shape | config)
     folder.mkdir(parents=True, exist_ok=True)
     save_checkpoint(folder, whole, random_model(whole).state_dict(), max_shard_bytes=max_shard_bytes)
     write_byte_tokenizer(folder)

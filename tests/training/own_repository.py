@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from model.pytorch.checkpoint import save_checkpoint
-from model.pytorch.transformer import GPTBigCode
-from model.weights.config import ModelConfig
+from model.pytorch.gpt_bigcode import GPTBigCode
+from tests.model.tiny import config_with
 from tests.training.tiny import document
 from training.data.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 
-CONFIG = ModelConfig(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2)
+CONFIG = config_with(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2)
 KEY = "AKIA" + "Q3EXAMPLEKEY42XY"
 
 

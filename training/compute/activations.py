@@ -9,14 +9,15 @@ Shapes: N tokens of a micro-batch, D hidden width, V vocabulary, H heads.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from model.pytorch.transformer import Block
-from model.weights.config import ModelConfig
+from model.families.config import ModelConfig
+from model.pytorch.modules import build
 
 # Bytes a logit at the peak: its softmax for the backward pass and its gradient in fp32, and in bf16.
 _LOGIT_BYTES_BF16, _LOGIT_BYTES_FP32 = 4 + 4 + 2, 4 + 4
@@ -40,8 +41,8 @@ class _FlashShaped(torch.autograd.Function):
 def block_bytes(config: ModelConfig, n_tokens: int, dtype: torch.dtype) -> int:
     """Activations that one block keeps, weights not counted."""
     with torch.device("meta"):
-        block = Block(config).to(dtype)
-        x = torch.empty(n_tokens, config.n_embd, dtype=dtype, requires_grad=True)
+        block = build(replace(config, n_layer=1)).blocks[0].to(dtype)
+        x = torch.empty(n_tokens, config.width, dtype=dtype, requires_grad=True)
     return saved_bytes(block, x)
 
 
@@ -78,7 +79,7 @@ def activation_bytes(
     """The peak of what a micro-batch keeps: its blocks, or with `recompute` their inputs and one block, and
     the logits (of `chunk_tokens` at a time)."""
     n_tokens = samples * seq_len
-    stream = n_tokens * config.n_embd * dtype.itemsize  # what goes from block to block
+    stream = n_tokens * config.width * dtype.itemsize  # what goes from block to block
     block = block_bytes(config, n_tokens, dtype)
     blocks = config.n_layer * stream + block if recompute else config.n_layer * block
     per_logit = _LOGIT_BYTES_BF16 if dtype == torch.bfloat16 else _LOGIT_BYTES_FP32

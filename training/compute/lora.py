@@ -1,4 +1,4 @@
-"""Low-rank adapters on a GPTBigCode, by peft: put in, first values, merged into the base's weights.
+"""Low-rank adapters on a model, by peft: put in, first values, merged into the base's weights.
 
 peft brings the layers; their first values are drawn here, from the run's seed alone, so that they are the
 same for any number of processes. Names: an adapted `X.weight` becomes `X.base_layer.weight` beside
@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.causal_lm import CausalLM
 from training.recipe.tables import LoraRecipe
 
 _A, _B = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
-def add_adapters(model: GPTBigCode, recipe: LoraRecipe) -> None:
+def add_adapters(model: CausalLM, recipe: LoraRecipe) -> None:
     """Put adapters (without values, on the meta device) beside the target layers; freeze the rest."""
     from peft import LoraConfig, inject_adapter_in_model  # imports transformers: seconds
 
@@ -27,7 +27,7 @@ def add_adapters(model: GPTBigCode, recipe: LoraRecipe) -> None:
         r=recipe.rank,
         lora_alpha=recipe.alpha,  # type: ignore[arg-type]  # peft takes any number
         lora_dropout=recipe.dropout,
-        target_modules=list(recipe.targets),
+        target_modules=list(recipe.targets or model.config.family.linear_layers),
     )
     inject_adapter_in_model(config, model, low_cpu_mem_usage=True)
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from model.pytorch.causal_lm import CausalLM
 from training.errors import ResumeError
 from training.recipe.tables import OptimRecipe
 
@@ -32,10 +33,12 @@ class _Part:
 class Optimizers:
     """All optimizers over one model. Learning rates are set by a factor of the recipe's."""
 
-    def __init__(self, model: nn.Module, recipe: OptimRecipe) -> None:
+    def __init__(self, model: CausalLM, recipe: OptimRecipe) -> None:
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._parts = list(
-            _muon_and_adamw(trained, recipe) if recipe.kind == "muon" else _adamw(trained, recipe)
+            _muon_and_adamw(trained, hidden_matrices(model), recipe)
+            if recipe.kind == "muon"
+            else _adamw(trained, recipe)
         )
 
     def step(self, lr_factor: float) -> None:
@@ -71,8 +74,10 @@ class Optimizers:
             home.state[parameter][what] = kept.clone()
 
 
-def _muon_and_adamw(trained: Mapping[str, Tensor], recipe: OptimRecipe) -> Iterator[_Part]:
-    matrices = {name: p for name, p in trained.items() if is_hidden_matrix(name, p)}
+def _muon_and_adamw(
+    trained: Mapping[str, Tensor], hidden: frozenset[str], recipe: OptimRecipe
+) -> Iterator[_Part]:
+    matrices = {name: p for name, p in trained.items() if name in hidden}
     others = {name: p for name, p in trained.items() if name not in matrices}
     muon = torch.optim.Muon(
         list(matrices.values()),
@@ -99,6 +104,7 @@ def _fused_adamw(groups: list[dict[str, object]], recipe: OptimRecipe) -> torch.
     return torch.optim.AdamW(groups, lr=recipe.adamw_lr, betas=recipe.adamw_betas, fused=True)
 
 
-def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether Muon may have it: a matrix inside a block, neither an embedding nor a vector."""
-    return parameter.dim() == 2 and ".h." in name
+def hidden_matrices(model: CausalLM) -> frozenset[str]:
+    """The parameters that Muon may have: matrices inside the blocks, neither embeddings nor vectors."""
+    inside = {id(parameter) for parameter in model.blocks.parameters() if parameter.dim() == 2}
+    return frozenset(name for name, parameter in model.named_parameters() if id(parameter) in inside)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model.weights.config import ModelConfig
+from model.families.config import ModelConfig
 from training.errors import RecipeError
 
 # Dense bf16 peaks from the vendors' data sheets, FLOP/s.
@@ -42,8 +42,8 @@ def pick_device(name: str) -> torch.device:
 
 def flops_per_token(config: ModelConfig, seq_len: int) -> float:
     """Forward and backward: 6 for each weight that multiplies (positions do not), and causal attention."""
-    weights = config.n_parameters - config.n_positions * config.n_embd
-    return 6 * weights + 6 * config.n_layer * config.n_embd * seq_len
+    attention = config.n_layer * config.n_head * config.head_dim * seq_len
+    return 6 * config.n_multiplying + 6 * attention
 
 
 def peak_flops(precision: Precision) -> float:

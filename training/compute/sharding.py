@@ -21,11 +21,11 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.causal_lm import CausalLM
 from training.compute.precision import Precision
 
 
-def shard(model: GPTBigCode, precision: Precision) -> None:
+def shard(model: CausalLM, precision: Precision) -> None:
     """Turn the parameters (of a model on the meta device) into `DTensor`s over all processes."""
     mesh = init_device_mesh(precision.device.type, (dist.get_world_size(),))
     numbers = (
@@ -33,13 +33,13 @@ def shard(model: GPTBigCode, precision: Precision) -> None:
         if precision.bf16
         else MixedPrecisionPolicy()
     )
-    for block in model.transformer.h:
+    for block in model.blocks:
         fully_shard(block, mesh=mesh, mp_policy=numbers)
     fully_shard(model, mesh=mesh, mp_policy=numbers)
     register_fsdp_forward_method(model, "loss")  # what training and scoring call instead of `forward`
 
 
-def free_gathered(model: GPTBigCode) -> None:
+def free_gathered(model: CausalLM) -> None:
     """After a forward pass without a backward pass: the root's parameters are shards again.
 
     Until then they are whole tensors, of which writing would be lost and a checkpoint would be wrong.

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from model.prompt.fim_format import END_OF_TEXT, FIM_PAD
+from model.prompt.fim_format import FimFormat
 from training.data.encoding import Encoding
 from training.data.fim_samples import FimOptions, FimTransform
 from training.data.packing import PackedCorpus, PackedShard, Tokens
@@ -111,16 +111,18 @@ class LanguageStream:
 class TrainingSamples(Dataset[tuple[Tensor, Tensor]]):
     """Sample number -> (input ids [T], targets [T]), targets of padding being `IGNORED_TARGET`."""
 
-    def __init__(self, corpus: PackedCorpus, encoding: Encoding, options: DataOptions) -> None:
+    def __init__(
+        self, corpus: PackedCorpus, encoding: Encoding, fim: FimFormat, options: DataOptions
+    ) -> None:
         self._options = options
-        self._pad_id = encoding.special_ids[FIM_PAD]
-        self._fim = FimTransform(encoding, options.fim)
+        self._pad_id = fim.pad_id
+        self._fim = FimTransform(encoding, fim, options.fim)
         self.shares = mixture(corpus, options.weights, options.seq_len)
         self._counts = _counts(list(self.shares.values()))
         self._streams = [
             LanguageStream(
                 corpus.shards[name],
-                end_id=encoding.special_ids[END_OF_TEXT],
+                end_id=fim.end_of_text_id,
                 seq_len=options.seq_len,
                 seed=(options.seed, i),
             )

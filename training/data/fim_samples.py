@@ -20,18 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.prompt.fim_format import (
-    END_OF_TEXT,
-    FILENAME,
-    FIM_MIDDLE,
-    FIM_PAD,
-    FIM_PREFIX,
-    FIM_SUFFIX,
-    GH_STARS,
-    REPONAME,
-    FimOrder,
-    arrange,
-)
+from model.prompt.fim_format import FimFormat, FimOrder
+from training.corpus.formats.code import FILENAME, GH_STARS, REPONAME
 from training.data.encoding import Encoding
 from training.errors import RecipeError
 
@@ -55,11 +45,12 @@ class FimOptions:
 class FimTransform:
     """Applies FIM to packed samples with one tokenizer."""
 
-    def __init__(self, encoding: Encoding, options: FimOptions) -> None:
+    def __init__(self, encoding: Encoding, fim: FimFormat, options: FimOptions) -> None:
         ids = encoding.special_ids
-        self._encoding, self._options = encoding, options
-        self._end, self._pad = ids[END_OF_TEXT], ids[FIM_PAD]
-        self._prefix, self._middle, self._suffix = ids[FIM_PREFIX], ids[FIM_MIDDLE], ids[FIM_SUFFIX]
+        if fim.pad_id is None:
+            raise RecipeError("the tokenizer has no token that fills up a sample: take another base")
+        self._encoding, self._fim, self._options = encoding, fim, options
+        self._end, self._pad = fim.end_of_text_id, fim.pad_id
         self._tags = frozenset(ids[tag] for tag in _HEADER_TAGS)
         self._specials = frozenset(ids.values())
         self._newline = encoding.encode("\n")[-1]
@@ -93,15 +84,7 @@ class FimTransform:
         parts = (atoms[:first], atoms[first:second], atoms[second:])
         prefix, middle, suffix = (self._encoded(part) for part in parts)
         order = FimOrder.SPM if rng.random() < self._options.spm_rate else FimOrder.PSM
-        prompt = arrange(
-            order,
-            header + prefix,
-            suffix,
-            prefix_id=self._prefix,
-            middle_id=self._middle,
-            suffix_id=self._suffix,
-        )
-        return prompt + middle
+        return self._fim.arrange(order, header + prefix, suffix) + middle
 
     def _atoms(self, ids: list[int]) -> str | list[str | int]:
         """What a boundary can fall between: characters, and the ids of special tokens if there are any."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.registry import OWN_FAMILY
 from training.corpus.records.document import Document
 from training.corpus.records.shards import read_documents
 
@@ -42,7 +42,7 @@ class TokenizerOptions:
     shares: Mapping[str, float] = field(default_factory=lambda: STARTER_SHARES)
 
     def __post_init__(self) -> None:
-        least = len(SPECIAL_TOKENS) + BYTE_ALPHABET_SIZE
+        least = len(OWN_FAMILY.special_tokens) + BYTE_ALPHABET_SIZE
         if self.vocab_size < least:
             raise ValueError(f"vocab_size {self.vocab_size} is below {least}: special tokens and all bytes")
         if self.max_train_chars <= 0:
@@ -85,7 +85,7 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions) -> Tokenize
     trainer = trainers.BpeTrainer(
         vocab_size=options.vocab_size,
         min_frequency=options.min_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(OWN_FAMILY.special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.registry import OWN_FAMILY
 from training.corpus.records.document import Document
 from training.data.tokenizer import TOKENIZER_FILE, untrained_tokenizer
 from training.errors import EvaluationError
@@ -71,7 +71,8 @@ def as_starcoder_has_it(tokenizer: Tokenizer) -> list[str]:
         tokenizer.pre_tokenizer.pre_tokenize_str(probe) != reference.pre_tokenizer.pre_tokenize_str(probe)
     ):
         differences.append("its pre-tokenizer cuts differently")
-    wrong = [token for number, token in enumerate(SPECIAL_TOKENS) if tokenizer.id_to_token(number) != token]
+    special = OWN_FAMILY.special_tokens
+    wrong = [token for number, token in enumerate(special) if tokenizer.id_to_token(number) != token]
     if wrong:
         differences.append(f"{len(wrong)} special tokens have other ids, the first {wrong[0]}")
     return differences

@@ -103,7 +103,7 @@ def run_benchmark(
     problems: Mapping[str, Problem], plan: SamplingPlan, judging: Judging, samples_file: Path
 ) -> dict[str, Any]:
     """Sample the model, then score: what `score` gives, and the plan. Raises EvaluationError, ModelError."""
-    from model.engine.engine import load_engine
+    from model.start.load import load_engine
     from training.evaluate.scoring.generate import generate
 
     folder = resolve(plan.model).folder

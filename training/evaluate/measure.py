@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from model.weights.config import ModelConfig
+from model.families.config import ModelConfig
+from model.families.registry import read_config
 from model.weights.hub import resolve
 from training.errors import EvaluationError
 from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
@@ -88,11 +89,11 @@ def _shape(model: str) -> tuple[ModelConfig, int]:
     """Its configuration, and how many parameters it has."""
     import torch
 
-    from model.pytorch.transformer import GPTBigCode
+    from model.pytorch.modules import build
 
-    config = ModelConfig.from_file(resolve(model).folder / "config.json")
+    config = read_config(resolve(model).folder)
     with torch.device("meta"):  # no memory is taken
-        parameters = GPTBigCode(config).parameters()
+        parameters = build(config).parameters()
         return config, sum(parameter.numel() for parameter in parameters)
 
 
@@ -130,8 +131,8 @@ def measure_spans(
     heal: bool = True,
 ) -> dict[str, Any]:
     """Infilling in each of the orders, side by side; the pass rate too if programs may be run."""
-    from model.engine.engine import load_engine
     from model.prompt.fim_format import FimOrder
+    from model.start.load import load_engine
     from training.evaluate.scoring.spans import read_spans, score_spans
 
     kind, spans = read_spans(problems, limit)
@@ -154,8 +155,8 @@ def measure_spans(
 
 def measure_lines(model: str, held_out: Path, lines: int, languages: Sequence[str] = ()) -> dict[str, Any]:
     """Line completion with what is before the line only, and with what follows it too."""
-    from model.engine.engine import load_engine
     from model.prompt.fim_format import FimOrder
+    from model.start.load import load_engine
     from training.evaluate.scoring.lines import draw_lines, score_lines
     from training.evaluate.sets.held_out_text import read_held_out
 
@@ -194,7 +195,9 @@ def measure_perplexity(
     if not chosen:
         raise EvaluationError(f"{model} has {loaded.config.n_positions} positions; name shorter --contexts")
     documents = read_held_out(held_out, languages)
-    cut = perplexity.windows(documents, Tokenizer.from_folder(folder), max(chosen), windows)
+    tokenizer = Tokenizer.from_folder(folder)
+    end_id = loaded.config.family.fim_format(tokenizer.special_ids).end_of_text_id
+    cut = perplexity.windows(documents, tokenizer, end_id, max(chosen), windows)
     precision = Precision(device=device, bf16=False)
     with progress_bar("perplexity") as progress:
         found = perplexity.perplexities(loaded, cut, chosen, precision, progress)

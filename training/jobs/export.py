@@ -10,15 +10,15 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.prompt.fim_format import END_OF_TEXT, SPECIAL_TOKENS
+from model.families.config import Family, ModelConfig
 from model.prompt.tokenizer import Tokenizer
 from model.pytorch.checkpoint import dense_state, save_checkpoint
 from model.pytorch.quantize import Scheme
-from model.weights.config import ModelConfig
 from model.weights.hub import resolve
 from training.compute.lora import merged
 from training.data.tokenizer import TOKENIZER_FILE
@@ -28,17 +28,6 @@ from training.recipe.recipe import Recipe, recipe_from_dict
 
 MAX_SHARD_BYTES = 16 * 10**6  # no file of the repository is larger
 TOKENIZER_CONFIG_FILE, TEMPLATE_FILE = "tokenizer_config.json", "chat_template.jinja"
-_POSITIONS = "transformer.wpe.weight"
-# As StarCoder's own, but of the class that takes tokenizer.json as it is: no other splits digits.
-_TOKENIZER_CONFIG = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "add_prefix_space": False,
-    "clean_up_tokenization_spaces": False,
-    "bos_token": END_OF_TEXT,
-    "eos_token": END_OF_TEXT,
-    "unk_token": END_OF_TEXT,
-    "additional_special_tokens": list(SPECIAL_TOKENS),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +76,17 @@ def export_checkpoint(
     if not n_positions:
         raise TrainingError("the checkpoint is from before the first step: train first")
     config = replace(recipe.model, n_positions=n_positions)
+    positions = config.family.position_embedding
     state = {
-        name: _cut(name, tensor, n_positions).to(torch.bfloat16)
+        name: (tensor[:n_positions] if name == positions else tensor).to(torch.bfloat16)
         for name, tensor in _weights(checkpoint, recipe)
     }
     save_checkpoint(target, config, state, scheme=scheme, max_shard_bytes=max_shard_bytes)
-    write_tokenizer(tokenizer, target, n_positions)
+    write_tokenizer(tokenizer, target, config)
     return Exported(config=config, checkpoint=checkpoint, recipe=recipe, scheme=scheme)
 
 
-def write_tokenizer(source: Path, target: Path, n_positions: int) -> None:
+def write_tokenizer(source: Path, target: Path, model: ModelConfig) -> None:
     """tokenizer.json, a chat template if there is one, and the tokenizer_config.json by which transformers
     and what builds on it (lm-evaluation-harness, vLLM) know the end of a text and the model's length.
     """
@@ -104,16 +94,28 @@ def write_tokenizer(source: Path, target: Path, n_positions: int) -> None:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     known = source / TOKENIZER_CONFIG_FILE
-    config = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else _TOKENIZER_CONFIG
-    text = json.dumps({**config, "model_max_length": n_positions}, indent=2, ensure_ascii=False)
+    config = (
+        json.loads(known.read_text(encoding="utf-8")) if known.is_file() else _tokenizer_config(model.family)
+    )
+    text = json.dumps({**config, "model_max_length": model.n_positions}, indent=2, ensure_ascii=False)
     (target / TOKENIZER_CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _tokenizer_config(family: Family) -> dict[str, Any]:
+    """As published ones have it, but of the class that takes tokenizer.json as it is: no other splits
+    digits."""
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "bos_token": family.end_of_text,
+        "eos_token": family.end_of_text,
+        "unk_token": family.end_of_text,
+        "additional_special_tokens": list(family.special_tokens),
+    }
 
 
 def _weights(checkpoint: Checkpoint, recipe: Recipe) -> Iterable[tuple[str, Tensor]]:
     if recipe.base is None or recipe.lora is None:
         return checkpoint.model.items()
     return merged(dense_state(resolve(recipe.base).folder).items(), checkpoint.model, recipe.lora)
-
-
-def _cut(name: str, tensor: Tensor, n_positions: int) -> Tensor:
-    return tensor[:n_positions] if name == _POSITIONS else tensor

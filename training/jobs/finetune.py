@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from model.weights.config import ModelConfig
+from model.families.registry import read_config
 from model.weights.hub import ResolvedModel, resolve
 from training.compute.precision import Precision, pick_device
 from training.compute.torchrun import is_first_process, processes_or
+from training.data.encoding import check_tokenizer
 from training.data.own_code import OwnCode, as_one_language, read_own_code
 from training.data.packing import PackedCorpus, PackOptions, is_packed, pack, wait_for_packed
 from training.errors import PackingError, TrainingError
@@ -72,6 +73,7 @@ def finetune(wanted: Finetuning) -> Finetuned:
     if wanted.index is not None and wanted.on is not None:
         check_index_extra()
     base = resolve(wanted.base)
+    check_tokenizer(base.folder, read_config(base.folder).family)
     code = _packed_once(wanted, base)
     paths = RunPaths(
         run=wanted.run,
@@ -177,13 +179,14 @@ def recipe_of(wanted: Finetuning, base: ResolvedModel, corpus: PackedCorpus) -> 
 
 def _of_base(recipe: Recipe, name: str, base: ResolvedModel) -> Recipe:
     """The recipe with the base's shape: samples no longer than its context, rates for its width."""
-    config = ModelConfig.from_file(base.folder / "config.json")
+    config = read_config(base.folder)
     stages = tuple(replace(one, seq_len=min(one.seq_len, config.n_positions)) for one in recipe.stages)
     lasting = str(base.folder.absolute()) if Path(name).expanduser().is_dir() else name
-    times = (recipe.optim.lr_width or config.n_embd) / config.n_embd
+    times = (recipe.optim.lr_width or config.width) / config.width
     rates = {name: times * getattr(recipe.optim, name) for name in ("muon_lr", "adamw_lr")}
     optim = replace(recipe.optim, lr_width=None, **rates)
-    return replace(recipe, base=lasting, model=config, stages=stages, optim=optim)
+    lora = recipe.lora and replace(recipe.lora, targets=recipe.lora.targets or config.family.linear_layers)
+    return replace(recipe, base=lasting, model=config, lora=lora, stages=stages, optim=optim)
 
 
 def _of_steps(recipe: Recipe, steps: int) -> Recipe:

@@ -56,15 +56,18 @@ def _head(name: str) -> str:
 
 def _what(name: str, exported: Exported) -> str:
     config = exported.config
-    return f"""A very small code completion model of the StarCoder architecture (GPTBigCode), trained from
+    family, n_special = config.family, len(config.family.special_tokens)
+    heads = f"{config.n_head}, {'multi-query' if config.n_kv_head == 1 else 'multi-head'} attention"
+    special = f"StarCoder's {n_special} special tokens at ids 0 to {n_special - 1}"
+    return f"""A very small code completion model of the StarCoder architecture ({family.name}), trained from
 nothing by this repository's `training/` on permissively licensed packages.
 
 | | |
 |---|---|
 | parameters | {config.n_parameters:,} (token embedding tied to the output) |
-| layers × hidden × heads | {config.n_layer} × {config.n_embd} × {config.n_head}, multi-query attention |
-| context | {config.n_positions:,} learned positions |
-| vocabulary | {config.vocab_size:,}, byte-level BPE, StarCoder's 19 special tokens at ids 0 to 18 |
+| layers × hidden × heads | {config.n_layer} × {config.width} × {heads} |
+| context | {config.n_positions:,} {config.positions} positions |
+| vocabulary | {config.vocab_size:,}, byte-level BPE, {special} |
 | weights | safetensors, {_readers(exported.scheme)} |
 
 **What to expect.** It is here so that completions work out of the box on any machine, without a

@@ -82,7 +82,8 @@ def evaluate_loss(
     placement = Placement(device=device, dtype=torch.float32, scheme=Scheme.NONE, reason="evaluation")
     loaded = load_checkpoint(folder, placement)
     corpus = PackedCorpus(held_out, tokenizer=folder)
-    end_id = Tokenizer.from_folder(folder).eos_id
+    special_ids = Tokenizer.from_folder(folder).special_ids
+    end_id = loaded.config.family.fim_format(special_ids).end_of_text_id
     options = ScoreOptions(
         seq_len=loaded.config.n_positions, tokens_per_language=tokens, bytes_per_language=text_bytes
     )

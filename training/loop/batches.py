@@ -26,8 +26,9 @@ def stage_batches(
         weights=recipe.data.weights,
         fim=recipe.fim,
     )
+    fim = recipe.model.family.fim_format(encoding.special_ids)
     loader = DataLoader(
-        TrainingSamples(corpus, encoding, options),
+        TrainingSamples(corpus, encoding, fim, options),
         batch_sampler=RankBatches(group, shape.micro_batch, first_sample),
         num_workers=recipe.data.workers,
     )

@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.prompt.fim_format import END_OF_TEXT
 from training.compute.distributed import Group, run_group
 from training.compute.precision import Precision, flops_per_token, peak_flops, pick_device
 from training.compute.schedule import lr_factor, progress
@@ -80,7 +79,7 @@ class Trainer:
     def __init__(self, group: Group, recipe: Recipe, paths: RunPaths) -> None:
         self._group, self._recipe, self._paths = group, recipe, paths
         self._encoding = open_encoding(paths.tokenizer)
-        self._end_id = self._encoding.special_ids[END_OF_TEXT]
+        self._end_id = recipe.model.family.fim_format(self._encoding.special_ids).end_of_text_id
         self._corpus = PackedCorpus(paths.packed_train, tokenizer=paths.tokenizer)
         self._held_out = PackedCorpus(paths.packed_held_out, tokenizer=paths.tokenizer)
         self._precision = Precision(device=pick_device(recipe.compute.device), bf16=recipe.compute.bf16)

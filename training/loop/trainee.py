@@ -17,8 +17,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import dense_state
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.modules import build
 from model.weights.hub import resolve
 from training.compute.distributed import Group
 from training.compute.lora import add_adapters, base_name, first_values, is_adapter
@@ -48,12 +49,12 @@ class Trainee:
             torch.compile(self._mean_loss, dynamic=False) if recipe.compute.compile else self._mean_loss
         )
 
-    def _built(self, precision: Precision) -> GPTBigCode:
+    def _built(self, precision: Precision) -> CausalLM:
         with torch.device("meta"):
-            model = GPTBigCode(self._recipe.model)
+            model = build(self._recipe.model)
         if self._recipe.lora is not None:
             add_adapters(model, self._recipe.lora)
-        model.transformer.recompute_activations = self._recipe.compute.activation_checkpointing
+        model.recompute_activations = self._recipe.compute.activation_checkpointing
         if self.sharded:
             shard(model, precision)
         model.to_empty(device=precision.device)
@@ -125,11 +126,11 @@ class Trainee:
 
     def extend_positions(self, *, trained: int, wanted: int) -> None:
         """Give positions that were never trained their first values, for a stage of longer samples."""
-        rows = self.model.transformer.wpe.weight
+        rows = self.model.position_embedding.weight
         put(rows, extended_positions(whole(rows.detach()), trained=trained, wanted=wanted))
 
     @contextmanager
-    def scoring(self) -> Iterator[GPTBigCode]:
+    def scoring(self) -> Iterator[CausalLM]:
         """The model for forward passes without gradients."""
         yield self.model
         if self.sharded:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.modules import build
 from training.compute.activations import activation_bytes
 from training.compute.lora import add_adapters
-from training.compute.optim import is_hidden_matrix
+from training.compute.optim import hidden_matrices
 from training.compute.precision import flops_per_token
 from training.errors import RecipeError
 from training.recipe.recipe import Recipe
@@ -100,17 +100,17 @@ class Counts:
 def count_parameters(recipe: Recipe) -> Counts:
     """Build the model without memory and count."""
     with torch.device("meta"):
-        model = GPTBigCode(recipe.model)
+        model = build(recipe.model)
     every = sum(p.numel() for p in model.parameters())  # before adapters: the published number
     if recipe.lora is not None:
         add_adapters(model, recipe.lora)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    muon = recipe.optim.kind == "muon"
-    block = sum(p.numel() for p in model.transformer.h[0].parameters())
+    matrices = hidden_matrices(model) if recipe.optim.kind == "muon" else frozenset()
+    block = sum(p.numel() for p in model.blocks[0].parameters())
     return Counts(
         all=every,
         trained=sum(p.numel() for p in trained.values()),
-        by_muon=sum(p.numel() for name, p in trained.items() if muon and is_hidden_matrix(name, p)),
+        by_muon=sum(p.numel() for name, p in trained.items() if name in matrices),
         root=sum(p.numel() for p in model.parameters()) - recipe.model.n_layer * block,
         block=block,
     )

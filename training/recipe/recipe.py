@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from model.errors import ConfigError
-from model.weights.config import ModelConfig
+from model.families.config import ModelConfig
+from model.families.registry import OWN_FAMILY, family_of
 from training.data.fim_samples import FimOptions
 from training.errors import RecipeError
 from training.recipe.tables import (
@@ -34,7 +35,7 @@ class Recipe:
 
     name: str
     schedule: ScheduleRecipe
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=lambda: OWN_FAMILY.read({}))
     base: str | None = None
     lora: LoraRecipe | None = None
     seed: int = 0
@@ -74,13 +75,13 @@ class Recipe:
     @property
     def dropout(self) -> bool:
         """Whether a step draws random numbers besides those of its samples."""
-        config = self.model
-        of_lora = self.lora.dropout if self.lora is not None else 0.0
-        return max(config.attn_pdrop, config.embd_pdrop, config.resid_pdrop, of_lora) > 0
+        return self.model.dropout.any or (self.lora is not None and self.lora.dropout > 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored beside checkpoints."""
-        return asdict(self)
+        family = self.model.family
+        model = {"model_type": family.model_type, **family.keys(self.model)}
+        return asdict(self) | {"model": model}
 
 
 def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -138,7 +139,9 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
     built: dict[str, Any] = {}
     for key, value in values.items():
         table = _table_of(hints[key])
-        if key == "stages":
+        if key == "model":
+            value = _model(value, f"{where}.{key}")
+        elif key == "stages":
             value = tuple(_build(StageRecipe, stage, f"{where}.stages") for stage in value)
         elif table is not None and value is not None:
             value = _build(table, value, f"{where}.{key}")
@@ -149,6 +152,17 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
         return kind(**built)
     except TypeError as error:
         raise RecipeError(f"{where}: {error}") from error
+
+
+def _model(values: Any, where: str) -> ModelConfig:
+    """The table of the model: keys of its family's config.json, and `model_type` unless it is our own."""
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{where} is {values!r}: expected a table")
+    family = family_of(values.get("model_type", OWN_FAMILY.model_type))
+    known = {"model_type", *family.keys(family.read({}))}
+    if unknown := sorted(set(values) - known):
+        raise RecipeError(f"{where}.{unknown[0]} is not known: there are {', '.join(sorted(known))}")
+    return family.read(values)
 
 
 def _table_of(hint: Any) -> type[Any] | None:

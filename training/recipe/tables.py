@@ -120,7 +120,7 @@ class ComputeRecipe:
     `sharding` none: every process holds the whole model, gradients are averaged once a step; fsdp:
     weights, gradients and optimizer are spread over the processes (FSDP2), checkpoints too.
     `activation_checkpointing`: a block's activations are computed again in the backward pass.
-    `chunk_tokens`: logits of so many tokens at a time (see `GPTBigCode.loss`), where memory is short.
+    `chunk_tokens`: logits of so many tokens at a time (see `CausalLM.loss`), where memory is short.
     """
 
     device: str = "auto"
@@ -138,15 +138,16 @@ class ComputeRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class LoraRecipe:
-    """Low-rank adapters (arXiv 2106.09685) on the linear layers named `targets`; the rest is frozen."""
+    """Low-rank adapters (arXiv 2106.09685) on the linear layers named `targets` (None: on all of a block);
+    the rest is frozen."""
 
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
-    targets: tuple[str, ...] = ("c_attn", "c_proj", "c_fc")
+    targets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not self.targets:
+        if self.rank < 1 or self.targets == ():
             raise RecipeError(
                 f"lora: rank = {self.rank}, targets = {self.targets}: give at least one of each"
             )

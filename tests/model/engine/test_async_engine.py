@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from model.engine.async_engine import AsyncEngine
-from model.engine.engine import Engine, EngineOptions, Handle, load_engine
+from model.engine.engine import Engine, EngineOptions, Handle
 from model.engine.generation import Delta, GenerationRequest, Timings
 from model.errors import ContextLengthError, EngineUnavailableError
 from model.runner.sampling import SamplingParams
+from model.start.load import load_engine
 
 
 @pytest.fixture

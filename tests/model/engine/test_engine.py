@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from transformers import GPTBigCodeForCausalLM
 
 from model.engine.engine import Engine, EngineOptions
@@ -16,10 +17,10 @@ from model.errors import ContextLengthError, RequestError
 from model.prompt.fim import build_prompt
 from model.prompt.fim_format import FimOrder
 from model.prompt.tokenizer import Tokenizer
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import load_checkpoint
 from model.pytorch.device import Placement
 from model.pytorch.torch_runner import TorchRunner
-from model.pytorch.transformer import GPTBigCode
 from model.runner.sampling import SamplingParams
 from model.stopping.stopping import StopRules
 from model.weights.scheme import Scheme
@@ -35,7 +36,7 @@ def make_engine(folder: Path, **options: int) -> Engine:
     )
 
 
-def model_of(engine: Engine) -> GPTBigCode:
+def model_of(engine: Engine) -> CausalLM:
     assert isinstance(engine.runner, TorchRunner)
     return engine.runner.model
 
@@ -90,6 +91,7 @@ def test_a_keystroke_in_spm_order_computes_a_handful_of_tokens(engine: Engine) -
     def complete(on: Engine, typed: str) -> list[Delta]:
         prompt = build_prompt(
             on.tokenizer,
+            on.config.family.fim_format(on.tokenizer.special_ids),
             prefix=prefix + typed,
             suffix=suffix,
             order=FimOrder.SPM,
@@ -259,7 +261,7 @@ def test_nan_logits_fail_one_request_and_no_other(tiny_model_folder: Path) -> No
     expected = generate(make_engine(tiny_model_folder), "hello")
     engine = make_engine(tiny_model_folder)
     # The tied head would spread a bad embedding to every row; a bad position reaches one place.
-    model_of(engine).transformer.wpe.weight[700] = float("nan")
+    model_of(engine).position_embedding.weight[700] = float("nan")
     bad, good = run(engine, request_of(engine, SOURCE[:701]), request_of(engine, "hello"))
     assert bad[-1].finish_reason == "error"
     assert "NaN" in (bad[-1].error or "")
@@ -285,9 +287,11 @@ def test_logprobs_are_the_models_own(engine: Engine, tiny_model_folder: Path) ->
 
 
 def test_the_token_that_ends_the_text_is_not_part_of_it(engine: Engine) -> None:
-    model_of(engine).transformer.ln_f.weight.zero_()
-    body = model_of(engine).transformer
-    body.ln_f.bias.copy_(body.wte.weight[engine.tokenizer.eos_id])
+    model = model_of(engine)
+    assert isinstance(model.final_norm, nn.LayerNorm)
+    model.final_norm.weight.zero_()
+    (end_id,) = engine.config.end_token_ids
+    model.final_norm.bias.copy_(model.token_embedding.weight[end_id])
     request = GenerationRequest(prompt_ids=engine.tokenizer.encode("x"))
     (delta,) = run(engine, request)[0]
     assert (delta.text, delta.token_ids, delta.logprobs, delta.finish_reason) == ("", (), (), "stop")

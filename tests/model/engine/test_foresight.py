@@ -9,11 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model.engine.engine import Engine, EngineOptions, load_engine
+from model.engine.engine import Engine, EngineOptions
 from model.engine.generation import GenerationRequest
 from model.local.listen import Listen
 from model.serve.prompting import generation_request
 from model.serve.protocol import CompletionBody, parse_body
+from model.start.load import load_engine
 from model.weights.hub import resolve
 from tests.model.serving import engine_at, until
 

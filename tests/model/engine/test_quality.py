@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.engine.engine import load_engine
 from model.engine.generation import GenerationRequest
 from model.native.library import built_variants
 from model.prompt.tokenizer import Tokenizer
 from model.runner.sampling import SamplingParams
+from model.start.load import load_engine
 from model.weights.hub import resolve
 
 ROOT = Path(__file__).parents[3]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from model.engine.engine import Engine, EngineOptions, Handle, load_engine
+from model.engine.engine import Engine, EngineOptions, Handle
 from model.engine.generation import GenerationRequest
 from model.prompt.fim import ContextFile, build_prompt
 from model.prompt.fim_format import FimOrder
 from model.runner.sampling import SamplingParams
+from model.start.load import load_engine
 
 SOURCE = Path(__file__).read_text(encoding="utf-8")
 N_NEW = 24
@@ -102,6 +103,7 @@ def test_documents_share_the_context_they_have_in_common(tiny_model_folder: Path
     for name, prefix in (("one.py", "def one():\n    "), ("two.py", "def two():\n    return ")):
         prompt = build_prompt(
             engine.tokenizer,
+            engine.config.family.fim_format(engine.tokenizer.special_ids),
             prefix=prefix,
             suffix="\n",
             context=context,

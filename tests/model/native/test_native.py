@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,25 +18,27 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.engine.engine import Engine, load_engine
+from model.engine.engine import Engine
 from model.engine.generation import GenerationRequest
+from model.families.gpt_bigcode import GPT_BIGCODE
+from model.families.registry import read_config
 from model.native import library, structures
 from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
 from model.native.linear import LinearReader, NativeLinear
-from model.native.model import NativeModel
+from model.native.model import NativeModel, takes
 from model.native.step import NativeStep
 from model.pytorch.attention import CachedAttend, Segment
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import load_checkpoint, save_checkpoint
 from model.pytorch.device import Placement
 from model.pytorch.quantize import Int8Linear, dequantize_rows, quantize_rows
 from model.pytorch.torch_runner import allocate
-from model.pytorch.transformer import GPTBigCode
 from model.runner.runner import Batch
 from model.runner.sampling import SamplingParams
-from model.weights.config import ModelConfig
+from model.start.load import load_engine
 from model.weights.scheme import Scheme
 from model.weights.weight_files import SINGLE_FILE, WeightFiles
-from tests.model.tiny import write_tiny_model
+from tests.model.tiny import config_with, write_tiny_model
 
 ROOT = Path(__file__).parents[3]
 VARIANTS = list(built_variants())
@@ -70,10 +73,14 @@ def apply(layer: NativeLinear, x: Tensor) -> Tensor:
     return torch.from_numpy(layer(x.numpy()))
 
 
+def int8_model(folder: Path) -> NativeModel:
+    return NativeModel(folder, read_config(folder), Scheme.INT8, threads=1)
+
+
 def reader_of(folder: Path, **tensors: Tensor) -> LinearReader:
     """A reader of matrices that are stored under `transformer.<name>`."""
     save_file({f"transformer.{name}": tensor for name, tensor in tensors.items()}, folder / SINGLE_FILE)
-    return LinearReader(WeightFiles(folder), threads=2)
+    return LinearReader(WeightFiles(folder, GPT_BIGCODE), threads=2)
 
 
 def unpacked(layer: NativeLinear) -> tuple[Tensor, Tensor]:
@@ -82,12 +89,12 @@ def unpacked(layer: NativeLinear) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(layer.rows(np.arange(n_out))), torch.from_numpy(layer.arrays["scale"][:n_out])
 
 
-def exact_twin(folder: Path, quantised: NativeModel) -> GPTBigCode:
+def exact_twin(folder: Path, quantised: NativeModel) -> CausalLM:
     """The model of `folder` in fp32 whose weights are what the int8 ones of `quantised` stand for."""
     model = load_checkpoint(folder, cpu(Scheme.NONE))
     for name, linear in quantised.linears().items():
         codes, scale = unpacked(linear)
-        module = model.transformer.wte if name == "lm_head" else model.get_submodule(name)
+        module = model.token_embedding if name == "lm_head" else model.get_submodule(name)
         module.weight = torch.nn.Parameter(dequantize_rows(codes, scale, torch.float32), requires_grad=False)
     return model
 
@@ -95,7 +102,7 @@ def exact_twin(folder: Path, quantised: NativeModel) -> GPTBigCode:
 class Ragged:
     """Steps of several sequences whose slots lie scattered in one cache, compiled and in PyTorch."""
 
-    def __init__(self, model: NativeModel, twin: GPTBigCode, cache_type: type[np.generic]) -> None:
+    def __init__(self, model: NativeModel, twin: CausalLM, cache_type: type[np.generic]) -> None:
         self.twin, self.compiled = twin, NativeStep(model)
         config = model.config
         self.ours = np.zeros((config.n_layer, N_SLOTS, 2, config.kv_dim), cache_type)
@@ -180,7 +187,7 @@ def test_a_step_is_the_models(
     tmp_path: Path, variant: str, shape: dict[str, int], cache_type: type[np.generic]
 ) -> None:
     folder = write_tiny_model(tmp_path, **shape)
-    model = NativeModel(folder, Scheme.INT8, threads=1)
+    model = int8_model(folder)
     for layer in model.struct.layers[: model.config.n_layer]:
         for linear in (layer.qkv, layer.proj, layer.fc, layer.out):
             linear.fine = True  # what is left of the difference is then not quantisation
@@ -193,7 +200,7 @@ def test_a_step_is_the_models(
 
 def test_a_token_does_not_depend_on_its_batch_nor_on_the_threads(tmp_path: Path, variant: str) -> None:
     folder = write_tiny_model(tmp_path, n_embd=128)
-    model = NativeModel(folder, Scheme.INT8, threads=1)
+    model = int8_model(folder)
     twin = exact_twin(folder, model)
     results = []
     for threads, steps in (
@@ -246,7 +253,7 @@ def test_numbers_that_are_none_stay_so(tmp_path: Path, variant: str) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, variant: str) -> None:
-    model = NativeModel(write_tiny_model(tmp_path), Scheme.INT8, threads=1)
+    model = int8_model(write_tiny_model(tmp_path))
     step = NativeStep(model)
     cache = np.zeros((model.config.n_layer, 8, 2, model.config.kv_dim), np.float32)
 
@@ -283,12 +290,19 @@ def test_shapes_without_compiled_code_run_through_pytorch(tmp_path: Path) -> Non
         assert engine.description["step"].split(",")[0] == wanted, (name, quantize)
 
 
+def test_a_model_of_other_parts_is_not_taken(variant: str) -> None:
+    config = config_with(n_embd=64, n_head=4)
+    assert takes(config)
+    for parts in ({"has_biases": False}, {"tied_head": False}, {"n_kv_head": 2}):
+        assert not takes(replace(config, **parts)), parts
+
+
 def test_the_compiled_engine_loads_no_pytorch(tmp_path: Path) -> None:
     """Its import takes longer than the rest of a start, and five times the memory."""
     folder = write_tiny_model(tmp_path)
     program = (
         "import sys; from pathlib import Path; import model.engine.async_engine, model.serve.server\n"
-        "from model.engine.engine import load_engine; from model.engine.generation import GenerationRequest\n"
+        "from model.start.load import load_engine; from model.engine.generation import GenerationRequest\n"
         f"engine = load_engine(Path({str(folder)!r}), device='cpu', quantize='int8')\n"
         "engine.submit(GenerationRequest(prompt_ids=[40, 41], n=2))\n"
         "while engine.busy: engine.step()\n"
@@ -302,24 +316,25 @@ def test_the_compiled_engine_loads_no_pytorch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("scheme", "bits"), [("int8", 8), ("int4", 6)])  # int4: a third stays int8
 def test_weights_are_in_memory_once_and_rounded(tmp_path: Path, scheme: str, bits: int) -> None:
     """Peak memory of loading a bf16 checkpoint: what is kept of it and 15 %, plus its largest matrix."""
-    config = ModelConfig(vocab_size=4096, n_positions=512, n_embd=1024, n_layer=5, n_head=16)
-    with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in GPTBigCode(config).state_dict().items()}
+    config = config_with(vocab_size=4096, n_positions=512, n_embd=1024, n_layer=5, n_head=16)
+    shapes = config.family.shapes(config)
     state = {name: torch.full(shape, 0.01, dtype=torch.bfloat16) for name, shape in shapes.items()}
     save_checkpoint(tmp_path, config, state)
     program = (
         "from pathlib import Path; from model.native.model import NativeModel\n"
-        "from model.weights.scheme import Scheme\n"
+        "from model.families.registry import read_config; from model.weights.scheme import Scheme\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "config = read_config(folder)\n"
         "def peak(): return next(int(l.split()[1]) for l in open('/proc/self/status') if 'VmHWM' in l)\n"
         "before = peak()\n"
-        f"kept = NativeModel(Path({str(tmp_path)!r}), Scheme({scheme!r}), threads=2)\n"
+        f"kept = NativeModel(folder, config, Scheme({scheme!r}), threads=2)\n"
         "print((peak() - before) * 1024)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT, capture_output=True, text=True
     )
     kept = config.n_parameters * bits / 8
-    largest = 2 * 4 * config.n_embd**2
+    largest = 2 * 4 * config.width**2
     assert 0.8 * kept < int(run.stdout) < 1.15 * kept + largest
 
 
@@ -392,8 +407,11 @@ def test_fewer_threads_than_asked_for_do_all_the_work(tmp_path: Path, limit: str
     program = (
         "from pathlib import Path; import numpy as np\n"
         "from model.native.model import NativeModel; from model.native.step import NativeStep\n"
-        "from model.runner.runner import Batch; from model.weights.scheme import Scheme\n"
-        f"model = NativeModel(Path({str(folder)!r}), Scheme.INT8, threads=4)\n"
+        "from model.runner.runner import Batch\n"
+        "from model.families.registry import read_config; from model.weights.scheme import Scheme\n"
+        f"folder = Path({str(folder)!r})\n"
+        "config = read_config(folder)\n"
+        "model = NativeModel(folder, config, Scheme.INT8, threads=4)\n"
         "cache = np.zeros((model.config.n_layer, 50, 2, model.config.kv_dim), np.float32)\n"
         "order = np.arange(40)\n"
         "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order,"

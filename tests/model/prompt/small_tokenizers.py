@@ -7,7 +7,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.gpt_bigcode import SPECIAL_TOKENS
 
 
 def write_merging_tokenizer(folder: Path, text: str) -> None:

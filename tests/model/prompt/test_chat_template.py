@@ -118,7 +118,7 @@ def test_as_transformers_renders_them(
     ours = template(TEMPLATES[name])
     pieces = ours.render(messages, tokenizer.special_ids.keys())
     assert "".join(piece.text for piece in pieces) == text
-    assert ChatPrompter(tokenizer, 4096, ours).encode(tuple(messages)) == ids
+    assert ChatPrompter(tokenizer, 4096, ours, end_id=0).encode(tuple(messages)) == ids
 
 
 HOSTILE = [

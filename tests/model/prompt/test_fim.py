@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.errors import ContextLengthError
+from model.errors import ContextLengthError, RequestError
+from model.families.gpt_bigcode import GPT_BIGCODE
 from model.prompt.fim import MIN_PROMPT_TOKENS, ContextFile, FimPrompt, build_prompt, split_healed
-from model.prompt.fim_format import FimOrder
+from model.prompt.fim_format import FimFormat, FimOrder
 from model.prompt.tokenizer import Tokenizer
 
 SOURCE = Path(argparse.__file__).read_text(encoding="utf-8")[:20_000]  # any real code
@@ -30,6 +32,10 @@ needs_starcoder = pytest.mark.skipif(
 )
 
 
+def fim_of(tokenizer: Tokenizer) -> FimFormat:
+    return GPT_BIGCODE.fim_format(tokenizer.special_ids)
+
+
 def prompt_at(
     tokenizer: Tokenizer,
     document: str,
@@ -40,7 +46,13 @@ def prompt_at(
 ) -> FimPrompt:
     prefix, suffix = document.split("║")
     return build_prompt(
-        tokenizer, prefix=prefix, suffix=suffix, order=order, max_prompt_tokens=max_prompt_tokens, **options
+        tokenizer,
+        fim_of(tokenizer),
+        prefix=prefix,
+        suffix=suffix,
+        order=order,
+        max_prompt_tokens=max_prompt_tokens,
+        **options,
     )
 
 
@@ -63,6 +75,18 @@ class TestShape:
     def test_psm(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = 1\nfoo(║)\ny\n", heal=False, order=FimOrder.PSM)
         assert shown(merging_tokenizer, prompt) == "<fim_prefix>x = 1\nfoo(<fim_suffix>)\ny\n<fim_middle>"
+
+    def test_an_order_that_the_model_does_not_know(self, merging_tokenizer: Tokenizer) -> None:
+        psm_only = replace(fim_of(merging_tokenizer), orders=(FimOrder.PSM,))
+        with pytest.raises(RequestError, match="fim_order = 'spm': this model knows psm"):
+            build_prompt(
+                merging_tokenizer,
+                psm_only,
+                prefix="a",
+                suffix="b",
+                order=FimOrder.SPM,
+                max_prompt_tokens=400,
+            )
 
     def test_the_file_name_begins_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
         spm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py")
@@ -100,7 +124,8 @@ class TestShape:
             context=[ContextFile(path=evil, text=evil)],
             path=evil,
         )
-        special = [one for one in prompt.token_ids if merging_tokenizer.is_special(one)]
+        special_ids = set(merging_tokenizer.special_ids.values())
+        special = [one for one in prompt.token_ids if one in special_ids]
         names = [merging_tokenizer.decode([one], keep_special=True) for one in special]
         assert names == [
             *("<filename>", "<|endoftext|>", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<filename>")
@@ -181,7 +206,7 @@ class TestHealing:
 def typed(tokenizer: Tokenizer, before: str, text: str, suffix: str, **options: Any) -> list[FimPrompt]:
     """The prompts while `text` is typed after `before`."""
     return [
-        build_prompt(tokenizer, prefix=before + text[:n], suffix=suffix, **options)
+        build_prompt(tokenizer, fim_of(tokenizer), prefix=before + text[:n], suffix=suffix, **options)
         for n in range(len(text) + 1)
     ]
 
@@ -263,8 +288,12 @@ class TestStability:
     def test_editing_the_far_end_of_the_suffix_changes_nothing(self, merging_tokenizer: Tokenizer) -> None:
         options: dict[str, Any] = {"order": FimOrder.SPM, "max_prompt_tokens": 500}
         prefix, suffix = SOURCE[:3000], SOURCE[3000:9000]
-        before = build_prompt(merging_tokenizer, prefix=prefix, suffix=suffix, **options)
-        after = build_prompt(merging_tokenizer, prefix=prefix, suffix=suffix + "x", **options)
+        before = build_prompt(
+            merging_tokenizer, fim_of(merging_tokenizer), prefix=prefix, suffix=suffix, **options
+        )
+        after = build_prompt(
+            merging_tokenizer, fim_of(merging_tokenizer), prefix=prefix, suffix=suffix + "x", **options
+        )
         assert before == after
 
     def test_the_same_arguments_give_the_same_prompt(self, merging_tokenizer: Tokenizer) -> None:
@@ -297,6 +326,7 @@ class TestRoom:
         context = [ContextFile(path=f"{n}.py", text=text[n * 500 : n * 1000 + 300]) for n in range(n_files)]
         prompt = build_prompt(
             merging_tokenizer,
+            fim_of(merging_tokenizer),
             prefix=text[:cursor],
             suffix=text[cursor:],
             context=context,

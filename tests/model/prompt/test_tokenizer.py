@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, normalizers
 
 from model.errors import TokenizerError
-from model.prompt.fim_format import SPECIAL_TOKENS, FimOrder, arrange
+from model.families.gpt_bigcode import SPECIAL_TOKENS
 from model.prompt.healing import Healer
 from model.prompt.tokenizer import Tokenizer
 from tests.model.tiny import write_byte_tokenizer
@@ -56,9 +56,6 @@ class TestStarCoder:
     def test_special_ids(self, starcoder: Tokenizer) -> None:
         assert [starcoder.special_ids[name] for name in SPECIAL_TOKENS] == list(range(19))
         assert starcoder.vocab_size == 49_152
-        assert (starcoder.eos_id, starcoder.fim_prefix_id, starcoder.fim_middle_id) == (0, 1, 2)
-        assert (starcoder.fim_suffix_id, starcoder.fim_pad_id, starcoder.filename_id) == (3, 4, 5)
-        assert starcoder.reponame_id == 18
 
     @pytest.mark.parametrize("name", SPECIAL_TOKENS)
     def test_special_names_in_user_text_are_ordinary(self, starcoder: Tokenizer, name: str) -> None:
@@ -152,7 +149,8 @@ class TestEncoding:
 
 class TestDecoding:
     def test_special_tokens_are_dropped_or_named(self, byte_tokenizer: Tokenizer) -> None:
-        ids = [byte_tokenizer.fim_prefix_id, *byte_tokenizer.encode("é"), byte_tokenizer.eos_id]
+        special = byte_tokenizer.special_ids
+        ids = [special["<fim_prefix>"], *byte_tokenizer.encode("é"), special["<|endoftext|>"]]
         assert byte_tokenizer.decode(ids) == "é"
         assert byte_tokenizer.decode(ids, keep_special=True) == "<fim_prefix>é<|endoftext|>"
 
@@ -186,7 +184,8 @@ class TestSpellings:
         for token_id in range(merging_tokenizer.vocab_size):
             expected = merging_tokenizer.token_bytes(token_id).decode("utf-8", "replace")
             assert merging_tokenizer.decode([token_id]) == expected
-            assert merging_tokenizer.is_special(token_id) == (not merging_tokenizer.token_bytes(token_id))
+            is_special = token_id in merging_tokenizer.special_ids.values()
+            assert is_special == (not merging_tokenizer.token_bytes(token_id))
 
     @given(
         wanted=st.one_of(
@@ -222,10 +221,6 @@ class TestBadTokenizers:
         with pytest.raises(TokenizerError, match=r"tokenizer\.json cannot be read"):
             Tokenizer.from_folder(tmp_path)
 
-    def test_one_without_the_special_tokens(self, tmp_path: Path) -> None:
-        with pytest.raises(TokenizerError, match=r"lacks <\|endoftext\|>, <fim_prefix>"):
-            Tokenizer.from_folder(self.written(tmp_path, added_tokens=[]))
-
     def test_another_kind_of_splitting(self, tmp_path: Path) -> None:
         with pytest.raises(TokenizerError, match="Whitespace"):
             Tokenizer.from_folder(self.written(tmp_path, pre_tokenizer={"type": "Whitespace"}))
@@ -239,7 +234,7 @@ class TestBadTokenizers:
 
 
 class TestOtherTokenizers:
-    def test_santacoders_spelling_of_the_special_tokens(self, tmp_path: Path) -> None:
+    def test_special_tokens_of_other_spellings(self, tmp_path: Path) -> None:
         write_byte_tokenizer(tmp_path)
         path = tmp_path / "tokenizer.json"
         text = path.read_text()
@@ -247,7 +242,7 @@ class TestOtherTokenizers:
             text = text.replace(f"<fim_{part}>", f"<fim-{part}>")
         path.write_text(text)
         tokenizer = Tokenizer.from_folder(tmp_path)
-        assert (tokenizer.fim_prefix_id, tokenizer.fim_middle_id) == (1, 2)
+        assert tokenizer.special_ids["<fim-prefix>"] == 1
         assert not set(range(19)) & set(tokenizer.encode("<fim-middle>"))
 
     def test_added_tokens_that_are_not_special_are_ordinary_text_too(self, tmp_path: Path) -> None:
@@ -264,14 +259,3 @@ class TestOtherTokenizers:
         backend.enable_padding(length=10)
         assert len(Tokenizer(backend).encode("abcdefg")) == 7
         assert len(Tokenizer(backend).encode("a")) == 1
-
-
-class TestFimFormat:
-    def test_orders(self) -> None:
-        ids = {"prefix_id": 1, "middle_id": 2, "suffix_id": 3}
-        assert arrange(FimOrder.PSM, [10, 11], [20], **ids) == [1, 10, 11, 3, 20, 2]
-        assert arrange(FimOrder.SPM, [10, 11], [20], **ids) == [1, 3, 20, 2, 10, 11]
-
-    def test_nineteen_names(self) -> None:
-        assert len(set(SPECIAL_TOKENS)) == 19
-        assert (SPECIAL_TOKENS[0], SPECIAL_TOKENS[18]) == ("<|endoftext|>", "<reponame>")

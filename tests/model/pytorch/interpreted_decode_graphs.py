@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from model.families.registry import read_config
 from model.pytorch import decode_graphs
 from model.pytorch.decode_graphs import DecodeGraphs, compiled
 from model.pytorch.mqa_decode import Contexts, decode_attention
 from model.pytorch.torch_runner import TorchRunner, load_torch_runner
 from model.runner.runner import Batch
-from model.weights.config import ModelConfig
 from tests.model.tiny import write_tiny_model
 
 
@@ -65,7 +65,7 @@ def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> TorchRunner:
     folder = write_tiny_model(tmp_path_factory.mktemp("model"), n_embd=64, n_head=4, n_layer=3)
-    config = ModelConfig.from_file(folder / "config.json")
+    config = read_config(folder)
     runner = load_torch_runner(folder, config, device="cpu", quantize="none", threads=1)
     runner.model.float()
     return runner

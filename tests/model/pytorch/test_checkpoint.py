@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.errors import CheckpointError, ConfigError
+from model.families.registry import config_of, read_config
 from model.pytorch.checkpoint import dense_state, load_checkpoint, save_checkpoint
 from model.pytorch.device import Placement
 from model.pytorch.quantize import Scheme
-from model.weights.config import ModelConfig
-from tests.model.tiny import random_model, write_tiny_model
+from tests.model.tiny import config_with, random_model, write_tiny_model
 
 CPU = Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=Scheme.NONE, reason="test")
 
@@ -30,8 +30,8 @@ def edit_config(folder: Path, **changes: object) -> None:
 
 
 def test_the_configuration_survives_the_disk(folder: Path) -> None:
-    config = ModelConfig.from_file(folder / "config.json")
-    assert ModelConfig.from_dict(config.to_dict()) == config
+    config = read_config(folder)
+    assert config_of(config.family.write(config)) == config
     assert config.n_parameters == sum(p.numel() for p in random_model(config).parameters())
 
 
@@ -122,7 +122,7 @@ def test_names_without_the_prefix_and_with_extras(folder: Path) -> None:
 
 
 def test_int8_on_disk_loads_in_every_scheme(tmp_path: Path) -> None:
-    config = ModelConfig(vocab_size=288, n_positions=64, n_embd=128, n_layer=2, n_head=4)
+    config = config_with(vocab_size=288, n_positions=64, n_embd=128, n_layer=2, n_head=4)
     model = random_model(config)
     save_checkpoint(tmp_path, config, model.state_dict(), scheme=Scheme.INT8, max_shard_bytes=200_000)
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}

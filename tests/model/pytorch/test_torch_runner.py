@@ -15,19 +15,19 @@ from torch import Tensor
 
 import model
 from model.errors import ConfigError
+from model.families.registry import read_config
 from model.pytorch import attention
 from model.pytorch.attention import flash_attention_module
 from model.pytorch.torch_runner import GRAPHS_VARIABLE, DeviceLogits, TorchRunner, load_torch_runner
 from model.runner.runner import Batch
 from model.runner.sampling import Choice, HostLogits, SamplingParams, make_generator
-from model.weights.config import ModelConfig
 from tests.model.tiny import write_tiny_model
 
 
 @pytest.fixture
 def runner(tmp_path: Path) -> TorchRunner:
     folder = write_tiny_model(tmp_path, n_embd=64, n_head=4)
-    config = ModelConfig.from_file(folder / "config.json")
+    config = read_config(folder)
     return load_torch_runner(folder, config, device="cpu", quantize="none", threads=1)
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from transformers import GPTBigCodeForCausalLM
 
 from model.pytorch.attention import CachedAttend, Segment
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import load_checkpoint
 from model.pytorch.device import Placement
 from model.pytorch.torch_runner import allocate
-from model.pytorch.transformer import GPTBigCode
 from model.weights.scheme import Scheme
 from tests.model.tiny import write_tiny_model
 
@@ -58,9 +58,9 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 class CacheRun:
     """Forward passes through a cache, as the engine makes them."""
 
-    def __init__(self, model: GPTBigCode, n_slots: int = 4096) -> None:
+    def __init__(self, model: CausalLM, n_slots: int = 4096) -> None:
         self.model = model
-        dtype = model.transformer.wpe.weight.dtype
+        dtype = model.position_embedding.weight.dtype
         self.cache = allocate(model.config, n_slots, dtype, torch.device("cpu"))
         self.slots = [torch.empty(0, dtype=torch.int64)] * 8
         # Scattered on purpose: nothing may rely on a sequence lying in one piece.
@@ -82,7 +82,7 @@ class CacheRun:
             return list(torch.split(self.model.logits(hidden), [len(ids) for ids in new.values()]))
 
 
-def random_ids(model: GPTBigCode, n_tokens: int, seed: int = 0) -> Tensor:
+def random_ids(model: CausalLM, n_tokens: int, seed: int = 0) -> Tensor:
     return torch.randint(model.config.vocab_size, (n_tokens,), generator=torch.Generator().manual_seed(seed))
 
 
@@ -145,15 +145,15 @@ def test_a_quantised_layer_stays_close(tmp_path: Path, scheme: Scheme, tolerance
     quantised = load_checkpoint(folder, placement(scheme=scheme))
     x = torch.randn(40, 128, generator=torch.Generator().manual_seed(1))
     for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc"):
-        wanted = exact.transformer.h[1].get_submodule(name)(x)
-        difference = quantised.transformer.h[1].get_submodule(name)(x) - wanted
+        wanted = exact.blocks[1].get_submodule(name)(x)
+        difference = quantised.blocks[1].get_submodule(name)(x) - wanted
         assert difference.norm() / wanted.norm() < tolerance, name
 
 
 def test_int8_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path, n_embd=128, vocab_size=320)
     model = load_checkpoint(folder, placement(scheme=Scheme.INT8))
-    layer = model.transformer.h[0].get_submodule("mlp.c_fc")
+    layer = model.blocks[0].get_submodule("mlp.c_fc")
     x = torch.randn(40, 128, generator=torch.Generator().manual_seed(1))
     x[7] *= 1000  # an outlier row must not coarsen the others
     together = layer(x)

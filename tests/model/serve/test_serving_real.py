@@ -19,7 +19,7 @@ import torch
 from model.client.client import CompletionQuery, ContextText, EngineClient
 from model.client.http_session import Endpoint, HttpSession
 from model.engine.async_engine import AsyncEngine
-from model.engine.engine import Engine, load_engine
+from model.engine.engine import Engine
 from model.errors import ContextLengthError, EngineUnavailableError, RequestError
 from model.local.listen import Listen
 from model.process.engine_files import EngineFiles, LaunchOptions
@@ -29,6 +29,7 @@ from model.serve.prompting import generation_request, token_text
 from model.serve.protocol import CompletionBody
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
+from model.start.load import load_engine
 from tests.model import queries
 from tests.model.queries import text_of
 from tests.model.serving import events_of, metric, metric_is, until
@@ -179,7 +180,7 @@ async def test_nan_logits_end_one_request_and_the_engine_keeps_serving(
 ) -> None:
     expected = await text_of(client, cursor("a = ║"))
     assert isinstance(engine.runner, TorchRunner)
-    weight = engine.runner.model.transformer.ln_f.weight
+    weight = engine.runner.model.position_embedding.weight
     kept = weight.clone()
     with torch.no_grad():
         weight.fill_(float("nan"))

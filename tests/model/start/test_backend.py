@@ -9,12 +9,12 @@ import pytest
 
 from model.errors import ConfigError
 from model.extras import install_command
+from model.families.gpt_bigcode import GPT_BIGCODE
 from model.native.library import VARIANT_VARIABLE, built_variants
 from model.start.backend import check_names, compiled_scheme, only_with_torch
-from model.weights.config import ModelConfig
 from model.weights.scheme import Scheme
 
-CONFIG = ModelConfig(vocab_size=512, n_positions=128, n_embd=64, n_layer=1, n_head=4)
+CONFIG = GPT_BIGCODE.read({"vocab_size": 512, "n_positions": 128, "n_embd": 64, "n_layer": 1, "n_head": 4})
 
 needs_compiled_code = pytest.mark.skipif(not built_variants(), reason="no compiled code was built here")
 

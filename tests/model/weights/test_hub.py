@@ -11,14 +11,15 @@ from typing import Protocol
 import pytest
 
 from model.errors import ConfigError, HubError
+from model.families.gpt_bigcode import GPT_BIGCODE
 from model.weights import hub
-from model.weights.config import ModelConfig
 from model.weights.licence import licence_of_card, licence_of_text, read_licence, restrictions_of
+from tests.model.tiny import config_with
 from tests.model.weights.hub_server import COMMIT, HubServer
 
 LICENSEE = Path(__file__).parents[3].parent / "shared" / "data" / "licensee" / "spec" / "fixtures"
 
-CONFIG = json.dumps(ModelConfig().to_dict()).encode()
+CONFIG = json.dumps(GPT_BIGCODE.write(config_with())).encode()
 CARD = b"---\nlicense: bigcode-openrail-m\ntags:\n- code\n---\n# A model\n"
 GOOD = {
     "config.json": CONFIG,

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.prompt.fim_format import END_OF_TEXT, FILENAME, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX
+from model.families.gpt_bigcode import (
+    END_OF_TEXT,
+    FIM_MIDDLE,
+    FIM_PAD,
+    FIM_PREFIX,
+    FIM_SUFFIX,
+    GPT_BIGCODE,
+)
 from model.weights.hub import bundled_folder
 from tests.training.tiny import LANGUAGES, document, packed
+from training.corpus.formats.code import FILENAME
 from training.data.data import IGNORED_TARGET, DataOptions, TrainingSamples
 from training.data.encoding import ByteEncoding, open_encoding
 from training.data.fim_samples import FimOptions, FimTransform
 from training.errors import RecipeError
 
 ENCODING = ByteEncoding()
+FIM = GPT_BIGCODE.fim_format(ENCODING.special_ids)
 END, PREFIX, MIDDLE, SUFFIX, PAD = (
     ENCODING.special_ids[token] for token in (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, FIM_PAD)
 )
@@ -32,7 +42,7 @@ def restored(ids: list[int]) -> tuple[str, str]:
 
 
 def test_rates_over_ten_thousand_fragments_and_exact_round_trips() -> None:
-    transform = FimTransform(ENCODING, FimOptions(rate=0.5, spm_rate=0.5))
+    transform = FimTransform(ENCODING, FIM, FimOptions(rate=0.5, spm_rate=0.5))
     # Long, since an empty prefix makes both orders the same ids.
     text = "naïve = '日本'\nfor i in range(3):\n    print(i)  # ✓\n" * 20
     counts = {"none": 0, "spm": 0, "psm": 0}
@@ -49,7 +59,7 @@ def test_rates_over_ten_thousand_samples_of_a_corpus(tmp_path: Path) -> None:
     """Counted at each sample's first fragment, which no truncation can reach."""
     corpus = packed(tmp_path, [document(i) for i in range(60)], tag_rate=0.0)
     samples = TrainingSamples(
-        corpus, ENCODING, DataOptions(seq_len=128, fim=FimOptions(rate=0.5, spm_rate=0.5))
+        corpus, ENCODING, FIM, DataOptions(seq_len=128, fim=FimOptions(rate=0.5, spm_rate=0.5))
     )
     counts = {"none": 0, "spm": 0, "psm": 0}
     for number in range(10_000):
@@ -64,7 +74,7 @@ def test_rates_over_ten_thousand_samples_of_a_corpus(tmp_path: Path) -> None:
 def test_round_trips_with_a_real_tokenizer_are_exact() -> None:
     encoding = open_encoding(bundled_folder())
     special = encoding.special_ids
-    transform = FimTransform(encoding, FimOptions(rate=1.0))
+    transform = FimTransform(encoding, GPT_BIGCODE.fim_format(special), FimOptions(rate=1.0))
     texts = [
         Path(__file__).read_text(encoding="utf-8")[:1_500],
         "def naïve():\n\treturn '日本' + '🙂'  # ✓\n" * 9,
@@ -78,7 +88,7 @@ def test_round_trips_with_a_real_tokenizer_are_exact() -> None:
 
 
 def test_tokens_of_other_formats_are_single_characters_to_fim() -> None:
-    transform = FimTransform(ENCODING, FimOptions(rate=1.0))
+    transform = FimTransform(ENCODING, FIM, FimOptions(rate=1.0))
     start, comment = (ENCODING.special_ids[name] for name in ("<issue_start>", "<issue_comment>"))
     ids = [start, *ENCODING.encode("né: <issue_comment>"), comment, *ENCODING.encode("b: ✓")]
     places = set()
@@ -93,7 +103,7 @@ def test_tokens_of_other_formats_are_single_characters_to_fim() -> None:
 
 
 def test_boundaries_are_uniform_characters_and_parts_may_be_empty() -> None:
-    transform = FimTransform(ENCODING, FimOptions(rate=1.0, spm_rate=0.0))
+    transform = FimTransform(ENCODING, FIM, FimOptions(rate=1.0, spm_rate=0.0))
     empty, starts = 0, []
     for number in range(3_000):
         ids = transform.fragment(ENCODING.encode("é" * 9), np.random.default_rng(number))
@@ -110,7 +120,7 @@ def test_samples_of_a_corpus_cross_no_document(tmp_path: Path) -> None:
     records = [document(i, LANGUAGES[i % 3]) for i in range(60)]
     corpus = packed(tmp_path, records, tag_rate=0.0)
     options = DataOptions(seq_len=2_000, fim=FimOptions(rate=0.7))
-    samples = TrainingSamples(corpus, ENCODING, options)
+    samples = TrainingSamples(corpus, ENCODING, FIM, options)
     texts = [record["text"] for record in records]
     whole = 0
     for number in range(40):
@@ -125,6 +135,11 @@ def test_samples_of_a_corpus_cross_no_document(tmp_path: Path) -> None:
     assert whole > 20
 
 
+def test_a_tokenizer_without_padding_is_refused() -> None:
+    with pytest.raises(RecipeError, match="no token that fills up a sample"):
+        FimTransform(ENCODING, replace(FIM, pad_id=None), FimOptions())
+
+
 def test_a_shorter_sample_is_padded_and_a_longer_one_cut() -> None:
     class Merging(ByteEncoding):
         """A tokenizer for which a text takes fewer ids than its packed fragment had."""
@@ -134,17 +149,17 @@ def test_a_shorter_sample_is_padded_and_a_longer_one_cut() -> None:
 
     fragment = np.array(ENCODING.encode("aaaa" * 5))
     rng = np.random.default_rng(0)
-    shorter = FimTransform(Merging(), FimOptions(rate=1.0)).sample(fragment, rng)
+    shorter = FimTransform(Merging(), FIM, FimOptions(rate=1.0)).sample(fragment, rng)
     assert len(shorter) == 20
     assert shorter[-1] == PAD
-    longer = FimTransform(ENCODING, FimOptions(rate=1.0)).sample(fragment, rng)
+    longer = FimTransform(ENCODING, FIM, FimOptions(rate=1.0)).sample(fragment, rng)
     assert len(longer) == 20
     assert PAD not in longer
 
 
 def test_padding_is_not_learned(tmp_path: Path) -> None:
     corpus = packed(tmp_path, [document(i) for i in range(9)])
-    samples = TrainingSamples(corpus, ENCODING, DataOptions(seq_len=32))
+    samples = TrainingSamples(corpus, ENCODING, FIM, DataOptions(seq_len=32))
     samples._fim.sample = lambda ids, rng: np.array([*ids[:20], *[PAD] * (len(ids) - 20)])  # type: ignore[method-assign]
     _, targets = samples[0]
     assert (targets[19:] == IGNORED_TARGET).all()
@@ -152,7 +167,7 @@ def test_padding_is_not_learned(tmp_path: Path) -> None:
 
 
 def test_tags_stay_in_front_of_the_prefix() -> None:
-    transform = FimTransform(ENCODING, FimOptions(rate=1.0, spm_rate=0.0))
+    transform = FimTransform(ENCODING, FIM, FimOptions(rate=1.0, spm_rate=0.0))
     header = [ENCODING.special_ids[FILENAME], *ENCODING.encode("a.py\n")]
     for number in range(50):
         ids = transform.fragment([*header, *ENCODING.encode("x = 1\n")], np.random.default_rng(number))
@@ -160,13 +175,13 @@ def test_tags_stay_in_front_of_the_prefix() -> None:
 
 
 def test_a_fragment_cut_inside_a_character_stays_as_it_is() -> None:
-    transform = FimTransform(ENCODING, FimOptions(rate=1.0))
+    transform = FimTransform(ENCODING, FIM, FimOptions(rate=1.0))
     ids = ENCODING.encode("日本")[1:]
     assert transform.fragment(ids, np.random.default_rng(0)) == ids
 
 
 def test_special_tokens_spelt_in_the_text_stay_text() -> None:
-    transform = FimTransform(ENCODING, FimOptions(rate=1.0))
+    transform = FimTransform(ENCODING, FIM, FimOptions(rate=1.0))
     for number in range(30):
         text = "a <fim_middle> b <|endoftext|> c"
         ids = transform.fragment(ENCODING.encode(text), np.random.default_rng(number))

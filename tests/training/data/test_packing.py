@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from model.prompt.fim_format import FILENAME, GH_STARS, REPONAME
+from model.families.gpt_bigcode import GPT_BIGCODE
 from tests.training.tiny import LANGUAGES, document, packed, recipe, write_documents
 from training.compute.distributed import Group
+from training.corpus.formats.code import FILENAME, GH_STARS, REPONAME
 from training.data.data import DataOptions, LanguageStream, TrainingSamples, document_ids
 from training.data.encoding import ByteEncoding
 from training.data.fim_samples import FimOptions
@@ -20,6 +21,7 @@ from training.errors import PackingError, RecipeError
 from training.loop.batches import stage_batches
 
 ENCODING = ByteEncoding()
+FIM = GPT_BIGCODE.fim_format(ENCODING.special_ids)
 PLAIN = FimOptions(rate=0.0)
 
 
@@ -133,20 +135,20 @@ def test_an_epoch_holds_every_token_once_in_documents_kept_whole(tmp_path: Path)
 def test_a_sample_depends_on_its_number_alone(tmp_path: Path) -> None:
     corpus = packed(tmp_path, [document(i, LANGUAGES[i % 3]) for i in range(30)])
     options = DataOptions(seq_len=64, seed=3, fim=FimOptions(rate=0.8))
-    first, second = (TrainingSamples(corpus, ENCODING, options) for _ in range(2))
+    first, second = (TrainingSamples(corpus, ENCODING, FIM, options) for _ in range(2))
     numbers = [5_000, 3, 40, 3]
     forwards = [first[i] for i in numbers]
     backwards = [second[i] for i in reversed(numbers)][::-1]
     for (a, b), (c, d) in zip(forwards, backwards, strict=True):
         assert torch.equal(a, c)
         assert torch.equal(b, d)
-    other = TrainingSamples(corpus, ENCODING, DataOptions(seq_len=64, seed=4, fim=FimOptions(rate=0.8)))
+    other = TrainingSamples(corpus, ENCODING, FIM, DataOptions(seq_len=64, seed=4, fim=FimOptions(rate=0.8)))
     assert not torch.equal(other[3][0], first[3][0])
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
     corpus = packed(tmp_path, [document(i) for i in range(20)])
-    samples = TrainingSamples(corpus, ENCODING, DataOptions(seq_len=64, fim=FimOptions(rate=0.8)))
+    samples = TrainingSamples(corpus, ENCODING, FIM, DataOptions(seq_len=64, fim=FimOptions(rate=0.8)))
     alone, many = (list(DataLoader(samples, batch_size=4, sampler=range(24), num_workers=n)) for n in (0, 2))
     assert len(alone) == 6
     assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(alone, many, strict=True))
@@ -184,7 +186,7 @@ def test_processes_workers_and_restarts_change_no_step(
 def test_languages_have_their_exact_share_in_every_block(tmp_path: Path) -> None:
     corpus = packed(tmp_path, [document(i, LANGUAGES[i % 3]) for i in range(30)])
     weights = {"Python": 0.7, "*": 0.3}
-    samples = TrainingSamples(corpus, ENCODING, DataOptions(seq_len=64, weights=weights, fim=PLAIN))
+    samples = TrainingSamples(corpus, ENCODING, FIM, DataOptions(seq_len=64, weights=weights, fim=PLAIN))
     python = list(samples.shares).index("Python")
     places = [samples.place(i) for i in range(2_000)]
     for block in (places[:1_000], places[1_000:]):
@@ -196,7 +198,7 @@ def test_languages_have_their_exact_share_in_every_block(tmp_path: Path) -> None
 def test_a_language_that_the_corpus_lacks_is_named(tmp_path: Path) -> None:
     corpus = packed(tmp_path, [document(i) for i in range(9)])
     with pytest.raises(PackingError, match="Fortran"):
-        TrainingSamples(corpus, ENCODING, DataOptions(seq_len=64, weights={"Fortran": 1.0}))
+        TrainingSamples(corpus, ENCODING, FIM, DataOptions(seq_len=64, weights={"Fortran": 1.0}))
     with pytest.raises(RecipeError, match="weights"):
         DataOptions(weights={"Python": -1.0})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.gpt_bigcode import SPECIAL_TOKENS
 from training.corpus.records.document import Document
 from training.corpus.records.shards import ShardWriter
 from training.data.tokenizer import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from model.engine.engine import load_engine
+from model.start.load import load_engine
 from tests.training.evaluate.sandboxes import need_sandbox
 from tests.training.evaluate.test_infilling import folder
 from tests.training.evaluate.test_score import DATA, PROBLEM, needs_data

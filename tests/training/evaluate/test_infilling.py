@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.engine.engine import Engine, load_engine
+from model.engine.engine import Engine
 from model.prompt.fim_format import FimOrder
 from model.pytorch.checkpoint import save_checkpoint
-from model.pytorch.transformer import GPTBigCode
-from model.weights.config import ModelConfig
+from model.pytorch.gpt_bigcode import GPTBigCode
+from model.start.load import load_engine
+from tests.model.tiny import config_with
 from training.data.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 from training.errors import EvaluationError
 from training.evaluate.measure import measure_spans
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     texts = ["def f(x):\n    x = 1\n    return x\n"] * 40
     tokenizer = train_tokenizer(texts, TokenizerOptions(vocab_size=290))
     save_tokenizer(tokenizer, tmp_path / "model")
-    config = ModelConfig(vocab_size=290, n_positions=128, n_embd=32, n_layer=2, n_head=2)
+    config = config_with(vocab_size=290, n_positions=128, n_embd=32, n_layer=2, n_head=2)
     model = GPTBigCode(config)
     model.init_weights(torch.Generator().manual_seed(2))
     letters = [tokenizer.token_to_id(letter) for letter in "abcdef"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from model.weights.config import ModelConfig
+from model.families.registry import read_config
 from model.weights.hub import resolve
 from tests.training.evaluate.sandboxes import need_sandbox
 from tests.training.evaluate.test_score import PROBLEM
@@ -93,7 +93,7 @@ def test_the_report_of_the_bundled_model(data: Path, tmp_path: Path) -> None:
     assert "- HumanEval-X Java: " in text
 
     found = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
-    positions = ModelConfig.from_file(resolve("starter").folder / "config.json").n_positions
+    positions = read_config(resolve("starter").folder).n_positions
     assert [each["context_tokens"] for each in found["perplexity"]] == [c for c in CONTEXTS if c <= positions]
     assert all(1 < each["perplexity"] < 1_000 for each in found["perplexity"])
     expected = {"HumanEval": 4, "MBPP": 2} | (

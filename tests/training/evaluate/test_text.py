@@ -11,11 +11,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from model.engine.engine import load_engine
 from model.prompt.fim_format import FimOrder
 from model.prompt.tokenizer import Tokenizer
-from model.pytorch.transformer import GPTBigCode
-from model.weights.config import ModelConfig
+from model.pytorch.gpt_bigcode import GPTBigCode
+from model.start.load import load_engine
+from tests.model.tiny import config_with
 from tests.training.evaluate.sandboxes import GENEROUS, need_sandbox
 from tests.training.evaluate.solutions import canonical_samples
 from tests.training.evaluate.test_infilling import folder
@@ -120,9 +120,9 @@ def test_the_left_only_prompt_does_not_see_what_follows(folder: Path) -> None:
 
 def test_perplexity_predicts_the_same_tokens_from_each_context(folder: Path) -> None:
     tokenizer = Tokenizer.from_folder(folder)
-    cut = perplexity.windows(documents(), tokenizer, 64, 5)
+    cut = perplexity.windows(documents(), tokenizer, 0, 64, 5)
     assert {len(window) for window in cut} == {65}
-    config = ModelConfig(vocab_size=290, n_positions=64, n_embd=32, n_layer=1, n_head=2)
+    config = config_with(vocab_size=290, n_positions=64, n_embd=32, n_layer=1, n_head=2)
     model = GPTBigCode(config)
     model.init_weights(torch.Generator().manual_seed(1))
     precision = Precision(device=torch.device("cpu"), bf16=False)
@@ -139,7 +139,7 @@ def test_perplexity_predicts_the_same_tokens_from_each_context(folder: Path) -> 
     with pytest.raises(EvaluationError, match="128"):
         perplexity.perplexities(model, cut, (128,), precision)
     with pytest.raises(EvaluationError, match="shorter"):
-        perplexity.windows(documents(1), tokenizer, 100_000, 1)
+        perplexity.windows(documents(1), tokenizer, 0, 100_000, 1)
 
 
 def test_commands(folder: Path, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPTBigCodeForCausalLM
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.gpt_bigcode import SPECIAL_TOKENS
+from model.families.registry import read_config
 from model.prompt.tokenizer import Tokenizer
+from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import load_checkpoint as load_model
 from model.pytorch.device import Placement
+from model.pytorch.gpt_bigcode import GPTBigCode
 from model.pytorch.quantize import Scheme
-from model.pytorch.transformer import GPTBigCode
-from model.weights.config import ModelConfig
 from model.weights.hub import resolve
 from tests.training.tiny import recipe
 from training.compute.positions import extended_positions
@@ -43,7 +44,7 @@ def trained(stage_samples: tuple[int, int]) -> Checkpoint:
     return Checkpoint(state=state, recipe=values, model=dict(model.state_dict()), optimizer={})
 
 
-def ours(folder: Path) -> GPTBigCode:
+def ours(folder: Path) -> CausalLM:
     placement = Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=Scheme.NONE, reason="test")
     return load_model(folder, placement)
 
@@ -68,7 +69,7 @@ def same_tokens(folder: Path) -> None:
     assert theirs.encode("<fim_prefix>") == [1]
     assert set(SPECIAL_TOKENS) <= set(theirs.all_special_tokens)
     assert theirs.eos_token_id == theirs.bos_token_id == 0
-    assert theirs.model_max_length == ModelConfig.from_file(folder / "config.json").n_positions
+    assert theirs.model_max_length == read_config(folder).n_positions
 
 
 def test_transformers_loads_the_tokenizer_of_an_export_and_of_the_starter(
@@ -104,8 +105,8 @@ def test_an_int8_export_is_close_and_smaller(tmp_path: Path, tokenizer: Path) ->
 def test_positions_that_were_never_trained_are_cut(tmp_path: Path, tokenizer: Path) -> None:
     exported = export_checkpoint(trained((8, 0)), tmp_path / "model", tokenizer)
     assert exported.config.n_positions == 32
-    assert ModelConfig.from_file(tmp_path / "model" / "config.json").n_positions == 32
-    assert ours(tmp_path / "model").transformer.wpe.weight.shape == (32, 32)
+    assert read_config(tmp_path / "model").n_positions == 32
+    assert ours(tmp_path / "model").position_embedding.weight.shape == (32, 32)
     with pytest.raises(TrainingError, match="before the first step"):
         export_checkpoint(trained((0, 0)), tmp_path / "model", tokenizer)
 

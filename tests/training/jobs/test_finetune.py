@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from attribution.match.attribute import Question, attribute
 from attribution.store.open import open_index
-from model.engine.engine import load_engine
 from model.pytorch.checkpoint import dense_state
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.gpt_bigcode import GPTBigCode
+from model.start.load import load_engine
 from model.weights.hub import resolve
 from tests.training.own_repository import CONFIG, base_model, repository, write
 from training.cli.cli import train_app
@@ -227,9 +227,12 @@ def test_epochs_become_steps_and_samples_fit_the_context(places: Path) -> None:
     recipe = recipe_of(replace(wanted, epochs=2.0), base, corpus)
     assert recipe.stages[0].seq_len == CONFIG.n_positions
     assert recipe.model == CONFIG
-    assert recipe.optim.adamw_lr == pytest.approx(5e-5 * 6_144 / CONFIG.n_embd)
+    assert recipe.optim.adamw_lr == pytest.approx(5e-5 * 6_144 / CONFIG.width)
     tokens = sum(corpus.n_tokens(language) for language in corpus.shards)
     assert recipe.schedule.steps == -(-2 * tokens // (8 * 64))
+    adapted = recipe_of(replace(wanted, recipe="finetune-lora"), base, corpus)
+    assert adapted.lora is not None
+    assert adapted.lora.targets == ("c_attn", "c_proj", "c_fc"), "the family's, written down for a resume"
     assert os.environ.get("RANK") is None
     with pytest.raises(Exception, match="exists already"):
         finetune(wanted)

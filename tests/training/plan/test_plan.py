@@ -8,8 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from model.pytorch.attention import causal_attend
-from model.pytorch.transformer import Block, GPTBigCode
-from model.weights.config import ModelConfig
+from model.pytorch.gpt_bigcode import Block, GPTBigCode
+from tests.model.tiny import config_with
 from training.cli.cli import train_app
 from training.compute.activations import activation_bytes, block_bytes, saved_bytes
 from training.plan.plan import Cluster, count_parameters, make_plan, memory_of
@@ -17,8 +17,8 @@ from training.recipe.recipe import load_recipe
 
 # As published, in billions (STARCODER's model cards count what their checkpoints hold).
 PUBLISHED = {"15b": 15.517, "7b": 7.327, "3b": 3.043, "1b": 1.137}
-SMALL = ModelConfig(vocab_size=64, n_positions=128, n_embd=64, n_layer=2, n_head=4)
-WIDE = ModelConfig(vocab_size=49_152, n_positions=128, n_embd=64, n_layer=8, n_head=4)
+SMALL = config_with(vocab_size=64, n_positions=128, n_embd=64, n_layer=2, n_head=4)
+WIDE = config_with(vocab_size=49_152, n_positions=128, n_embd=64, n_layer=8, n_head=4)
 
 
 @pytest.mark.parametrize("size", PUBLISHED)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from model.families.config import Dropout
 from training.compute.schedule import lr_factor, progress
 from training.errors import RecipeError
 from training.recipe.recipe import bundled_recipes, load_recipe, recipe_from_dict
@@ -14,13 +16,22 @@ from training.recipe.tables import ScheduleRecipe, StageRecipe
 def test_bundled_recipes_are_sound(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
-    assert recipe.model.multi_query
+    assert recipe.model.n_kv_head == 1
     assert recipe.model.head_dim in (32, 64, 128)
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_what_a_checkpoint_keeps_is_the_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    stored = json.loads(json.dumps(recipe.to_dict()))
+    assert recipe_from_dict(stored) == recipe
+    older = {key: value for key, value in stored["model"].items() if key != "model_type"}
+    assert recipe_from_dict({**stored, "model": older}) == recipe, "from before there were families"
 
 
 def test_the_starter_is_the_design() -> None:
     model = load_recipe("starter").model
-    assert (model.vocab_size, model.n_embd, model.n_layer, model.n_head) == (16_384, 512, 10, 8)
+    assert (model.vocab_size, model.width, model.n_layer, model.n_head) == (16_384, 512, 10, 8)
     assert model.n_parameters / 1e6 == pytest.approx(35.8, abs=1.0)
 
 
@@ -29,6 +40,9 @@ def test_the_starter_is_the_design() -> None:
     [
         ({"modell": {}}, "recipe.modell"),
         ({"model": {"n_embd": 30, "n_head": 4}}, "multiple of n_head"),
+        ({"model": {"hidden_size": 30}}, "recipe.model.hidden_size is not known: there are attn_pdrop"),
+        ({"model": {"model_type": "llama"}}, "model_type is 'llama'"),
+        ({"model": 3}, "recipe.model is 3: expected a table"),
         ({"schedule": {}}, "exactly one"),
         ({"schedule": {"steps": 1, "minutes": 1}}, "exactly one"),
         ({"stages": [{"start": 0.5}]}, "stages start"),
@@ -88,11 +102,12 @@ PAPER = {
 def test_the_papers_recipes_have_its_numbers(size: str) -> None:
     recipe = load_recipe(f"starcoderbase-{size}")
     model, optim, (stage,) = recipe.model, recipe.optim, recipe.stages
-    numbers = (model.n_embd, model.n_layer, model.n_head, stage.batch, optim.adamw_lr, recipe.schedule.steps)
+    numbers = (model.width, model.n_layer, model.n_head, stage.batch, optim.adamw_lr, recipe.schedule.steps)
     assert numbers == PAPER[size]
-    assert model.initializer_range == pytest.approx(model.n_embd**-0.5, rel=3e-3)
+    assert model.initializer_range == pytest.approx(model.width**-0.5, rel=3e-3)
     assert (model.vocab_size, model.n_positions, stage.seq_len) == (49_152, 8_192, 8_192)
-    assert (model.attn_pdrop, model.resid_pdrop, optim.weight_decay, optim.clip_norm) == (0.1, 0.1, 0.1, 1.0)
+    assert model.dropout == Dropout(attention=0.1, embedding=0.1, residual=0.1)
+    assert (optim.weight_decay, optim.clip_norm) == (0.1, 1.0)
     assert (optim.kind, optim.adamw_betas, recipe.fim.rate) == ("adamw", (0.9, 0.95), 0.5)
     last = lr_factor(recipe.schedule, step=PAPER[size][-1], done=1.0)
     assert optim.adamw_lr * last == pytest.approx(PAPER[size][4] / 10)

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from training.corpus.filters.minhash import JACCARD_MIN, PERMUTATIONS, U64, Signature, _mixed
+from attribution.tokens.lexer import U64
+from training.corpus.filters.minhash import JACCARD_MIN, PERMUTATIONS, Signature, _mixed
 
 BANDS, ROWS = 25, 10
 # 16 bytes each while they are sorted, and as much again for the order.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.prompt.fim_format import FILENAME, GH_STARS, REPONAME
 from training.corpus.formats.marked import MarkedText
 
+REPONAME = "<reponame>"
+FILENAME = "<filename>"
+GH_STARS = "<gh_stars>"
 TAG_RATE = 0.2
 # (up to so many stars, the bin's name)
 _STAR_BINS = ((0, "0"), (10, "1-10"), (100, "10-100"), (1000, "100-1000"))

@@ -17,7 +17,8 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from training.corpus.filters.minhash import PERMUTATIONS, U64
+from attribution.tokens.lexer import U64
+from training.corpus.filters.minhash import PERMUTATIONS
 from training.corpus.filters.near_duplicates import BANDS, I64, components, equal_pairs, pairs_of_band
 from training.corpus.stages.filter import BANDS_FILE, SIGNATURES_FILE
 from training.corpus.stages.workspace import Fate, Stage, TaskProgress, Workspace

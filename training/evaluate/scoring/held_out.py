@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.causal_lm import CausalLM
 from training.compute.precision import Precision
 from training.data.data import IGNORED_TARGET
 from training.data.packing import PackedCorpus, PackedShard
@@ -65,7 +65,7 @@ def languages_to_score(corpus: PackedCorpus, min_bytes: int = MIN_LANGUAGE_BYTES
 
 @torch.no_grad()
 def score_language(
-    model: GPTBigCode,
+    model: CausalLM,
     corpus: PackedCorpus,
     language: str,
     end_id: int,

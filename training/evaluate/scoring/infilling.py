@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from model.engine.engine import Engine, Handle
 from model.engine.generation import GenerationRequest
 from model.prompt.fim import FimPrompt, build_prompt, split_healed
-from model.prompt.fim_format import FimOrder
+from model.prompt.fim_format import FimFormat, FimOrder
 from model.prompt.tokenizer import Tokenizer
 from model.runner.sampling import SamplingParams
 from model.stopping.stopping import StopRules
@@ -55,10 +55,11 @@ def complete_lines(
     """
     ends = ends or Ends()
     limit = engine.config.n_positions - ends.max_new_tokens
+    fim = engine.config.family.fim_format(engine.tokenizer.special_ids)
     index_of: dict[Handle, int] = {}
     answers = [""] * len(problems)
     for index, problem in enumerate(problems):
-        prompt = _prompt(engine.tokenizer, problem, order, limit, heal=heal)
+        prompt = _prompt(engine.tokenizer, fim, problem, order, limit, heal=heal)
         request = GenerationRequest(
             prompt_ids=prompt.token_ids,
             healed=prompt.healed,
@@ -78,11 +79,18 @@ def complete_lines(
 
 
 def _prompt(
-    tokenizer: Tokenizer, problem: Problem, order: FimOrder | None, limit: int, *, heal: bool
+    tokenizer: Tokenizer,
+    fim: FimFormat,
+    problem: Problem,
+    order: FimOrder | None,
+    limit: int,
+    *,
+    heal: bool,
 ) -> FimPrompt:
     if order is not None:
         return build_prompt(
             tokenizer,
+            fim,
             prefix=problem.prefix,
             suffix=problem.suffix,
             order=order,
@@ -90,5 +98,5 @@ def _prompt(
             heal=heal,
         )
     prefix, healed = split_healed(problem.prefix) if heal else (problem.prefix, "")
-    ids = tokenizer.encode_uncached(prefix)[-limit:] or [tokenizer.eos_id]
+    ids = tokenizer.encode_uncached(prefix)[-limit:] or [fim.end_of_text_id]
     return FimPrompt(token_ids=ids, healed=healed.encode("utf-8", errors="replace"))

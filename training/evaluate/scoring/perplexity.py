@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from model.prompt.tokenizer import Tokenizer
-from model.pytorch.transformer import GPTBigCode
+from model.pytorch.causal_lm import CausalLM
 from training.compute.precision import Precision
 from training.data.data import IGNORED_TARGET
 from training.errors import EvaluationError
@@ -35,14 +35,16 @@ class ContextPerplexity:
     n_tokens: int
 
 
-def windows(documents: Sequence[HeldOut], tokenizer: Tokenizer, size: int, count: int) -> list[list[int]]:
+def windows(
+    documents: Sequence[HeldOut], tokenizer: Tokenizer, end_id: int, size: int, count: int
+) -> list[list[int]]:
     """At most `count` windows of `size` + 1 tokens, evenly spread. Raises EvaluationError when there is
     none.
     """
     streams: dict[str, list[int]] = {}
     for document in documents:
-        stream = streams.setdefault(document.repository, [tokenizer.eos_id])
-        stream += [*tokenizer.encode_uncached(document.text), tokenizer.eos_id]
+        stream = streams.setdefault(document.repository, [end_id])
+        stream += [*tokenizer.encode_uncached(document.text), end_id]
     every = [
         stream[start : start + size + 1]
         for stream in streams.values()
@@ -59,7 +61,7 @@ def windows(documents: Sequence[HeldOut], tokenizer: Tokenizer, size: int, count
 
 @torch.no_grad()
 def perplexities(
-    model: GPTBigCode,
+    model: CausalLM,
     cut: Sequence[Sequence[int]],
     contexts: Sequence[int],
     precision: Precision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.prompt.fim_format import SPECIAL_TOKENS
+from model.families.gpt_bigcode import SPECIAL_TOKENS
 from training.corpus.formats.marked import MarkedText
 from training.corpus.records.document import Reason
 

@@ -1,0 +1,53 @@
+"""Which families there are, and which one a config.json is of.
+
+Reads the file and chooses by its `model_type`; what the keys mean is the family's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model.errors import ConfigError
+from model.families.config import CONFIG_FILE, Family, ModelConfig
+from model.families.gpt_bigcode import GPT_BIGCODE
+
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (GPT_BIGCODE,)}
+# What is trained from nothing where nobody says otherwise.
+OWN_FAMILY: Family = GPT_BIGCODE
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The description of the model in `folder`. Raises `ConfigError`, which names the file."""
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: is {folder} a model folder?") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid JSON ({error})") from error
+    try:
+        return config_of(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def config_of(values: Any) -> ModelConfig:
+    """The description in a config.json's object. Raises `ConfigError`."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"the configuration is {type(values).__name__}, not an object")
+    return family_of(values.get("model_type")).read(values)
+
+
+def family_of(model_type: object) -> Family:
+    """The family of that `model_type`. Raises `ConfigError` with the remedy for one that is not here."""
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if family is None:
+        known = ", ".join(f"{name!r} ({one.known_models})" for name, one in FAMILIES.items())
+        raise ConfigError(
+            f"model_type is {model_type!r}; only {known} is loaded here. "
+            "Serve other families by an OpenAI-compatible engine and set engine.url."
+        )
+    return family

@@ -1,0 +1,74 @@
+"""A load reads a model's folder once, whichever code computes the model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.engine.engine import Engine
+from model.errors import ConfigError, TokenizerError
+from model.native.library import native_library
+from model.start.load import load_engine
+from tests.model.tiny import write_byte_tokenizer, write_tiny_model
+
+ROOT = Path(__file__).parents[3]
+# Counts what is opened, by the interpreter's own audit events.
+COUNT_OPENS = """
+import sys
+from pathlib import Path
+from model.start.load import load_engine
+
+opened = []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+engine = load_engine(Path(sys.argv[1]), device="cpu", quantize=sys.argv[2])
+n_opened = sum(Path(path).name == "config.json" for path in opened)
+print(engine.description["step"].split(",")[0], n_opened)
+"""
+
+
+@pytest.mark.parametrize(("quantize", "step"), [("int8", "compiled"), ("none", "pytorch")])
+def test_the_configuration_is_read_once_a_load(tiny_model_folder: Path, quantize: str, step: str) -> None:
+    if step == "compiled" and native_library() is None:
+        pytest.skip("no compiled code here")
+    run = subprocess.run(
+        [sys.executable, "-c", COUNT_OPENS, str(tiny_model_folder), quantize],
+        check=True,
+        timeout=120,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.split() == [step, "1"]
+
+
+def test_the_engine_has_what_the_folder_says(tiny_model_folder: Path) -> None:
+    engine = load_engine(tiny_model_folder, device="cpu", quantize="none")
+    assert isinstance(engine, Engine)
+    written = json.loads((tiny_model_folder / "config.json").read_text(encoding="utf-8"))
+    assert engine.description["context"] == str(written["n_positions"])
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path, vocab_size=256)
+    with pytest.raises(TokenizerError, match="the tokenizer has 275 tokens, the model only 256"):
+        load_engine(folder, device="cpu", quantize="none")
+
+
+def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
+    write_byte_tokenizer(tmp_path)
+    with pytest.raises(ConfigError, match=r"config\.json does not exist: is .* a model folder\?"):
+        load_engine(tmp_path, device="cpu")
+
+
+def test_a_tokenizer_that_cannot_fill_in_is_refused_before_weights_are_read(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path)
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<fim_middle>", "<hole>"))
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(TokenizerError, match=f"{folder}: the tokenizer lacks <fim_middle>: .* Take one that"):
+        load_engine(folder, device="cpu")
