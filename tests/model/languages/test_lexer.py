@@ -189,22 +189,9 @@ class TestState:
 
 
 FOLDERS = (
-    sysconfig.get_path("stdlib"),
-    sys.prefix,
-    *(
-        "/usr/include",
-        "/usr/lib/node_modules",
-        "/usr/local/go/src",
-        "/usr/share/cmake-3.25",
-        "/usr/share/perl",
-    ),
-    *(
-        "/usr/share/nvim/runtime/lua",
-        "/usr/share/tcltk",
-        "/usr/share/fish",
-        "/usr/lib/git-core",
-        "/usr/share/doc",
-    ),
+    *(sysconfig.get_path("stdlib"), sys.prefix, "/usr/include", "/usr/local/go/src", "/usr/lib/node_modules"),
+    *("/usr/lib/git-core", "/usr/share/cmake-3.25", "/usr/share/perl", "/usr/share/tcltk", "/usr/share/fish"),
+    *("/usr/share/nvim", "/usr/share/doc"),
 )
 
 
@@ -223,7 +210,9 @@ def files() -> dict[str, list[Path]]:
 
 # Files that are no valid text of what their name says, or that test what no lexer without a grammar sees.
 ODD = ("test", "bad", "lib2to3", "invalid", "TUTORIAL", "FindSelfPackers")
-SUFFIXES = "py pyi pyx c h cpp hpp js mjs cjs ts css html xml json toml yml go lua pl php sh fish cmake tcl el md rst awk"
+SUFFIXES = (
+    "py pyi pyx c h cpp hpp js mjs cjs ts css html xml json toml yml go lua pl php sh fish cmake tcl el"
+)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES.split())
