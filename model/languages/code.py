@@ -62,7 +62,9 @@ class CodeModes:
     def __init__(self, language: Language, within: tuple[Token, ...] = ()) -> None:
         self.language = language
         self._modes: dict[object, Mode] = {}
-        self.code = Mode(lambda: Grammar([*within, *self._tokens(self.code)], *self._skipped()))
+        self.code = Mode(
+            lambda: Grammar([*within, *self._tokens(self.code)], *self._skipped()), language=language
+        )
 
     def _mode(self, key: object, make: Callable[[], Mode]) -> Mode:
         if key not in self._modes:

@@ -35,7 +35,8 @@ class Lexer:
         if language.markup is None:
             self._ground = CodeModes(language).code
         else:
-            self._tags = TagModes(language.markup, language, _code_modes)
+            text = language_of_id("html") if language.markup.starts_in_code else language
+            self._tags = TagModes(language.markup, text or language, _code_modes)
             self._ground = self._tags.ground
 
     def start(self, text: str) -> State:
@@ -47,6 +48,11 @@ class Lexer:
         run = Run(text, self.start(text) if state is None else state, self._ground)
         run.to_end()
         return Scan(run.marks, State(tuple(run.stack), tuple(run.heirs)))
+
+    def language_at(self, state: State) -> Language:
+        """Whose text it is: a script's in HTML, HTML's in PHP outside of `<?php`."""
+        inner = (one.mode.language for one in reversed(state.stack) if one.mode.language is not None)
+        return next(inner, self.language)
 
     def regions(self, text: str, state: State | None = None) -> list[Region]:
         """The text as regions of one kind each."""

@@ -70,6 +70,11 @@ def goes_on(line: str) -> bool:
     return word is not None and word[0] in _FOLLOWING_WORDS | _CLOSING_WORDS
 
 
+def begins_case(line: str) -> bool:
+    """Whether a line begins one of a statement's cases."""
+    return re.match(r"\s*case\b", line) is not None
+
+
 def begins_definition(line: str) -> bool:
     """Whether a line begins a function, a class or the like, or is a decorator."""
     return _DEFINITION.match(line.strip()) is not None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
-from model.languages.language import Quote
+from model.languages.language import Language, Quote
 from model.languages.state import Heir, Kind, Mark, Open, State
 
 # How far a closer looks for its opener past things that were left open.
@@ -52,9 +52,15 @@ class Mode:
     """How one kind of inside is read. Its expression is compiled when it is first used."""
 
     def __init__(
-        self, grammar: Callable[[], Grammar], *, quote: Quote | None = None, ends_with_line: bool = False
+        self,
+        grammar: Callable[[], Grammar],
+        *,
+        language: Language | None = None,
+        quote: Quote | None = None,
+        ends_with_line: bool = False,
     ) -> None:
         self._grammar = grammar
+        self.language = language  # where it is one of its own, within another's text
         self.quote = quote
         self.ends_with_line = ends_with_line
 

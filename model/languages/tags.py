@@ -45,7 +45,7 @@ class TagModes:
         self._code_of = code_of
         self._parts = [(part, self._part_mode(part)) for part in markup.parts]
         self._embedded: dict[tuple[str, str], Mode] = {}
-        self.text = Mode(self._text_grammar)
+        self.text = Mode(self._text_grammar, language=language)
         self._tag = Mode(lambda: tag_grammar(self._part_tokens(), self._open_element))
         self._end_tag = Mode(lambda: tag_grammar([], close_element))
 
@@ -95,7 +95,9 @@ class TagModes:
             return
         mode = self.text
         if self._markup.is_html and name.lower() in _CODE_OF:
-            mode = self._code_in(name.lower(), run.text[tag.start_char : start])
+            # Of a tag that began in another part of the text, only the name is known.
+            is_here = run.text.startswith(tag.opener, tag.start_char)
+            mode = self._code_in(name.lower(), run.text[tag.start_char : start] if is_here else "")
         run.push(Kind.ELEMENT, f"</{name}>", run.at, mode, tag.opener)
 
     # Scripts and styles
