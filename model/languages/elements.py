@@ -13,6 +13,7 @@ from model.languages.run import (
     behind,
     compiled,
     ending,
+    opening,
     pop,
     pop_at_line_end,
 )
@@ -63,11 +64,6 @@ class ElementModes:
         opener = run.stack[-1].opener
         run.pop_to(len(run.stack) - 1, start)
         run.push(Kind.ELEMENT, f"</{opener[1:]}>", run.at, self._text, opener)
-
-
-def opening(kind: Kind, closer: str, mode: Mode) -> Action:
-    """What opens something."""
-    return lambda run, match, start: run.push(kind, closer, start, mode)
 
 
 def until(closer: str, kind: Kind) -> Action:

@@ -1,7 +1,7 @@
 """What is said of one language: its names, comments, strings, brackets and blocks.
 
-Only the words in which the tables (`curly`, `scripting`, `functional`, `markup_and_data`) are
-written. How text is read by them is `model.languages.modes`' business.
+Only the words that `model.languages.table` is written in. How text is read by them is
+`model.languages.code`'s and `model.languages.tags`' business.
 """
 
 from __future__ import annotations

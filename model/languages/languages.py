@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import PurePath
 
-from model.languages import curly, functional, markup_and_data, scripting
 from model.languages.language import Language
-from model.languages.markup_and_data import PROSE, UNKNOWN
+from model.languages.table import curly, functional, markup_and_data, scripting
+from model.languages.table.markup_and_data import PROSE, UNKNOWN
 
 __all__ = ["LANGUAGES", "PROSE", "UNKNOWN", "language_of_id", "language_of_path", "relatedness"]
 

@@ -18,6 +18,8 @@ from model.languages.state import Heir, Kind, Mark, Open, State
 # How far a closer looks for its opener past things that were left open.
 _MAX_LEFT_OPEN = 64
 _BEHIND_CHARS = 60
+_MAX_INDENT = 200
+_MAX_MODES = 200
 CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
 OPENER_OF = {closer: opener for opener, closer in CLOSER_OF.items()}
 LINE_END = r"(?:\r\n|\r|\n)"
@@ -80,6 +82,21 @@ class Mode:
         for number, token in enumerate(tokens):
             actions[pattern.groupindex[f"token{number}"]] = token.action
         return pattern, actions
+
+
+class Modes:
+    """Modes that are made where a text asks for them; it chooses delimiters, so not all are kept."""
+
+    def __init__(self) -> None:
+        self._modes: dict[object, Mode] = {}
+
+    def get(self, key: object, make: Callable[[], Mode]) -> Mode:
+        """The mode of that key."""
+        if key not in self._modes:
+            if len(self._modes) >= _MAX_MODES:
+                self._modes.clear()
+            self._modes[key] = make()
+        return self._modes[key]
 
 
 class Run:
@@ -161,16 +178,15 @@ class Run:
         )
 
 
-def literal(text: str) -> str:
-    """An expression for a text that may have line ends."""
-    return re.escape(text).replace("\\\n", LINE_END)
+def line_before(text: str, start: int) -> str:
+    """The part of a line before `start`, as far as it matters."""
+    before = text[max(start - _MAX_INDENT, 0) : start]
+    return before[max(before.rfind("\n"), before.rfind("\r")) + 1 :]
 
 
 def begins_line(text: str, start: int, ignored: str = " \t") -> bool:
     """Whether only blanks stand before `start` on its line."""
-    before = text[max(start - 200, 0) : start]
-    line = before[max(before.rfind("\n"), before.rfind("\r")) + 1 :]
-    return not line.strip(ignored)
+    return not line_before(text, start).strip(ignored)
 
 
 def behind(pattern: str, text: str, start: int) -> bool:
@@ -184,18 +200,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def open_bracket(mode: Mode) -> Action:
-    """What opening brackets do in code that is read by `mode`."""
-
-    def action(run: Run, match: re.Match[str], start: int) -> None:
-        run.push(Kind.BRACKET, CLOSER_OF[run.text[start]], start, mode)
-
-    return action
+def opening(kind: Kind, closer: str, mode: Mode) -> Action:
+    """What opens something."""
+    return lambda run, match, start: run.push(kind, closer, start, mode)
 
 
-def close_bracket(run: Run, match: re.Match[str], start: int) -> None:
-    """What closing brackets do."""
-    run.close(run.text[start], start)
+def whole(kind: Kind) -> Action:
+    """What something does that opens and closes at once."""
+    return lambda run, match, start: run.whole(kind, start)
 
 
 def pop(run: Run, match: re.Match[str], start: int) -> None:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 
 from model.languages.code import CodeModes
-from model.languages.elements import NAME, close_element, opening, tag_grammar, until
+from model.languages.elements import NAME, close_element, tag_grammar, until
 from model.languages.language import Language, Markup, Part
-from model.languages.run import Action, Grammar, Mode, Run, Token, compiled
+from model.languages.run import Action, Grammar, Mode, Run, Token, compiled, opening
 from model.languages.state import Kind, Open, State
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}

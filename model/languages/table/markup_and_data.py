@@ -1,9 +1,9 @@
-"""The table of languages, fourth part: tags, templates, prose, settings and data."""
+"""Languages of tags, templates, prose, settings and data."""
 
 from __future__ import annotations
 
 from model.languages.language import Comment, Heredoc, Interpolation, Language, Markup, Part, Quote, alike
-from model.languages.quotes import (
+from model.languages.table.quotes import (
     C_COMMENTS,
     DOLLAR,
     DOUBLE,

@@ -1,4 +1,4 @@
-"""The table of languages, first part: those with braces, and JavaScript's and PHP's families."""
+"""Languages with braces, and JavaScript's and PHP's families."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model.languages.language import (
     Quote,
     alike,
 )
-from model.languages.quotes import (
+from model.languages.table.quotes import (
     BACKTICK,
     C_COMMENTS,
     DOLLAR,

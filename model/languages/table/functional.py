@@ -1,9 +1,9 @@
-"""The table of languages, third part: functional and logical ones, provers, and Lisps."""
+"""Languages of functions and of logic, provers, and Lisps."""
 
 from __future__ import annotations
 
 from model.languages.language import Comment, Language, Quote, alike
-from model.languages.quotes import (
+from model.languages.table.quotes import (
     BLOCK,
     C_COMMENTS,
     DASHES,

@@ -1,4 +1,4 @@
-"""The table of languages, second part: interpreters and shells, and those whose blocks end with words."""
+"""Languages of interpreters and shells, and those whose blocks end with words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.languages.language import (
     Quote,
     alike,
 )
-from model.languages.quotes import (
+from model.languages.table.quotes import (
     BACKTICK,
     BLOCK,
     DASHES,
