@@ -51,7 +51,8 @@ class StringModes:
             closer = end.replace("{}", _PAIRS.get(delimiter, delimiter))
             self.open(run, quote, closer, start, delimiter)
 
-        yield Token(_after_prefix(quote.prefixes) + pattern, quote.first or quote.start[0], action)
+        first = quote.first or quote.start[0]
+        yield Token(_after_prefix(quote.prefixes, first) + pattern, first, action)
 
     def open(self, run: Run, quote: Quote, closer: str, start: int, delimiter: str = "") -> None:
         """Open a string. `delimiter`: the opening one, if the text chose it."""
@@ -130,11 +131,12 @@ def _unless_multiline(quote: Quote) -> list[Token]:
     return [] if quote.multiline else [Token(LINE_END, "\r\n", _give_up_string)]
 
 
-def _after_prefix(prefixes: str) -> str:
+def _after_prefix(prefixes: str, first: str) -> str:
     """An expression of no width: one of the words stands before, in either case."""
     if not prefixes:
         return ""
-    return "(?:" + "|".join(rf"(?<=(?<!\w)(?i:{word}))" for word in prefixes.split()) + ")"
+    words = "|".join(rf"(?<=(?<!\w)(?i:{word}))" for word in prefixes.split())
+    return f"(?=[{re.escape(first)}])(?:{words})"  # looking ahead is faster, and mostly fails
 
 
 def _escapes(quote: Quote, closer: str, codes: Iterable[Interpolation]) -> Iterator[str]:

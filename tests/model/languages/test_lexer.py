@@ -20,32 +20,30 @@ from model.languages.lexer import lexer_of
 from model.languages.state import Kind, Open, State
 
 ALL = [*LANGUAGES, UNKNOWN]
-FRAGMENTS = st.sampled_from(
-    [
-        *("a", "B", "f", "r", "q", "s", "1", " ", "  ", "\n", "\n", "\r\n", "\r", "\\", "\t"),
-        *(
-            "(",
-            ")",
-            "[",
-            "]",
-            "{",
-            "}",
-            "<",
-            ">",
-            "</a>",
-            "<a",
-            "/>",
-            "<script>",
-            "</script>",
-            "<?php ",
-            "?>",
-        ),
-        *("'", '"', '"""', "'''", "`", "${", "#{", "$(", "{{", "}}", "{%", "\\(", "$", "@", "%"),
-        *("#", "//", "/*", "*/", "--", "--[[", "]]", "(*", "*)", ";", "<!--", "-->", "/", "=begin", "=end"),
-        *("<<EOS", "EOS", "<<<EOS", "|", "a: |", "- ", ": ", "=", ",", "&&", "return ", "'a'", "%w[", "~s("),
-    ]
-)
-CODE = st.lists(FRAGMENTS, max_size=40).map("".join)
+FRAGMENTS = [
+    *("a", "B", "f", "r", "q", "s", "1", " ", "  ", "\n", "\n", "\r\n", "\r", "\\", "\t"),
+    *(
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "<",
+        ">",
+        "</a>",
+        "<a",
+        "/>",
+        "<script>",
+        "</script>",
+        "<?php ",
+        "?>",
+    ),
+    *("'", '"', '"""', "'''", "`", "${", "#{", "$(", "{{", "}}", "{%", "\\(", "$", "@", "%"),
+    *("#", "//", "/*", "*/", "--", "--[[", "]]", "(*", "*)", ";", "<!--", "-->", "/", "=begin", "=end"),
+    *("<<EOS", "EOS", "<<<EOS", "|", "a: |", "- ", ": ", "=", ",", "&&", "return ", "'a'", "%w[", "~s("),
+]
+CODE = st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)
 
 
 def opened(state: State) -> list[tuple[Kind, str, str]]:
@@ -93,6 +91,14 @@ def test_parts_that_end_with_lines_are_read_as_the_whole(
         for mark in second.marks
     ]
     assert first.marks + shifted == whole.marks
+
+
+@pytest.mark.parametrize("language", ALL, ids=lambda language: language.name)
+def test_every_language_reads_every_beginning(language: Language) -> None:
+    """Each mode's expression is compiled where it is first met."""
+    for fragment in FRAGMENTS:
+        regions = lexer_of(language).regions(f"x = {fragment}a 1 {fragment * 2}\n{fragment}")
+        assert regions
 
 
 # Texts that would make careless expressions start over and over again.
