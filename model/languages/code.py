@@ -37,6 +37,7 @@ _BEFORE_VALUE = (
     r"(?:^|[=(,:\[!&|?{};<>+*%~^\r\n]|\b(?:return|typeof|case|in|of|do|else|void|delete|throw|new|yield|await"
     r"|if|unless|while|until|when|and|or|not|split|grep|map|then|elsif|join))\s*\Z"
 )
+_ESCAPE = rf"\\{ANY_SIGN}"
 # What may stand before a comment that begins its line: `@rem` and `:" …` do.
 _BEFORE_COMMENT = " \t@:"
 
@@ -53,9 +54,13 @@ class CodeModes:
 
     def _grammar(self, before: tuple[Token, ...] = (), *, line_comments: bool = True) -> Grammar:
         tokens = [*before, *self._tokens(line_comments=line_comments)]
-        return (
-            Grammar(tokens, (rf"\\{ANY_SIGN}",), "\\") if self._language.escapes_in_code else Grammar(tokens)
-        )
+        skipped, first = [], self._language.character_sign
+        if first:
+            skipped.append(rf"(?<![\w)\]}}\"'$]){re.escape(first)}(?:{_ESCAPE}|[^\w\s\\])")
+        if self._language.escapes_in_code:
+            skipped.append(_ESCAPE)
+            first += "\\"
+        return Grammar(tokens, skipped, first)
 
     def _tokens(self, *, line_comments: bool = True) -> Iterator[Token]:
         language = self._language

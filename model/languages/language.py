@@ -121,6 +121,7 @@ class Language(NamedTuple):
     has_regex: bool = False
     has_jsx: bool = False
     escapes_in_code: bool = False  # a backslash outside of strings takes the next sign's meaning away
+    character_sign: str = ""  # `?` where ?( is a character
     markup: Markup | None = None
     is_prose: bool = False  # brackets and quotes are mostly text
     blocks: Blocks = "braces"

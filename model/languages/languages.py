@@ -13,7 +13,15 @@ from model.languages.language import Language
 from model.languages.table import curly, functional, markup_and_data, scripting
 from model.languages.table.markup_and_data import PROSE, UNKNOWN
 
-__all__ = ["LANGUAGES", "PROSE", "UNKNOWN", "language_of_id", "language_of_path", "relatedness"]
+__all__ = [
+    "LANGUAGES",
+    "PROSE",
+    "UNKNOWN",
+    "language_id_of_path",
+    "language_of_id",
+    "language_of_path",
+    "relatedness",
+]
 
 LANGUAGES: tuple[Language, ...] = (
     *curly.LANGUAGES,
@@ -42,6 +50,12 @@ def language_of_path(path: str) -> Language | None:
     """The language of a file of that name; None if it is not in the table."""
     name = PurePath(path).name.lower()
     return _by_file().get(name) or _by_extension().get(PurePath(name).suffix.lstrip("."))
+
+
+def language_id_of_path(path: str) -> str | None:
+    """What editors call the language of a file of that name."""
+    language = language_of_path(path)
+    return None if language is None else language.ids.split()[0]
 
 
 def relatedness(language_id: str, other_id: str) -> float:

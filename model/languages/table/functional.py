@@ -95,6 +95,7 @@ LANGUAGES = (
         extensions="erl hrl escript yrl xrl",
         comment=Comment("%"),
         quotes=(DOUBLE_LINES, Quote("'")),
+        character_sign="$",
         escapes_in_code=True,
         blocks="words",
     ),

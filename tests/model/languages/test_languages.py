@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from model.languages.language import Comment
-from model.languages.languages import LANGUAGES, language_of_id, language_of_path, relatedness
+from model.languages.languages import (
+    LANGUAGES,
+    language_id_of_path,
+    language_of_id,
+    language_of_path,
+    relatedness,
+)
 from model.languages.line_kind import goes_on
 from model.languages.words import words_and_marks
 
@@ -18,14 +24,14 @@ CORPUS_TABLE = Path(__file__).parents[3] / "training/corpus/records/languages.ts
 # Endings that stand for whole names, or that the corpus counts with the language of the code within.
 OTHERWISE = {
     *(("Dockerfile", "mustache"), ("Makefile", "cmake"), ("Makefile", "txt"), ("RMarkdown", "rmd")),
-    *(("C#", "cshtml"), ("TypeScript", "tsx")),
+    *(("C#", "cshtml"), ("TypeScript", "tsx"), ("JavaScript", "jsx")),
 }
 # How each language is commented on, by the editors' ids.
 COMMENTS = {
     ("#", ""): """python cython starlark mojo ruby crystal perl perl6 raku r julia elixir nim coffeescript awk
         tcl sed shellscript bash zsh sh fish powershell makefile cmake meson ninja just dockerfile
-        dockercompose yaml toml terraform hcl nix puppet graphql gitignore ignore properties dotenv jq gdscript
-        snakemake robotframework git-rebase git-commit github-actions-workflow spec systemd""",
+        dockercompose yaml toml terraform hcl nix puppet graphql gitignore ignore properties dotenv jq
+        gdscript snakemake robotframework git-rebase git-commit github-actions-workflow spec systemd""",
     ("//", ""): """javascript javascriptreact typescript typescriptreact jsonc json5 c cpp objective-c
         objective-cpp cuda-cpp cuda csharp fsharp java kotlin scala swift go go.mod rust dart zig groovy php d
         v haxe solidity glsl hlsl wgsl opencl verilog systemverilog proto proto3 protobuf scss less sass
@@ -54,6 +60,14 @@ def test_each_name_is_said_of_one_language(field: str) -> None:
     names = Counter(name for language in LANGUAGES for name in getattr(language, field).split())
     assert [name for name, count in names.items() if count > 1] == []
     assert all(name == name.lower() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("path", "language_id"),
+    [("a.py", "python"), ("a.jsx", "javascriptreact"), ("a.rs", "rust"), ("a.cu", "cuda-cpp"), ("a.q", None)],
+)
+def test_what_editors_call_a_file(path: str, language_id: str | None) -> None:
+    assert language_id_of_path(path) == language_id
 
 
 def test_languages_have_names_of_their_own() -> None:
