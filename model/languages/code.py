@@ -23,10 +23,10 @@ from model.languages.run import (
     Token,
     begins_line,
     behind,
-    ending,
     opening,
     pop,
     pop_at_line_end,
+    token_of,
     whole,
 )
 from model.languages.state import Kind
@@ -147,7 +147,7 @@ def _close_bracket(run: Run, match: re.Match[str], start: int) -> None:
 def _comment_grammar(comment: Comment) -> Grammar:
     if not comment.end:
         return Grammar([Token(LINE_END, "\r\n", pop_at_line_end)])
-    tokens = [ending(comment.end, pop)]
+    tokens = [token_of(comment.end, pop)]
     if comment.nests:
         tokens.append(Token(re.escape(comment.start), comment.start[0], _nest(comment)))
     return Grammar(tokens)

@@ -12,10 +12,10 @@ from model.languages.run import (
     Token,
     behind,
     compiled,
-    ending,
     opening,
     pop,
     pop_at_line_end,
+    token_of,
 )
 from model.languages.state import Kind
 
@@ -68,7 +68,7 @@ class ElementModes:
 
 def until(closer: str, kind: Kind) -> Action:
     """What opens something in which nothing but its closer counts."""
-    return opening(kind, closer, Mode(lambda: Grammar([ending(closer, pop)])))
+    return opening(kind, closer, Mode(lambda: Grammar([token_of(closer, pop)])))
 
 
 def tag_grammar(code: list[Token], end: Action) -> Grammar:

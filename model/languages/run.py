@@ -220,12 +220,12 @@ def pop_at_line_end(run: Run, match: re.Match[str], start: int) -> None:
     run.give_up(len(run.stack) - 1, start)
 
 
-def ending(closer: str, action: Action) -> Token:
-    """The token that ends something; a closer that begins with a line end stands first in its line."""
-    if closer == "\n":
+def token_of(text: str, action: Action) -> Token:
+    """The token of a sign or word. One that begins with a line end must stand first in its line."""
+    if text == "\n":
         return Token(LINE_END, "\r\n", action)
-    if not closer.startswith("\n"):
-        return Token(re.escape(closer), closer[0], action)
+    if not text.startswith("\n"):
+        return Token(re.escape(text), text[0], action)
 
     def guarded(run: Run, match: re.Match[str], start: int) -> None:
         if begins_line(run.text, start):
@@ -233,5 +233,5 @@ def ending(closer: str, action: Action) -> Token:
         else:
             run.at = start + 1
 
-    mark = closer[1:]
+    mark = text[1:]
     return Token(re.escape(mark) + (r"(?!\w)" if mark[-1].isalnum() else ""), mark[0], guarded)

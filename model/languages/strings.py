@@ -17,10 +17,10 @@ from model.languages.run import (
     Run,
     Token,
     compiled,
-    ending,
     opening,
     pop,
     pop_at_line_end,
+    token_of,
     whole,
 )
 from model.languages.state import Kind
@@ -72,13 +72,13 @@ class StringModes:
 
     def _grammar(self, quote: Quote, closer: str, delimiter: str) -> Grammar:
         codes = [each for each in quote.interpolations if each.end]
-        tokens = [_literal(each.start, self._open_code(quote, closer, each)) for each in codes]
-        tokens.append(ending(closer, self._next_part(quote, closer) if quote.parts > 1 else pop))
+        tokens = [token_of(each.start, self._open_code(quote, closer, each)) for each in codes]
+        tokens.append(token_of(closer, self._next_part(quote, closer) if quote.parts > 1 else pop))
         if not quote.multiline and closer != "\n":
             tokens.append(Token(LINE_END, "\r\n", pop_at_line_end))
         if delimiter in _PAIRS:
             tokens.append(
-                _literal(delimiter, opening(Kind.STRING, closer, self.mode(quote, closer, delimiter)))
+                token_of(delimiter, opening(Kind.STRING, closer, self.mode(quote, closer, delimiter)))
             )
         return Grammar(tokens, list(_escapes(quote, closer, codes)), quote.escape[:1])
 
@@ -106,7 +106,7 @@ class StringModes:
         tokens = _unless_multiline(quote)
         if code.has_format:
             # Before Python 3.12 the string's own delimiter could not stand in its code, and hardly ever does.
-            tokens.append(ending(closer, _end_string))
+            tokens.append(token_of(closer, _end_string))
             format_mode = Mode(lambda: self._format_grammar(quote, closer, code))
             tokens.append(Token(":", ":", opening(Kind.FORMAT, "", format_mode)))
         grammar = self._code(quote)
@@ -115,16 +115,12 @@ class StringModes:
     def _format_grammar(self, quote: Quote, closer: str, code: Interpolation) -> Grammar:
         return Grammar(
             [
-                ending(closer, _end_string),
-                _literal(code.start, self._open_code(quote, closer, code)),
-                _literal(code.end, _end_code),
+                token_of(closer, _end_string),
+                token_of(code.start, self._open_code(quote, closer, code)),
+                token_of(code.end, _end_code),
                 *_unless_multiline(quote),
             ]
         )
-
-
-def _literal(text: str, action: Action) -> Token:
-    return Token(re.escape(text), text[0], action)
 
 
 def _unless_multiline(quote: Quote) -> list[Token]:

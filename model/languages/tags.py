@@ -12,7 +12,7 @@ from collections.abc import Callable
 from model.languages.code import CodeModes
 from model.languages.elements import NAME, close_element, tag_grammar, until
 from model.languages.language import Language, Markup, Part
-from model.languages.run import Action, Grammar, Mode, Run, Token, compiled, opening
+from model.languages.run import Action, Grammar, Mode, Run, Token, compiled, opening, token_of
 from model.languages.state import Kind, Open, State
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
@@ -71,9 +71,7 @@ class TagModes:
 
     def _text_grammar(self) -> Grammar:
         comments = [
-            Token(re.escape(each.start), each.start[0], until(each.end, Kind.COMMENT))
-            for each in self._language.read_comments
-            if each.end and each.start[0] not in "/#"
+            token_of(each.start, until(each.end, Kind.COMMENT)) for each in self._language.read_comments
         ]
         return Grammar(
             [
@@ -127,14 +125,11 @@ class TagModes:
 
     def _part_mode(self, part: Part) -> Mode:
         # A single brace ends its part as it ends any bracket.
-        end = () if part.end == "}" else (Token(re.escape(part.end), part.end[0], self._end_part),)
+        end = () if part.end == "}" else (token_of(part.end, self._end_part),)
         return self._code_of(part.language_id, end).code
 
     def _part_tokens(self) -> list[Token]:
-        return [
-            Token(re.escape(part.start), part.start[0], self._open_part(part, mode))
-            for part, mode in self._parts
-        ]
+        return [token_of(part.start, self._open_part(part, mode)) for part, mode in self._parts]
 
     def _open_part(self, part: Part, mode: Mode) -> Action:
         return opening(Kind.INTERPOLATION, "" if part.is_loose else part.end, mode)

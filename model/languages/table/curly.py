@@ -32,10 +32,20 @@ from model.languages.table.quotes import (
     TRIPLE_SINGLE,
 )
 
-_C_RAW = Quote(r'"(?P<d>[^()\\\s]{0,16})\(', '){}"', True, '"', "r lr ur u8r", escape="", multiline=True)
+_C_RAW = Quote(
+    r'"(?P<d>[^()\\\s]{0,16})\(',
+    '){}"',
+    is_pattern=True,
+    first='"',
+    prefixes="r lr ur u8r",
+    escape="",
+    multiline=True,
+)
 _CSHARP = (
-    Quote(r'\$+(?P<d>"{3,})', "{}", True, "$", escape="", multiline=True, interpolations=FORMAT),
-    Quote(r'(?P<d>"{3,})', "{}", True, '"', escape="", multiline=True),
+    Quote(
+        r'\$+(?P<d>"{3,})', "{}", is_pattern=True, first="$", escape="", multiline=True, interpolations=FORMAT
+    ),
+    Quote(r'(?P<d>"{3,})', "{}", is_pattern=True, first='"', escape="", multiline=True),
     Quote('$@"', '"', escape="", doubles=True, multiline=True, interpolations=FORMAT),
     Quote('@$"', '"', escape="", doubles=True, multiline=True, interpolations=FORMAT),
     Quote('@"', '"', escape="", doubles=True, multiline=True),
@@ -64,9 +74,17 @@ _DART = (
     Quote('"', interpolations=DOLLARS),
 )
 _SCALA = (
-    Quote('(?<=\\w)(?P<d>""")', "{}", True, '"', escape="", multiline=True, interpolations=DOLLARS),
+    Quote(
+        '(?<=\\w)(?P<d>""")',
+        "{}",
+        is_pattern=True,
+        first='"',
+        escape="",
+        multiline=True,
+        interpolations=DOLLARS,
+    ),
     Quote('"""', escape="", multiline=True),
-    Quote('(?<=\\w)(?P<d>")', "{}", True, '"', interpolations=DOLLARS),
+    Quote('(?<=\\w)(?P<d>")', "{}", is_pattern=True, first='"', interpolations=DOLLARS),
     DOUBLE,
     BACKTICK,
 )
@@ -165,8 +183,8 @@ LANGUAGES = (
         comment=SLASHES,
         comments=NESTED_COMMENTS,
         quotes=(
-            Quote('(?P<d>#+)"""', '"""{}', True, "#", escape="", multiline=True),
-            Quote('(?P<d>#+)"', '"{}', True, "#", escape=""),
+            Quote('(?P<d>#+)"""', '"""{}', is_pattern=True, first="#", escape="", multiline=True),
+            Quote('(?P<d>#+)"', '"{}', is_pattern=True, first="#", escape=""),
             Quote('"""', multiline=True, interpolations=_SWIFT),
             Quote('"', interpolations=_SWIFT),
         ),
@@ -191,7 +209,15 @@ LANGUAGES = (
         comment=SLASHES,
         comments=NESTED_COMMENTS,
         quotes=(
-            Quote(r'(?P<d>#*)"', '"{}', True, '#"', "r br cr", escape="", multiline=True),
+            Quote(
+                r'(?P<d>#*)"',
+                '"{}',
+                is_pattern=True,
+                first='#"',
+                prefixes="r br cr",
+                escape="",
+                multiline=True,
+            ),
             DOUBLE_LINES,
         ),
         characters="lifetime",
@@ -214,7 +240,7 @@ LANGUAGES = (
         ids="zig",
         extensions="zig zon",
         comment=SLASHES,
-        quotes=(Quote(r"(?P<d>\\)\\", "\n", True, "\\", escape=""), DOUBLE),
+        quotes=(Quote(r"(?P<d>\\)\\", "\n", is_pattern=True, first="\\", escape=""), DOUBLE),
         characters="literal",
         family="c",
     ),

@@ -53,7 +53,7 @@ LANGUAGES = (
             comment=Comment("(*", "*)"),
             comments=(_PAREN_BLOCK,),
             quotes=(
-                Quote(r"\{(?P<d>[a-z_]*)\|", "|{}}", True, "{", escape="", multiline=True),
+                Quote(r"\{(?P<d>[a-z_]*)\|", "|{}}", is_pattern=True, first="{", escape="", multiline=True),
                 DOUBLE_LINES,
             ),
             characters="lifetime",
@@ -139,7 +139,10 @@ LANGUAGES = (
             extensions="lisp lsp asd ny sexp",
             comment=Comment(";;"),
             comments=(_SEMICOLON, _BAR_BLOCK),
-            quotes=(DOUBLE_LINES, Quote(r"(?<!\S)(?P<d>\|)", "{}", True, "|", multiline=True)),
+            quotes=(
+                DOUBLE_LINES,
+                Quote(r"(?<!\S)(?P<d>\|)", "{}", is_pattern=True, first="|", multiline=True),
+            ),
             characters="lifetime",
             escapes_in_code=True,  # #\(
             blocks="brackets",

@@ -68,7 +68,7 @@ LANGUAGES = (
         ids="astro",
         extensions="astro",
         comment=MARKUP,
-        markup=Markup(parts=(Part("---", "---", "typescript"), _BRACES)),
+        markup=Markup(parts=(Part("\n---", "\n---", "typescript"), _BRACES)),
         blocks="tags",
         indent="  ",
     ),
@@ -270,7 +270,7 @@ LANGUAGES = (
         comment=HASH,
         comments=(Comment("#[==[", "]==]"), Comment("#[=[", "]=]"), Comment("#[[", "]]"), HASH),
         quotes=(
-            Quote(r"\[(?P<d>=*)\[", "]{}]", True, "[", escape="", multiline=True),
+            Quote(r"\[(?P<d>=*)\[", "]{}]", is_pattern=True, first="[", escape="", multiline=True),
             Quote('"', multiline=True, interpolations=(DOLLAR,)),
         ),
         escapes_in_code=True,
@@ -313,7 +313,12 @@ PROSE = next(each for each in LANGUAGES if each.name == "Text")
 UNKNOWN = Language(
     name="",
     comments=(Comment("//", begins_line=True), Comment("#", ahead=r"(?=\s|\Z)", begins_line=True)),
-    quotes=(TRIPLE_DOUBLE, TRIPLE_SINGLE, DOUBLE, Quote(r"(?<!\w)(?P<d>')", "{}", True, "'")),
+    quotes=(
+        TRIPLE_DOUBLE,
+        TRIPLE_SINGLE,
+        DOUBLE,
+        Quote(r"(?<!\w)(?P<d>')", "{}", is_pattern=True, first="'"),
+    ),
     escapes_in_code=True,
     blocks="none",
 )

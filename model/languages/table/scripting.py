@@ -51,12 +51,12 @@ _RUBY = (
     Quote(
         r"(?<![\w)\]}\"'])%[QWIrx]?(?P<d>[(\[{<|!/])",
         "{}",
-        True,
-        "%",
+        is_pattern=True,
+        first="%",
         multiline=True,
         interpolations=HASH_BRACE,
     ),
-    Quote(r"(?<![\w)\]}\"'])%[qwis](?P<d>[(\[{<|!/])", "{}", True, "%", multiline=True),
+    Quote(r"(?<![\w)\]}\"'])%[qwis](?P<d>[(\[{<|!/])", "{}", is_pattern=True, first="%", multiline=True),
     Quote('"', multiline=True, interpolations=HASH_BRACE),
     SINGLE_LINES,
     Quote("`", multiline=True, interpolations=HASH_BRACE),
@@ -68,15 +68,15 @@ _PERL = (
     Quote(
         rf"(?:(?<={_NO_NAME}[mq])|(?<={_NO_NAME}q[qwrx])){_PERL_DELIMITER}",
         "{}",
-        True,
-        "/{([<|!~^,#%",
+        is_pattern=True,
+        first="/{([<|!~^,#%",
         multiline=True,
     ),
     Quote(
         rf"(?:(?<={_NO_NAME}[sy])|(?<={_NO_NAME}tr)){_PERL_DELIMITER}",
         "{}",
-        True,
-        "/{([<|!~^,#%",
+        is_pattern=True,
+        first="/{([<|!~^,#%",
         multiline=True,
         parts=2,
     ),
@@ -85,10 +85,17 @@ _PERL = (
     BACKTICK,
 )
 _SIGILS = (
-    Quote(r'~[a-z](?P<d>""")', "{}", True, "~", multiline=True, interpolations=HASH_BRACE),
-    Quote(r'~[A-Z]+(?P<d>""")', "{}", True, "~", escape="", multiline=True),
-    Quote(r"~[a-z](?P<d>[(\[{<|/\"'])", "{}", True, "~", multiline=True, interpolations=HASH_BRACE),
-    Quote(r"~[A-Z]+(?P<d>[(\[{<|/\"'])", "{}", True, "~", escape="", multiline=True),
+    Quote(r'~[a-z](?P<d>""")', "{}", is_pattern=True, first="~", multiline=True, interpolations=HASH_BRACE),
+    Quote(r'~[A-Z]+(?P<d>""")', "{}", is_pattern=True, first="~", escape="", multiline=True),
+    Quote(
+        r"~[a-z](?P<d>[(\[{<|/\"'])",
+        "{}",
+        is_pattern=True,
+        first="~",
+        multiline=True,
+        interpolations=HASH_BRACE,
+    ),
+    Quote(r"~[A-Z]+(?P<d>[(\[{<|/\"'])", "{}", is_pattern=True, first="~", escape="", multiline=True),
 )
 _SHELL_QUOTES = (
     Quote("$'", "'", multiline=True),
@@ -102,7 +109,7 @@ _POWERSHELL = (
     Quote('"', escape="`", doubles=True, multiline=True, interpolations=PAREN),
     DOUBLED_SINGLE_LINES,
 )
-_LUA_LONG = Quote(r"\[(?P<d>=*)\[", "]{}]", True, "[", escape="", multiline=True)
+_LUA_LONG = Quote(r"\[(?P<d>=*)\[", "]{}]", is_pattern=True, first="[", escape="", multiline=True)
 
 LANGUAGES = (
     *alike(
@@ -242,7 +249,9 @@ LANGUAGES = (
         files=".rprofile",
         comment=HASH,
         quotes=(
-            Quote(r'"(?P<d>-*)\(', '){}"', True, '"', "r", escape="", multiline=True),
+            Quote(
+                r'"(?P<d>-*)\(', '){}"', is_pattern=True, first='"', prefixes="r", escape="", multiline=True
+            ),
             DOUBLE_LINES,
             SINGLE_LINES,
             BACKTICK,
@@ -326,8 +335,8 @@ LANGUAGES = (
             Quote(
                 r'(?<![^\s\[({])(?P<d>")',
                 "{}",
-                True,
-                '"',
+                is_pattern=True,
+                first='"',
                 multiline=True,
                 interpolations=(Interpolation("[", "]"),),
             ),
@@ -358,7 +367,7 @@ LANGUAGES = (
         comment=DASHES,
         comments=(DASHES, Comment("/*", "*/", nests=False)),
         quotes=(
-            Quote(r"\$(?P<d>\w*)\$", "${}$", True, "$", escape="", multiline=True),
+            Quote(r"\$(?P<d>\w*)\$", "${}$", is_pattern=True, first="$", escape="", multiline=True),
             DOUBLED_SINGLE_LINES,
             DOUBLED_DOUBLE_LINES,
             BACKTICK,
@@ -416,7 +425,10 @@ LANGUAGES = (
         comment=Comment("%"),
         comments=(Comment("%{", "%}"), Comment("%")),
         # After a value, ' transposes it.
-        quotes=(Quote(r"(?<![\w)\]}.'])(?P<d>')", "{}", True, "'", escape="", doubles=True), DOUBLED_DOUBLE),
+        quotes=(
+            Quote(r"(?<![\w)\]}.'])(?P<d>')", "{}", is_pattern=True, first="'", escape="", doubles=True),
+            DOUBLED_DOUBLE,
+        ),
         blocks="words",
     ),
     Language(

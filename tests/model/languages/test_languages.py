@@ -138,6 +138,21 @@ def test_families(language_id: str, family: str | None) -> None:
     assert language.family == family
 
 
+@pytest.mark.parametrize(
+    ("language_id", "blocks", "indent"),
+    [
+        ("python", "indentation", "    "),
+        ("go", "braces", "\t"),
+        ("ruby", "words", "  "),
+        ("html", "tags", "  "),
+    ],
+)
+def test_blocks_and_their_depth(language_id: str, blocks: str, indent: str) -> None:
+    language = language_of_id(language_id)
+    assert language is not None
+    assert (language.blocks, language.indent) == (blocks, indent)
+
+
 @pytest.mark.parametrize(("first", "second"), [("c", "cpp"), ("typescript", "javascript"), ("json", "yaml")])
 def test_relations_go_both_ways(first: str, second: str) -> None:
     assert relatedness(first, first) == 1.0

@@ -136,7 +136,7 @@ def test_time_grows_with_the_text(language: str, piece: str) -> None:
         gc.enable()
         return min(found)
 
-    assert seconds(80_000) < 3 * seconds(40_000) + 0.02
+    assert seconds(50_000) < 3 * seconds(25_000) + 0.02
 
 
 class TestState:
@@ -145,6 +145,22 @@ class TestState:
 
     def innermost(self, language: str, drawn: str) -> Open | None:
         return self.at(language, drawn).innermost
+
+    def test_regions(self) -> None:
+        text = 'x = f"a{b}c"  # d\n'
+        shown = [
+            (text[one.start_char : one.end_char], one.kind)
+            for one in lexer_of(language_of_id("python")).regions(text)
+        ]
+        assert shown == [
+            ("x = f", Kind.CODE),
+            ('"a', Kind.STRING),
+            ("{b}", Kind.INTERPOLATION),
+            ('c"', Kind.STRING),
+            ("  ", Kind.CODE),
+            ("# d", Kind.COMMENT),
+            ("\n", Kind.CODE),
+        ]
 
     def test_a_string_knows_its_escapes_and_interpolations(self) -> None:
         one = self.innermost("kotlin", 'f("a║')
