@@ -18,8 +18,9 @@ from model.languages.table.quotes import (
     TRIPLE_SINGLE,
 )
 
-_MUSTACHES = Part("{{", "}}", "javascript")
-_BRACES = Part("{", "}", "javascript")
+# The slash of {/if} begins no regular expression.
+_MUSTACHES = (Part("{{/", "}}", "javascript"), Part("{{", "}}", "javascript"))
+_BRACES = (Part("{/", "}", "javascript"), Part("{", "}", "javascript"))
 _JINJA = (Part("{{", "}}", "python"), Part("{%", "%}", "python"))
 _TERRAFORM = (DOLLAR, Interpolation("%{"))
 
@@ -50,7 +51,7 @@ LANGUAGES = (
         ids="vue",
         extensions="vue",
         comment=MARKUP,
-        markup=Markup(parts=(_MUSTACHES,)),
+        markup=Markup(parts=_MUSTACHES),
         blocks="tags",
         indent="  ",
     ),
@@ -59,7 +60,7 @@ LANGUAGES = (
         ids="svelte",
         extensions="svelte",
         comment=MARKUP,
-        markup=Markup(parts=(_BRACES,)),
+        markup=Markup(parts=_BRACES),
         blocks="tags",
         indent="  ",
     ),
@@ -68,7 +69,7 @@ LANGUAGES = (
         ids="astro",
         extensions="astro",
         comment=MARKUP,
-        markup=Markup(parts=(Part("\n---", "\n---", "typescript"), _BRACES)),
+        markup=Markup(parts=(Part("\n---", "\n---", "typescript"), *_BRACES)),
         blocks="tags",
         indent="  ",
     ),
@@ -88,7 +89,7 @@ LANGUAGES = (
         extensions="hbs handlebars mustache",
         comment=Comment("{{!--", "--}}"),
         comments=(Comment("{{!--", "--}}"), MARKUP),
-        markup=Markup(parts=(_MUSTACHES,)),
+        markup=Markup(parts=_MUSTACHES),
         blocks="tags",
         indent="  ",
     ),

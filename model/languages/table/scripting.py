@@ -85,8 +85,15 @@ _PERL = (
     BACKTICK,
 )
 _SIGILS = (
-    Quote(r'~[a-z](?P<d>""")', "{}", is_pattern=True, first="~", multiline=True, interpolations=HASH_BRACE),
-    Quote(r'~[A-Z]+(?P<d>""")', "{}", is_pattern=True, first="~", escape="", multiline=True),
+    Quote(
+        r"~[a-z](?P<d>\"\"\"|''')",
+        "{}",
+        is_pattern=True,
+        first="~",
+        multiline=True,
+        interpolations=HASH_BRACE,
+    ),
+    Quote(r"~[A-Z]+(?P<d>\"\"\"|''')", "{}", is_pattern=True, first="~", escape="", multiline=True),
     Quote(
         r"~[a-z](?P<d>[(\[{<|/\"'])",
         "{}",

@@ -279,6 +279,7 @@ ROWS = {
     "svelte": [
         ("{#each a as b}<p c={d(║", "<p { (", ") } >"),
         ("<script>let a = [║", "<script [", "] </script>"),
+        ("{#if a}<b>it's</b>{/if}{f(║", "{ (", ") }"),
     ],
     "astro": [
         ("---\nconst a = f(║", "--- (", ") \\n---"),
@@ -289,6 +290,7 @@ ROWS = {
     ],
     "handlebars": [
         ("<p>{{#if (a ║", "<p {{ (", ") }} </p>"),
+        ("{{#if a}}{{/if}}<p>it's ║", "<p", "</p>"),
     ],
     "css": [
         ("a { b: url('║", "{ ( '", "' ) }"),
