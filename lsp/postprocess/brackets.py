@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from model.languages.languages import language_of_id
 from model.languages.lexer import Lexer, lexer_of
 from model.languages.run import CLOSER_OF
-from model.languages.state import Kind, Mark, State
+from model.languages.state import Edge, LexerState, Scope
 
 # JSX puts its code in braces like any other; in a string they are the string's.
-_BRACKETS = {Kind.BRACKET, Kind.INTERPOLATION}
-_TEXTS = {Kind.STRING, Kind.COMMENT, Kind.REGEX}
+_BRACKETS = {Scope.BRACKET, Scope.INTERPOLATION}
+_TEXTS = {Scope.STRING, Scope.COMMENT, Scope.REGEX}
 # Where a Python file has no bracket open: these statements cannot stand inside one.
 _PYTHON_TOP = re.compile(r"^[ \t]*(?:(?:def|class|async def) \w|@\w)", re.M)
 
@@ -36,7 +36,7 @@ class Balance:
     """The stack of open brackets after a text, outermost first, and what happened on the way."""
 
     stack: str
-    state: State
+    state: LexerState
     closers: tuple[Closer, ...] = ()
     mismatch_char: int | None = None  # the first bracket that closes another kind, or nothing at all
     in_code: bool = True  # the text does not end in a string or a comment
@@ -47,7 +47,7 @@ class Brackets:
     """What the document around the cursor has open, and what its suffix closes."""
 
     lexer: Lexer
-    state: State  # at the start of the cursor's line
+    state: LexerState  # at the start of the cursor's line
     line_before: str
     closed_after: str  # the suffix's closing brackets that close what is open at the cursor, in order
     closed_in_tail: int  # how many of them stand on the cursor's line
@@ -112,20 +112,20 @@ def _is_macro(above: str, line_before: str) -> bool:
     return above.endswith("\\\n") or line_before.rstrip().endswith("\\")
 
 
-def _balance(lexer: Lexer, text: str, state: State, *, base_known: bool, start_char: int = 0) -> Balance:
+def _balance(lexer: Lexer, text: str, state: LexerState, *, base_known: bool, start_char: int = 0) -> Balance:
     scan = lexer.scan(text, state)
     opened = list(_stack(state))
     lowest = -1  # the stack's depth at `start_char`; what is closed below it is "outer"
     closers: list[Closer] = []
-    for mark in _of_code(scan.marks):
-        here = mark.start_char - start_char
+    for edge in _of_code(scan.edges):
+        here = edge.start_char - start_char
         if here >= 0 and lowest < 0:
             lowest = len(opened)
-        if mark.step > 0:
-            opened.append(text[mark.end_char - 1])
+        if edge.step > 0:
+            opened.append(text[edge.end_char - 1])
             continue
         # What closes without a sign was left open by what does close, and a sign may close nothing.
-        if mark.start_char == mark.end_char or (mark.step == 0 and (opened or base_known)):
+        if edge.start_char == edge.end_char or (edge.step == 0 and (opened or base_known)):
             return Balance("".join(opened), scan.state, tuple(closers), here)
         outer = len(opened) <= lowest
         if opened:
@@ -137,30 +137,30 @@ def _balance(lexer: Lexer, text: str, state: State, *, base_known: bool, start_c
     return Balance("".join(opened), scan.state, tuple(closers), None, in_code)
 
 
-def _closed(lexer: Lexer, suffix: str, state: State) -> tuple[str, int]:
+def _closed(lexer: Lexer, suffix: str, state: LexerState) -> tuple[str, int]:
     """The suffix's closing brackets that close nothing in it, and how many are on its first line."""
     depth, closed, in_tail = 0, [], 0
     line_end = suffix.find("\n") if "\n" in suffix else len(suffix)
-    for mark in _of_code(lexer.scan(suffix, state.without_brackets()).marks):
-        if mark.step > 0:
+    for edge in _of_code(lexer.scan(suffix, state.without_brackets()).edges):
+        if edge.step > 0:
             depth += 1
-        elif depth and mark.step < 0:
+        elif depth and edge.step < 0:
             depth -= 1
-        elif mark.start_char < mark.end_char:
-            closed.append(suffix[mark.start_char])
-            in_tail += mark.start_char < line_end
+        elif edge.start_char < edge.end_char:
+            closed.append(suffix[edge.start_char])
+            in_tail += edge.start_char < line_end
     return "".join(closed), in_tail
 
 
-def _stack(state: State) -> str:
+def _stack(state: LexerState) -> str:
     return "".join(one.opener[-1] for one in state.stack if one.kind in _BRACKETS)
 
 
-def _of_code(marks: Iterable[Mark]) -> Iterable[Mark]:
+def _of_code(edges: Iterable[Edge]) -> Iterable[Edge]:
     """Brackets, but not those of code in strings."""
     n_strings = 0
-    for mark in marks:
-        if mark.kind is Kind.STRING:
-            n_strings += mark.step
-        elif not n_strings and mark.kind in _BRACKETS:
-            yield mark
+    for edge in edges:
+        if edge.kind is Scope.STRING:
+            n_strings += edge.step
+        elif not n_strings and edge.kind in _BRACKETS:
+            yield edge

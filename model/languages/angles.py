@@ -12,15 +12,15 @@ from model.languages.language import Generics
 from model.languages.run import (
     LINE_END,
     Grammar,
+    LexerRun,
     Mode,
-    Run,
     Token,
     behind,
     compiled,
     pop,
     pop_at_line_end,
 )
-from model.languages.state import Kind
+from model.languages.state import Scope
 
 _TYPE_BEFORE = {
     "types": (
@@ -49,7 +49,7 @@ class AngleModes:
         self._types = Mode(self._grammar)
         self._include = Mode(_include_grammar, ends_with_line=True)
 
-    def open(self, run: Run, match: re.Match[str], start: int) -> None:
+    def open(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         """What a `<` does."""
         is_operator = (
             run.text[start + 1 : start + 2] in ("<", "=", " ", "-") or run.text[start - 1 : start] == "<"
@@ -57,7 +57,7 @@ class AngleModes:
         if self._generics == "none" or is_operator or not self._precedes_type(run.text, start):
             return
         is_include = self._generics == "c++" and behind(_INCLUDE, run.text, start)
-        run.push(Kind.ANGLE, ">", start, self._include if is_include else self._types)
+        run.push(Scope.ANGLE, ">", start, self._include if is_include else self._types)
 
     def _precedes_type(self, text: str, start: int) -> bool:
         if behind(_TYPE_BEFORE[self._generics], text, start):

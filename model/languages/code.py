@@ -16,11 +16,11 @@ from model.languages.run import (
     ANY_SIGN,
     CLOSER_OF,
     LINE_END,
-    Action,
     Grammar,
+    LexerRun,
     Mode,
-    Run,
     Token,
+    TokenAction,
     begins_line,
     behind,
     opening,
@@ -29,7 +29,7 @@ from model.languages.run import (
     token_of,
     whole,
 )
-from model.languages.state import Kind
+from model.languages.state import Scope
 from model.languages.strings import StringModes
 
 # A slash begins a regular expression where a value may begin.
@@ -91,15 +91,15 @@ class CodeModes:
             )
             yield Token(f"[{re.escape(closing_signs)}]", closing_signs, _close_bracket)
 
-    def _open_bracket(self, run: Run, match: re.Match[str], start: int) -> None:
-        run.push(Kind.BRACKET, CLOSER_OF[run.text[start]], start, self.code)
+    def _open_bracket(self, run: LexerRun, match: re.Match[str], start: int) -> None:
+        run.push(Scope.BRACKET, CLOSER_OF[run.text[start]], start, self.code)
 
     def _where_a_value_begins(self, token: Token) -> Token:
         before = self._language.value_behind
         if not before:
             return token
 
-        def guarded(run: Run, match: re.Match[str], start: int) -> None:
+        def guarded(run: LexerRun, match: re.Match[str], start: int) -> None:
             if behind(before, run.text, start):
                 token.action(run, match, start)
             else:
@@ -114,33 +114,33 @@ class CodeModes:
         # In Vim's language it is a quote elsewhere.
         quote = next((each for each in self._language.quotes if each.start == comment.start), None)
 
-        def action(run: Run, match: re.Match[str], start: int) -> None:
+        def action(run: LexerRun, match: re.Match[str], start: int) -> None:
             if comment.begins_line and not begins_line(run.text, start, _BEFORE_COMMENT):
                 run.at = start + len(comment.start)
                 if quote is not None:
                     self._strings.open(run, quote, quote.start, start)
             elif comment.end or run.at == len(run.text):
-                run.push(Kind.COMMENT, comment.end, start, mode, comment.start)
+                run.push(Scope.COMMENT, comment.end, start, mode, comment.start)
             else:
-                run.whole(Kind.COMMENT, start)
+                run.whole(Scope.COMMENT, start)
 
         return Token(pattern, comment.start[0], action)
 
     def _characters(self) -> Iterator[Token]:
         # After a word it divides digits, primes a name or asks for an attribute, but for b'x' and L'x'.
         before = r"(?:(?<!\w)|(?<=\b[bLuU])|(?<=\bu8))"
-        yield Token(rf"{before}'(?:\\[^\r\n]{{1,9}}?|[^'\\\r\n])'", "'", whole(Kind.STRING))
+        yield Token(rf"{before}'(?:\\[^\r\n]{{1,9}}?|[^'\\\r\n])'", "'", whole(Scope.STRING))
         if self._language.characters == "literal":
             # The cursor may stand in one.
             unfinished = rf"{before}'(?=(?:\\[^'\r\n]{{0,9}}|[^'\\\r\n]?)\Z)"
-            yield Token(unfinished, "'", opening(Kind.STRING, "'", self._strings.mode(Quote("'"), "'")))
+            yield Token(unfinished, "'", opening(Scope.STRING, "'", self._strings.mode(Quote("'"), "'")))
 
-    def _open_regex(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _open_regex(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         if behind(_BEFORE_VALUE, run.text, start):
-            run.push(Kind.REGEX, "/", start, self._regex)
+            run.push(Scope.REGEX, "/", start, self._regex)
 
 
-def _close_bracket(run: Run, match: re.Match[str], start: int) -> None:
+def _close_bracket(run: LexerRun, match: re.Match[str], start: int) -> None:
     run.close(run.text[start], start)
 
 
@@ -153,8 +153,8 @@ def _comment_grammar(comment: Comment) -> Grammar:
     return Grammar(tokens)
 
 
-def _nest(comment: Comment) -> Action:
-    return lambda run, match, start: run.push(Kind.COMMENT, comment.end, start, run.mode)
+def _nest(comment: Comment) -> TokenAction:
+    return lambda run, match, start: run.push(Scope.COMMENT, comment.end, start, run.mode)
 
 
 def _regex_grammar() -> Grammar:

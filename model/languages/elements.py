@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from model.languages.run import (
-    Action,
     Grammar,
+    LexerRun,
     Mode,
-    Run,
     Token,
+    TokenAction,
     behind,
     compiled,
     opening,
@@ -17,9 +17,9 @@ from model.languages.run import (
     pop_at_line_end,
     token_of,
 )
-from model.languages.state import Kind
+from model.languages.state import Scope
 
-NAME = r"[A-Za-z_][\w.:-]*"
+TAG_NAME = r"[A-Za-z_][\w.:-]*"
 # An element of JSX stands where a value may begin.
 _BEFORE = r"(?:^|[=(,:\[&|?{};>\r\n]|\b(?:return|default|yield))\s*\Z"
 _TYPE_PARAMETER = r"[A-Z]\w*(?:,|\s+extends\b)"
@@ -29,7 +29,7 @@ _MAX_LEFT_OPEN = 64
 class ElementModes:
     """The tags in the code that `code` reads. What `<` is if it begins no tag is `other`'s to say."""
 
-    def __init__(self, code: Mode, other: Action) -> None:
+    def __init__(self, code: Mode, other: TokenAction) -> None:
         self._code = code
         self._other = other
         self._text = Mode(self._text_grammar)
@@ -38,54 +38,54 @@ class ElementModes:
 
     def token(self) -> Token:
         """What opens an element in code."""
-        return Token(f"<(?:{NAME}|(?=>))?", "<", self._open_in_code)
+        return Token(f"<(?:{TAG_NAME}|(?=>))?", "<", self._open_in_code)
 
-    def _open_in_code(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _open_in_code(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         is_tag = run.at > start + 1 or run.text.startswith(">", run.at)
         if (
             is_tag
             and behind(_BEFORE, run.text, start)
             and not compiled(_TYPE_PARAMETER).match(run.text, start + 1)
         ):
-            run.push(Kind.TAG, ">", start, self._tag)
+            run.push(Scope.TAG, ">", start, self._tag)
         else:
             run.at = start + 1
             self._other(run, match, start)
 
     def _text_grammar(self) -> Grammar:
-        end = Token(f"</(?:{NAME})?", "<", opening(Kind.TAG, ">", self._end_tag))
-        begin = Token(f"<(?:{NAME}|(?=>))", "<", opening(Kind.TAG, ">", self._tag))
+        end = Token(f"</(?:{TAG_NAME})?", "<", opening(Scope.TAG, ">", self._end_tag))
+        begin = Token(f"<(?:{TAG_NAME}|(?=>))", "<", opening(Scope.TAG, ">", self._tag))
         return Grammar([end, begin, self._open_code()])
 
     def _open_code(self) -> Token:
-        return Token(r"\{", "{", opening(Kind.INTERPOLATION, "}", self._code))
+        return Token(r"\{", "{", opening(Scope.INTERPOLATION, "}", self._code))
 
-    def _open_element(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _open_element(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         opener = run.stack[-1].opener
         run.pop_to(len(run.stack) - 1, start)
-        run.push(Kind.ELEMENT, f"</{opener[1:]}>", run.at, self._text, opener)
+        run.push(Scope.ELEMENT, f"</{opener[1:]}>", run.at, self._text, opener)
 
 
-def until(closer: str, kind: Kind) -> Action:
+def until(closer: str, kind: Scope) -> TokenAction:
     """What opens something in which nothing but its closer counts."""
     return opening(kind, closer, Mode(lambda: Grammar([token_of(closer, pop)])))
 
 
-def tag_grammar(code: list[Token], end: Action) -> Grammar:
+def tag_grammar(code: list[Token], end: TokenAction) -> Grammar:
     """The inside of a tag, where `code` begins code and `end` is what its `>` does."""
-    quotes = [Token(quote, quote, until(quote, Kind.STRING)) for quote in "\"'"]
+    quotes = [Token(quote, quote, until(quote, Scope.STRING)) for quote in "\"'"]
     # With the next tag it is clear that this one will not be finished.
     unfinished = Token("<(?=[A-Za-z/!])", "<", pop_at_line_end)
     return Grammar([*code, *quotes, unfinished, Token("/>", "/", pop), Token(">", ">", end)])
 
 
-def close_element(run: Run, match: re.Match[str], start: int) -> None:
+def close_element(run: LexerRun, match: re.Match[str], start: int) -> None:
     """The `>` of `</name>`: closes the element of that name, and those in it that were left open."""
     closer = f"{run.stack[-1].opener}>".lower()
     run.pop_to(len(run.stack) - 1, start)
     for depth in range(len(run.stack) - 1, max(len(run.stack) - _MAX_LEFT_OPEN, 0) - 1, -1):
         one = run.stack[depth]
-        if one.kind is not Kind.ELEMENT:
+        if one.kind is not Scope.ELEMENT:
             return
         if one.closer.lower() == closer:
             run.pop_to(depth, run.at)

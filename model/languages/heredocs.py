@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from model.languages.language import Heredoc, Quote
-from model.languages.run import LINE_END, Grammar, Mode, Modes, Run, Token, line_before, pop_at_line_end
-from model.languages.state import Heir, Kind
+from model.languages.run import LINE_END, Grammar, LexerRun, Mode, Modes, Token, line_before, pop_at_line_end
+from model.languages.state import Heir, Scope
 from model.languages.strings import StringModes
 
 
@@ -28,23 +28,23 @@ class HeredocModes:
         )
         yield Token(LINE_END, "\r\n", _begin)
 
-    def _marked(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _marked(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         closer = f"\n{match['mark']}"
         mode = self._strings.mode(self._quote, closer)
         run.heirs.append(Heir(run.text[start : run.at], closer, mode))
 
-    def _indented(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _indented(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         line = line_before(run.text, start)
         indent = len(line) - len(line.lstrip(" "))
         mode = self._modes.get(indent, lambda: Mode(lambda: _deeper_than(indent), quote=self._quote))
         run.heirs.append(Heir(run.text[start : run.at], "", mode))
 
 
-def _begin(run: Run, match: re.Match[str], start: int) -> None:
+def _begin(run: LexerRun, match: re.Match[str], start: int) -> None:
     """A line end: what was announced on the line begins, the last of it outermost."""
     heirs, run.heirs = run.heirs, []
     for heir in reversed(heirs):
-        run.push(Kind.STRING, heir.closer, run.at, heir.mode, heir.opener)
+        run.push(Scope.STRING, heir.closer, run.at, heir.mode, heir.opener)
 
 
 def _deeper_than(indent: int) -> Grammar:

@@ -24,10 +24,10 @@ __all__ = [
 ]
 
 LANGUAGES: tuple[Language, ...] = (
-    *curly.LANGUAGES,
-    *scripting.LANGUAGES,
-    *functional.LANGUAGES,
-    *markup_and_data.LANGUAGES,
+    *curly.CURLY,
+    *scripting.SCRIPTING,
+    *functional.FUNCTIONAL,
+    *markup_and_data.MARKUP_AND_DATA,
 )
 # Languages whose files include, import or sit beside each other's, by the editors' ids.
 _RELATED: tuple[frozenset[str], ...] = (

@@ -14,16 +14,16 @@ from typing import NamedTuple
 from model.languages.code import CodeModes
 from model.languages.language import Language
 from model.languages.languages import UNKNOWN, language_of_id
-from model.languages.run import Run, Token
-from model.languages.state import Kind, Mark, Region, State, regions_of
+from model.languages.run import LexerRun, Token
+from model.languages.state import Edge, LexerState, Region, Scope, regions_of
 from model.languages.tags import TagModes
 
 
 class Scan(NamedTuple):
     """What was met in a text, and the state at its end."""
 
-    marks: list[Mark]
-    state: State
+    edges: list[Edge]
+    state: LexerState
 
 
 class Lexer:
@@ -39,27 +39,27 @@ class Lexer:
             self._tags = TagModes(language.markup, text or language, _code_modes)
             self._ground = self._tags.ground
 
-    def start(self, text: str) -> State:
+    def start(self, text: str) -> LexerState:
         """What is open where a text begins that may not be a file's beginning."""
-        return State() if self._tags is None else self._tags.start(text)
+        return LexerState() if self._tags is None else self._tags.start(text)
 
-    def scan(self, text: str, state: State | None = None) -> Scan:
+    def scan(self, text: str, state: LexerState | None = None) -> Scan:
         """Read a text, by default from where a file begins, or where the text seems to."""
-        run = Run(text, self.start(text) if state is None else state, self._ground)
+        run = LexerRun(text, self.start(text) if state is None else state, self._ground)
         run.to_end()
-        return Scan(run.marks, State(tuple(run.stack), tuple(run.heirs)))
+        return Scan(run.edges, LexerState(tuple(run.stack), tuple(run.heirs)))
 
-    def language_at(self, state: State) -> Language:
+    def language_at(self, state: LexerState) -> Language:
         """Whose text it is: a script's in HTML, HTML's in PHP outside of `<?php`."""
         inner = (one.mode.language for one in reversed(state.stack) if one.mode.language is not None)
         return next(inner, self.language)
 
-    def regions(self, text: str, state: State | None = None) -> list[Region]:
+    def regions(self, text: str, state: LexerState | None = None) -> list[Region]:
         """The text as regions of one kind each."""
         start = self.start(text) if state is None else state
         markup = self.language.markup
-        ground = Kind.CODE if markup is None or markup.starts_in_code else Kind.TEXT
-        return regions_of(len(text), self.scan(text, start).marks, start, ground)
+        ground = Scope.CODE if markup is None or markup.starts_in_code else Scope.TEXT
+        return regions_of(len(text), self.scan(text, start).edges, start, ground)
 
 
 @cache

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from model.languages.language import Language, Quote
-from model.languages.state import Heir, Kind, Mark, Open, State
+from model.languages.state import Edge, Heir, LexerState, Open, Scope
 
 # How far a closer looks for its opener past things that were left open.
 _MAX_LEFT_OPEN = 64
@@ -26,7 +26,7 @@ LINE_END = r"(?:\r\n|\r|\n)"
 # A sign after a backslash; a line end is one sign.
 ANY_SIGN = r"(?:\r\n|[\s\S])"
 
-Action = Callable[["Run", "re.Match[str]", int], None]
+TokenAction = Callable[["LexerRun", "re.Match[str]", int], None]
 """What a token does, given its match and where it starts (what was skipped is in the match too)."""
 
 
@@ -35,7 +35,7 @@ class Token(NamedTuple):
 
     pattern: str
     first: str
-    action: Action
+    action: TokenAction
 
 
 class Grammar(NamedTuple):
@@ -67,7 +67,7 @@ class Mode:
         self.ends_with_line = ends_with_line
 
     @cached_property
-    def compiled(self) -> tuple[re.Pattern[str], list[Action | None]]:
+    def compiled(self) -> tuple[re.Pattern[str], list[TokenAction | None]]:
         """The expression, and the action of each of its groups."""
         tokens, skipped, skipped_first, plain = self._grammar()
         signs = sorted({sign for token in tokens for sign in token.first} | set(skipped_first))
@@ -78,7 +78,7 @@ class Mode:
         skip = f"(?:{'|'.join([plain or f'[^{within}]++', *skipped])})*+"
         groups = [f"(?P<token{n}>{token.pattern})" for n, token in enumerate(tokens)]
         pattern = re.compile(f"{skip}(?:{'|'.join(groups)}|(?P<other>[{within}])|\\Z)", re.MULTILINE)
-        actions: list[Action | None] = [None] * (pattern.groups + 1)
+        actions: list[TokenAction | None] = [None] * (pattern.groups + 1)
         for number, token in enumerate(tokens):
             actions[pattern.groupindex[f"token{number}"]] = token.action
         return pattern, actions
@@ -99,18 +99,18 @@ class Modes:
         return self._modes[key]
 
 
-class Run:
+class LexerRun:
     """One pass over a text."""
 
-    def __init__(self, text: str, state: State, ground: Mode) -> None:
+    def __init__(self, text: str, state: LexerState, ground: Mode) -> None:
         self.text = text
         self.at = 0
         self.stack: list[Open] = list(state.stack)
         self.heirs: list[Heir] = list(state.heirs)
-        self.marks: list[Mark] = []
+        self.edges: list[Edge] = []
         self._ground = ground
         self.mode = self.stack[-1].mode if self.stack else ground
-        self._n_brackets = sum(one.kind is Kind.BRACKET for one in self.stack)
+        self._n_brackets = sum(one.kind is Scope.BRACKET for one in self.stack)
 
     def to_end(self) -> None:
         """Read the text."""
@@ -126,28 +126,28 @@ class Run:
             if action is not None:
                 action(self, match, match.start(index))
 
-    def push(self, kind: Kind, closer: str, start: int, mode: Mode, opener: str | None = None) -> None:
+    def push(self, kind: Scope, closer: str, start: int, mode: Mode, opener: str | None = None) -> None:
         """Open what stands from `start` on."""
         self.stack.append(
             Open(kind, self.text[start : self.at] if opener is None else opener, closer, start, mode)
         )
-        self._n_brackets += kind is Kind.BRACKET
-        self.marks.append(Mark(start, self.at, kind, 1, self._n_brackets))
+        self._n_brackets += kind is Scope.BRACKET
+        self.edges.append(Edge(start, self.at, kind, 1, self._n_brackets))
         self.mode = mode
 
     def pop_to(self, size: int, start: int) -> None:
         """Close what is open beyond `size` things; the closer of the outermost stands from `start` on."""
         while len(self.stack) > size:
             kind = self.stack.pop().kind
-            self._n_brackets -= kind is Kind.BRACKET
+            self._n_brackets -= kind is Scope.BRACKET
             end = self.at if len(self.stack) == size else start
-            self.marks.append(Mark(start, end, kind, -1, self._n_brackets))
+            self.edges.append(Edge(start, end, kind, -1, self._n_brackets))
         self.mode = self.stack[-1].mode if self.stack else self._ground
 
-    def whole(self, kind: Kind, start: int) -> None:
+    def whole(self, kind: Scope, start: int) -> None:
         """Note something that is complete."""
-        self.marks.append(Mark(start, self.at, kind, 1, self._n_brackets))
-        self.marks.append(Mark(self.at, self.at, kind, -1, self._n_brackets))
+        self.edges.append(Edge(start, self.at, kind, 1, self._n_brackets))
+        self.edges.append(Edge(self.at, self.at, kind, -1, self._n_brackets))
 
     def give_up(self, size: int, start: int) -> None:
         """Close what is open beyond `size` things without a closer, and read on from `start`."""
@@ -163,14 +163,14 @@ class Run:
         stack = self.stack
         for at in range(len(stack) - 1, max(len(stack) - _MAX_LEFT_OPEN, 0) - 1, -1):
             one = stack[at]
-            if one.closer == closer and one.kind in (Kind.BRACKET, Kind.INTERPOLATION):
+            if one.closer == closer and one.kind in (Scope.BRACKET, Scope.INTERPOLATION):
                 self.pop_to(at, start)
                 return
-            if one.kind is not Kind.ANGLE and not (one.kind is Kind.BRACKET and closer == "}"):
+            if one.kind is not Scope.ANGLE and not (one.kind is Scope.BRACKET and closer == "}"):
                 break
-        self.marks.append(Mark(start, self.at, Kind.BRACKET, 0, self._n_brackets))
+        self.edges.append(Edge(start, self.at, Scope.BRACKET, 0, self._n_brackets))
 
-    def find(self, *kinds: Kind) -> int | None:
+    def find(self, *kinds: Scope) -> int | None:
         """The depth of the innermost of these kinds, if it is not too deep below."""
         lowest = max(len(self.stack) - _MAX_LEFT_OPEN, 0)
         return next(
@@ -200,34 +200,34 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def opening(kind: Kind, closer: str, mode: Mode) -> Action:
+def opening(kind: Scope, closer: str, mode: Mode) -> TokenAction:
     """What opens something."""
     return lambda run, match, start: run.push(kind, closer, start, mode)
 
 
-def whole(kind: Kind) -> Action:
+def whole(kind: Scope) -> TokenAction:
     """What something does that opens and closes at once."""
     return lambda run, match, start: run.whole(kind, start)
 
 
-def pop(run: Run, match: re.Match[str], start: int) -> None:
+def pop(run: LexerRun, match: re.Match[str], start: int) -> None:
     """What the end of the innermost thing does."""
     run.pop_to(len(run.stack) - 1, start)
 
 
-def pop_at_line_end(run: Run, match: re.Match[str], start: int) -> None:
+def pop_at_line_end(run: LexerRun, match: re.Match[str], start: int) -> None:
     """What a line end does where it closes the innermost thing: it is still a line end outside."""
     run.give_up(len(run.stack) - 1, start)
 
 
-def token_of(text: str, action: Action) -> Token:
+def token_of(text: str, action: TokenAction) -> Token:
     """The token of a sign or word. One that begins with a line end must stand first in its line."""
     if text == "\n":
         return Token(LINE_END, "\r\n", action)
     if not text.startswith("\n"):
         return Token(re.escape(text), text[0], action)
 
-    def guarded(run: Run, match: re.Match[str], start: int) -> None:
+    def guarded(run: LexerRun, match: re.Match[str], start: int) -> None:
         if begins_line(run.text, start):
             action(run, match, start)
         else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from model.languages.run import Mode
 
 
-class Kind(Enum):
+class Scope(Enum):
     """What something that opens and closes is; CODE and TEXT are what is around all of it."""
 
     CODE = auto()
@@ -32,13 +32,13 @@ class Kind(Enum):
 
 
 # Kinds whose inside is not code: nothing in it opens or closes but their own end.
-TEXTS = frozenset({Kind.STRING, Kind.FORMAT, Kind.COMMENT, Kind.REGEX})
+TEXTS = frozenset({Scope.STRING, Scope.FORMAT, Scope.COMMENT, Scope.REGEX})
 
 
 class Open(NamedTuple):
     """One thing that is open; `closer` is "" if its line's end closes it, or nothing has to."""
 
-    kind: Kind
+    kind: Scope
     opener: str
     closer: str
     start_char: int  # in the text of the call that met it
@@ -55,7 +55,7 @@ class Open(NamedTuple):
         return self.mode.ends_with_line
 
 
-class Mark(NamedTuple):
+class Edge(NamedTuple):
     """Where something opens (`step` 1) or closes (-1), or a bracket closes nothing (0).
 
     What is closed because something around it is has no width. `n_brackets` are open after it.
@@ -63,7 +63,7 @@ class Mark(NamedTuple):
 
     start_char: int
     end_char: int
-    kind: Kind
+    kind: Scope
     step: int
     n_brackets: int
 
@@ -76,7 +76,7 @@ class Heir(NamedTuple):
     mode: Mode
 
 
-class State(NamedTuple):
+class LexerState(NamedTuple):
     """What is open at a point."""
 
     stack: tuple[Open, ...] = ()
@@ -85,7 +85,9 @@ class State(NamedTuple):
     @property
     def innermost(self) -> Open | None:
         """The innermost thing open that is not a bracket: in what the point is."""
-        return next((one for one in reversed(self.stack) if one.kind not in (Kind.BRACKET, Kind.ANGLE)), None)
+        return next(
+            (one for one in reversed(self.stack) if one.kind not in (Scope.BRACKET, Scope.ANGLE)), None
+        )
 
     @property
     def is_text(self) -> bool:
@@ -100,17 +102,17 @@ class State(NamedTuple):
     @property
     def interpolation_depth(self) -> int:
         """In how many interpolations the point is."""
-        return sum(one.kind is Kind.INTERPOLATION for one in self.stack)
+        return sum(one.kind is Scope.INTERPOLATION for one in self.stack)
 
     @property
     def brackets(self) -> tuple[Open, ...]:
         """The brackets that are open."""
-        return tuple(one for one in self.stack if one.kind is Kind.BRACKET)
+        return tuple(one for one in self.stack if one.kind is Scope.BRACKET)
 
-    def without_brackets(self) -> State:
+    def without_brackets(self) -> LexerState:
         """Only what decides how the following text is read."""
-        kept = tuple(one for one in self.stack if one.kind not in (Kind.BRACKET, Kind.ANGLE))
-        return State(kept, self.heirs)
+        kept = tuple(one for one in self.stack if one.kind not in (Scope.BRACKET, Scope.ANGLE))
+        return LexerState(kept, self.heirs)
 
 
 class Region(NamedTuple):
@@ -118,24 +120,24 @@ class Region(NamedTuple):
 
     start_char: int
     end_char: int
-    kind: Kind
+    kind: Scope
 
 
-def regions_of(size: int, marks: Sequence[Mark], start: State, ground: Kind) -> list[Region]:
+def regions_of(size: int, edges: Sequence[Edge], start: LexerState, ground: Scope) -> list[Region]:
     """The text of `size` characters as regions, which follow each other without a gap."""
     kinds = [ground, *(one.kind for one in start.stack)]
     found: list[Region] = []
     at = 0
-    for mark in marks:
-        if mark.step == 0:
+    for edge in edges:
+        if edge.step == 0:
             continue
         # A delimiter belongs to what it delimits.
-        edge = mark.start_char if mark.step > 0 else mark.end_char
-        if edge > at:
-            _add(found, at, edge, _region_kind(kinds))
-            at = edge
-        if mark.step > 0:
-            kinds.append(mark.kind)
+        boundary = edge.start_char if edge.step > 0 else edge.end_char
+        if boundary > at:
+            _add(found, at, boundary, _region_kind(kinds))
+            at = boundary
+        if edge.step > 0:
+            kinds.append(edge.kind)
         else:
             kinds.pop()
     if size > at:
@@ -143,12 +145,12 @@ def regions_of(size: int, marks: Sequence[Mark], start: State, ground: Kind) -> 
     return found
 
 
-def _region_kind(kinds: list[Kind]) -> Kind:
-    kind = next(each for each in reversed(kinds) if each not in (Kind.BRACKET, Kind.ANGLE))
-    return Kind.TEXT if kind is Kind.ELEMENT else kind
+def _region_kind(kinds: list[Scope]) -> Scope:
+    kind = next(each for each in reversed(kinds) if each not in (Scope.BRACKET, Scope.ANGLE))
+    return Scope.TEXT if kind is Scope.ELEMENT else kind
 
 
-def _add(found: list[Region], start: int, end: int, kind: Kind) -> None:
+def _add(found: list[Region], start: int, end: int, kind: Scope) -> None:
     if found and found[-1].kind is kind:
         found[-1] = Region(found[-1].start_char, end, kind)
     else:

@@ -10,12 +10,12 @@ from model.languages.run import (
     ANY_SIGN,
     CLOSER_OF,
     LINE_END,
-    Action,
     Grammar,
+    LexerRun,
     Mode,
     Modes,
-    Run,
     Token,
+    TokenAction,
     compiled,
     opening,
     pop,
@@ -23,7 +23,7 @@ from model.languages.run import (
     token_of,
     whole,
 )
-from model.languages.state import Kind
+from model.languages.state import Scope
 
 _PAIRS = CLOSER_OF | {"<": ">"}
 
@@ -39,14 +39,14 @@ class StringModes:
         """What begins a string; `number` is the quote's in its language."""
         if quote.escape == "\\" and quote == Quote(quote.start):
             # Most strings are complete: one step instead of two.
-            inner = rf"(?:[^{quote.start}\\\r\n]++|\\{ANY_SIGN})*+"
-            yield Token(quote.start + inner + quote.start, quote.start, whole(Kind.STRING))
+            inner = rf"(?:[^{quote.start}\\\r\n]++|\\[^\r\n])*+"
+            yield Token(quote.start + inner + quote.start, quote.start, whole(Scope.STRING))
         pattern, group = re.escape(quote.start), f"d{number}"
         if quote.is_pattern:
             pattern = quote.start.replace("(?P<d>", f"(?P<{group}>")
         end = quote.end or quote.start
 
-        def action(run: Run, match: re.Match[str], start: int) -> None:
+        def action(run: LexerRun, match: re.Match[str], start: int) -> None:
             delimiter = match[group] if quote.is_pattern else ""
             closer = end.replace("{}", _PAIRS.get(delimiter, delimiter))
             self.open(run, quote, closer, start, delimiter)
@@ -54,10 +54,10 @@ class StringModes:
         first = quote.first or quote.start[0]
         yield Token(_after_prefix(quote.prefixes, first) + pattern, first, action)
 
-    def open(self, run: Run, quote: Quote, closer: str, start: int, delimiter: str = "") -> None:
+    def open(self, run: LexerRun, quote: Quote, closer: str, start: int, delimiter: str = "") -> None:
         """Open a string. `delimiter`: the opening one, if the text chose it."""
         to_write = "" if closer == "\n" else closer
-        run.push(Kind.STRING, to_write, start, self.mode(quote, closer, delimiter))
+        run.push(Scope.STRING, to_write, start, self.mode(quote, closer, delimiter))
 
     def mode(self, quote: Quote, closer: str, delimiter: str = "") -> Mode:
         """The inside of a string."""
@@ -78,29 +78,29 @@ class StringModes:
             tokens.append(Token(LINE_END, "\r\n", pop_at_line_end))
         if delimiter in _PAIRS:
             tokens.append(
-                token_of(delimiter, opening(Kind.STRING, closer, self.mode(quote, closer, delimiter)))
+                token_of(delimiter, opening(Scope.STRING, closer, self.mode(quote, closer, delimiter)))
             )
         return Grammar(tokens, list(_escapes(quote, closer, codes)), quote.escape[:1])
 
-    def _next_part(self, quote: Quote, closer: str) -> Action:
+    def _next_part(self, quote: Quote, closer: str) -> TokenAction:
         """The end of the first part: the next begins with the same sign, or with a bracket of its own."""
         last = quote._replace(parts=quote.parts - 1)
 
-        def action(run: Run, match: re.Match[str], start: int) -> None:
+        def action(run: LexerRun, match: re.Match[str], start: int) -> None:
             run.pop_to(len(run.stack) - 1, start)
             if closer not in _PAIRS.values():
-                run.push(Kind.STRING, closer, run.at, self.mode(last, closer, closer), closer)
+                run.push(Scope.STRING, closer, run.at, self.mode(last, closer, closer), closer)
             elif bracket := compiled(r"\s{0,20}([{(\[<])").match(run.text, run.at):
                 run.at = bracket.end()
                 self.open(run, last, _PAIRS[bracket[1]], bracket.start(1), bracket[1])
 
         return action
 
-    def _open_code(self, quote: Quote, closer: str, code: Interpolation) -> Action:
+    def _open_code(self, quote: Quote, closer: str, code: Interpolation) -> TokenAction:
         mode = self._modes.get(
             (quote, closer, code), lambda: Mode(lambda: self._code_grammar(quote, closer, code))
         )
-        return opening(Kind.INTERPOLATION, code.end, mode)
+        return opening(Scope.INTERPOLATION, code.end, mode)
 
     def _code_grammar(self, quote: Quote, closer: str, code: Interpolation) -> Grammar:
         tokens = _unless_multiline(quote)
@@ -108,7 +108,7 @@ class StringModes:
             # Before Python 3.12 the string's own delimiter could not stand in its code, and hardly ever does.
             tokens.append(token_of(closer, _end_string))
             format_mode = Mode(lambda: self._format_grammar(quote, closer, code))
-            tokens.append(Token(":", ":", opening(Kind.FORMAT, "", format_mode)))
+            tokens.append(Token(":", ":", opening(Scope.FORMAT, "", format_mode)))
         grammar = self._code(quote)
         return grammar._replace(tokens=[*tokens, *grammar.tokens])
 
@@ -149,22 +149,22 @@ def _escapes(quote: Quote, closer: str, codes: Iterable[Interpolation]) -> Itera
     yield from (re.escape(each.literal) for each in codes if each.literal)
 
 
-def _string_depth(run: Run) -> int:
+def _string_depth(run: LexerRun) -> int:
     """How deep the string is that the innermost interpolation stands in."""
-    depth = run.find(Kind.INTERPOLATION)
+    depth = run.find(Scope.INTERPOLATION)
     assert depth is not None
     return depth - 1
 
 
-def _end_string(run: Run, match: re.Match[str], start: int) -> None:
+def _end_string(run: LexerRun, match: re.Match[str], start: int) -> None:
     """The string's delimiter in its code, which was not closed."""
     run.pop_to(_string_depth(run), start)
 
 
-def _give_up_string(run: Run, match: re.Match[str], start: int) -> None:
+def _give_up_string(run: LexerRun, match: re.Match[str], start: int) -> None:
     """A line end in the code of a string that must end with its line."""
     run.give_up(_string_depth(run), start)
 
 
-def _end_code(run: Run, match: re.Match[str], start: int) -> None:
+def _end_code(run: LexerRun, match: re.Match[str], start: int) -> None:
     run.pop_to(_string_depth(run) + 1, start)

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 
 from model.languages.code import CodeModes
-from model.languages.elements import NAME, close_element, tag_grammar, until
+from model.languages.elements import TAG_NAME, close_element, tag_grammar, until
 from model.languages.language import Language, Markup, Part
-from model.languages.run import Action, Grammar, Mode, Run, Token, compiled, opening, token_of
-from model.languages.state import Kind, Open, State
+from model.languages.run import Grammar, LexerRun, Mode, Token, TokenAction, compiled, opening, token_of
+from model.languages.state import LexerState, Open, Scope
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
 _VOID |= {"source", "track", "wbr"}
@@ -54,37 +54,37 @@ class TagModes:
         """How a text is read that nothing is known of."""
         return self._parts[0][1] if self._markup.starts_in_code else self.text
 
-    def start(self, text: str) -> State:
+    def start(self, text: str) -> LexerState:
         """What a text is in where it begins, which may be in the middle of a file."""
         if self._markup.starts_in_code:
             in_text = text.lstrip().startswith("<")
-            return State((Open(Kind.TEXT, "", "", 0, self.text),)) if in_text else State()
+            return LexerState((Open(Scope.TEXT, "", "", 0, self.text),)) if in_text else LexerState()
         if not self._markup.is_html:
-            return State()
+            return LexerState()
         # The first script or style that begins or ends shows whether the text begins in one.
         for tag in compiled(_ANY_TAG).finditer(text):
             name = tag[2].lower()
             if name in _CODE_OF:
-                opener = Open(Kind.ELEMENT, f"<{name}", f"</{name}>", 0, self._code_in(name, ""))
-                return State((opener,)) if tag[1] else State()
-        return State()
+                opener = Open(Scope.ELEMENT, f"<{name}", f"</{name}>", 0, self._code_in(name, ""))
+                return LexerState((opener,)) if tag[1] else LexerState()
+        return LexerState()
 
     def _text_grammar(self) -> Grammar:
         comments = [
-            token_of(each.start, until(each.end, Kind.COMMENT)) for each in self._language.read_comments
+            token_of(each.start, until(each.end, Scope.COMMENT)) for each in self._language.read_comments
         ]
         return Grammar(
             [
                 *comments,
                 *self._part_tokens(),
-                Token(r"<!\[CDATA\[", "<", until("]]>", Kind.STRING)),
-                Token(r"<\?(?=\w)", "<", until("?>", Kind.TAG)),
-                Token(f"</(?:{NAME})?", "<", opening(Kind.TAG, ">", self._end_tag)),
-                Token(f"<!?{NAME}", "<", opening(Kind.TAG, ">", self._tag)),
+                Token(r"<!\[CDATA\[", "<", until("]]>", Scope.STRING)),
+                Token(r"<\?(?=\w)", "<", until("?>", Scope.TAG)),
+                Token(f"</(?:{TAG_NAME})?", "<", opening(Scope.TAG, ">", self._end_tag)),
+                Token(f"<!?{TAG_NAME}", "<", opening(Scope.TAG, ">", self._tag)),
             ]
         )
 
-    def _open_element(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _open_element(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         """The `>` of a tag: its element begins."""
         tag = run.stack[-1]
         name = tag.opener[1:]
@@ -96,7 +96,7 @@ class TagModes:
             # Of a tag that began in another part of the text, only the name is known.
             is_here = run.text.startswith(tag.opener, tag.start_char)
             mode = self._code_in(name.lower(), run.text[tag.start_char : start] if is_here else "")
-        run.push(Kind.ELEMENT, f"</{name}>", run.at, mode, tag.opener)
+        run.push(Scope.ELEMENT, f"</{name}>", run.at, mode, tag.opener)
 
     # Scripts and styles
 
@@ -110,16 +110,16 @@ class TagModes:
             self._embedded[name, language_id] = self._code_of(language_id, (end,)).code
         return self._embedded[name, language_id]
 
-    def _end_code(self, run: Run, match: re.Match[str], start: int) -> None:
+    def _end_code(self, run: LexerRun, match: re.Match[str], start: int) -> None:
         """`</script`, even where the code is not complete."""
-        depth = run.find(Kind.ELEMENT)
+        depth = run.find(Scope.ELEMENT)
         if depth is None:
             return
         end = run.at
         if depth + 1 < len(run.stack):
             run.give_up(depth + 1, start)
         run.at = end
-        run.push(Kind.TAG, ">", start, self._end_tag)
+        run.push(Scope.TAG, ">", start, self._end_tag)
 
     # Parts
 
@@ -131,13 +131,13 @@ class TagModes:
     def _part_tokens(self) -> list[Token]:
         return [token_of(part.start, self._open_part(part, mode)) for part, mode in self._parts]
 
-    def _open_part(self, part: Part, mode: Mode) -> Action:
-        return opening(Kind.INTERPOLATION, "" if part.is_loose else part.end, mode)
+    def _open_part(self, part: Part, mode: Mode) -> TokenAction:
+        return opening(Scope.INTERPOLATION, "" if part.is_loose else part.end, mode)
 
-    def _end_part(self, run: Run, match: re.Match[str], start: int) -> None:
-        depth = run.find(Kind.INTERPOLATION)
+    def _end_part(self, run: LexerRun, match: re.Match[str], start: int) -> None:
+        depth = run.find(Scope.INTERPOLATION)
         if depth is None:
-            run.push(Kind.TEXT, "", start, self.text)  # of code that began before the text did
+            run.push(Scope.TEXT, "", start, self.text)  # of code that began before the text did
         elif run.text[start] == "}" and any(one.opener == "{" for one in run.stack[depth + 1 :]):
             run.at = start + 1
             run.close("}", start)  # two brackets of the code

@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from model.languages.state import Kind, State
+from model.languages.state import LexerState, Scope
 from model.stopping.surroundings import Surroundings, signs_of, texts_of
 
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)
 # A model that writes nothing but empty lines will not recover.
 _MAX_LEADING_LINE_ENDS = 4
 # What a line may start within. Elements of tags end by their depth, as blocks do.
-_WITHIN = {Kind.BRACKET, Kind.STRING, Kind.INTERPOLATION, Kind.COMMENT, Kind.REGEX, Kind.TAG}
+_WITHIN = {Scope.BRACKET, Scope.STRING, Scope.INTERPOLATION, Scope.COMMENT, Scope.REGEX, Scope.TAG}
 # Such a line is data or minified, and scanning it anew for each token would take milliseconds.
 _MAX_TAIL_CHARS = 1_000
 
@@ -49,13 +49,13 @@ class LineReader:
 
     def __init__(self, around: Surroundings) -> None:
         self.around = around
-        self._state: State | None = None  # None until needed: then as at the cursor
+        self._state: LexerState | None = None  # None until needed: then as at the cursor
         self._depth = 0
         self._low = 0
         self._start = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> LexerState:
         """What is open at the start of the current line."""
         if self._state is None:
             self._state = self.around.state
@@ -80,9 +80,9 @@ class LineReader:
         """Go on to the line after `line`, which is complete."""
         assert line.next_start is not None
         scan = self.around.lexer.scan(line.text + "\n", self.state)
-        for mark in scan.marks:
-            if mark.kind in _WITHIN:
-                self._depth += mark.step
+        for edge in scan.edges:
+            if edge.kind in _WITHIN:
+                self._depth += edge.step
                 self._low = min(self._low, self._depth)
         self._state = scan.state
         self._start = line.next_start
@@ -105,21 +105,21 @@ class LineReader:
 
     def closes_too_much(self, line: Line) -> bool | None:
         """Whether the closer that `line` begins with is one the suffix has; None if it closes nothing."""
-        marks = self.around.lexer.scan(line.text.lstrip()[0], self.state).marks
-        if not marks or not marks[-1].step:
+        edges = self.around.lexer.scan(line.text.lstrip()[0], self.state).edges
+        if not edges or not edges[-1].step:
             return None
-        return marks[-1].n_brackets < self.around.min_depth
+        return edges[-1].n_brackets < self.around.min_depth
 
     def _over(self, line: Line) -> int | None:
         """Where a bracket is closed that the suffix closes, and not opened again on this line."""
         if not any(closer in line.text for closer in ")]}"):
             return None
         at = None
-        for mark in self.around.lexer.scan(line.text, self.state).marks:
-            if mark.n_brackets >= self.around.min_depth:
+        for edge in self.around.lexer.scan(line.text, self.state).edges:
+            if edge.n_brackets >= self.around.min_depth:
                 at = None
-            elif at is None and mark.step < 0 and mark.kind is Kind.BRACKET:
-                at = mark.start_char
+            elif at is None and edge.step < 0 and edge.kind is Scope.BRACKET:
+                at = edge.start_char
         return at
 
     def _rest(self, line: Line) -> int | None:
@@ -138,7 +138,7 @@ class LineReader:
         states = ((at, scan(line.text[:at], self.state).state) for at in sorted(starts))
         return next((at for at, state in states if self._fits(state, self.around.state)), None)
 
-    def _fits(self, state: State, cursor: State) -> bool:
+    def _fits(self, state: LexerState, cursor: LexerState) -> bool:
         """Whether the suffix can stand in `state`, given what is open at the cursor."""
         return texts_of(state) == texts_of(cursor) and signs_of(state.brackets) in self.around.wanted
 

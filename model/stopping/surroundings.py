@@ -13,7 +13,7 @@ from model.languages.languages import PROSE, language_of_path
 from model.languages.lexer import Lexer, lexer_of
 from model.languages.line_kind import begins_clause
 from model.languages.run import OPENER_OF
-from model.languages.state import Kind, Open, State
+from model.languages.state import LexerState, Open, Scope
 from model.stopping.lines import indent_of, is_shallower, line_start, lines_of
 
 
@@ -29,9 +29,9 @@ def signs_of(brackets: Sequence[Open]) -> list[str]:
     return [one.opener for one in brackets]
 
 
-def texts_of(state: State) -> list[tuple[Kind, str]]:
+def texts_of(state: LexerState) -> list[tuple[Scope, str]]:
     """What decides how the text that follows is read."""
-    return [(one.kind, one.closer) for one in state.without_brackets().stack if one.kind is not Kind.ELEMENT]
+    return [(one.kind, one.closer) for one in state.without_brackets().stack if one.kind is not Scope.ELEMENT]
 
 
 def _lexer(path: str | None) -> Lexer:
@@ -53,12 +53,12 @@ class Surroundings:
         self.rest = next(lines_of(suffix))[0].rstrip()
 
     @cached_property
-    def state(self) -> State:
+    def state(self) -> LexerState:
         """What is open at the cursor."""
         return self.lexer.scan(self._prefix_tail).state
 
     @cached_property
-    def state_below(self) -> State:
+    def state_below(self) -> LexerState:
         """What is open where the line below the cursor's begins, as far as the cursor decides it."""
         return self.lexer.scan("\n", self.state).state
 
@@ -106,8 +106,8 @@ class Surroundings:
     @property
     def _rest_closes(self) -> bool:
         """Whether the rest of the cursor's line closes brackets opened before the cursor."""
-        marks = self.lexer.scan(self.rest, self.state.without_brackets()).marks
-        return any(mark.step == 0 for mark in marks)
+        edges = self.lexer.scan(self.rest, self.state.without_brackets()).edges
+        return any(edge.step == 0 for edge in edges)
 
     def takes_clause(self, indent: str) -> bool:
         """Whether the suffix can be the body of a clause such as `else` that deep, and has none itself."""
@@ -136,9 +136,9 @@ class Surroundings:
             if number and line.strip() and not state.brackets and not state.is_text:
                 yield _Mark(None, indent, line.strip()[0] in OPENER_OF)
             scan = self.lexer.scan(line + "\n" if complete else line, state)
-            for mark in scan.marks:
-                if mark.step == 0:
-                    yield _Mark(OPENER_OF[line[mark.start_char]], indent, False)
+            for edge in scan.edges:
+                if edge.step == 0:
+                    yield _Mark(OPENER_OF[line[edge.start_char]], indent, False)
             state = scan.state
 
 

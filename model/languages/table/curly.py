@@ -92,7 +92,7 @@ _PHP = (Interpolation("{$"), DOLLAR, Interpolation("$", ""))
 
 _SCRIPT = (DOUBLE, SINGLE, TEMPLATE)
 
-LANGUAGES = (
+CURLY = (
     *alike(
         Language(
             name="C",

@@ -19,7 +19,7 @@ _PAREN_BLOCK = Comment("(*", "*)", nests=True)
 _SEMICOLON = Comment(";")
 _BAR_BLOCK = Comment("#|", "|#", nests=True)
 
-LANGUAGES = (
+FUNCTIONAL = (
     Language(
         name="Haskell",
         ids="haskell",

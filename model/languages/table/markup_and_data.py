@@ -24,7 +24,7 @@ _BRACES = (Part("{/", "}", "javascript"), Part("{", "}", "javascript"))
 _JINJA = (Part("{{", "}}", "python"), Part("{%", "%}", "python"))
 _TERRAFORM = (DOLLAR, Interpolation("%{"))
 
-LANGUAGES = (
+MARKUP_AND_DATA = (
     Language(
         name="HTML",
         ids="html",
@@ -308,7 +308,7 @@ LANGUAGES = (
     ),
 )
 
-PROSE = next(each for each in LANGUAGES if each.name == "Text")
+PROSE = next(each for each in MARKUP_AND_DATA if each.name == "Text")
 # A file without a name, or of an unknown kind. `//` may be a division there and `#` a colour, so
 # only whole lines are comments; a ' after a letter is an apostrophe.
 UNKNOWN = Language(

@@ -118,7 +118,7 @@ _POWERSHELL = (
 )
 _LUA_LONG = Quote(r"\[(?P<d>=*)\[", "]{}]", is_pattern=True, first="[", escape="", multiline=True)
 
-LANGUAGES = (
+SCRIPTING = (
     *alike(
         Language(
             name="Python",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from model.languages.language import Language
 from model.languages.languages import LANGUAGES, UNKNOWN, language_of_id, language_of_path
 from model.languages.lexer import lexer_of
-from model.languages.state import Kind, Open, State
+from model.languages.state import LexerState, Open, Scope
 
 ALL = [*LANGUAGES, UNKNOWN]
 FRAGMENTS = [
@@ -46,7 +46,7 @@ FRAGMENTS = [
 CODE = st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)
 
 
-def opened(state: State) -> list[tuple[Kind, str, str]]:
+def opened(state: LexerState) -> list[tuple[Scope, str, str]]:
     return [(one.kind, one.opener, one.closer) for one in state.stack]
 
 
@@ -58,14 +58,14 @@ def test_marks_and_regions_account_for_the_whole_text(language: Language, text: 
     scan = lexer.scan(text, start)
     kinds = [one.kind for one in start.stack]
     at = 0
-    for mark in scan.marks:
-        assert at <= mark.start_char <= mark.end_char <= len(text)
-        at = mark.start_char
-        if mark.step > 0:
-            kinds.append(mark.kind)
-        elif mark.step < 0:
-            assert kinds.pop() is mark.kind
-        assert mark.n_brackets == kinds.count(Kind.BRACKET)
+    for edge in scan.edges:
+        assert at <= edge.start_char <= edge.end_char <= len(text)
+        at = edge.start_char
+        if edge.step > 0:
+            kinds.append(edge.kind)
+        elif edge.step < 0:
+            assert kinds.pop() is edge.kind
+        assert edge.n_brackets == kinds.count(Scope.BRACKET)
     assert kinds == [one.kind for one in scan.state.stack]
     regions = lexer.regions(text, start)
     assert "".join(text[one.start_char : one.end_char] for one in regions) == text
@@ -87,10 +87,10 @@ def test_parts_that_end_with_lines_are_read_as_the_whole(
     second = lexer.scan(after, first.state)
     assert opened(second.state) == opened(whole.state)
     shifted = [
-        mark._replace(start_char=mark.start_char + len(before), end_char=mark.end_char + len(before))
-        for mark in second.marks
+        edge._replace(start_char=edge.start_char + len(before), end_char=edge.end_char + len(before))
+        for edge in second.edges
     ]
-    assert first.marks + shifted == whole.marks
+    assert first.edges + shifted == whole.edges
 
 
 @pytest.mark.parametrize("language", ALL, ids=lambda language: language.name)
@@ -140,7 +140,7 @@ def test_time_grows_with_the_text(language: str, piece: str) -> None:
 
 
 class TestState:
-    def at(self, language: str, drawn: str) -> State:
+    def at(self, language: str, drawn: str) -> LexerState:
         return lexer_of(language_of_id(language)).scan(drawn.split("║")[0]).state
 
     def innermost(self, language: str, drawn: str) -> Open | None:
@@ -153,13 +153,13 @@ class TestState:
             for one in lexer_of(language_of_id("python")).regions(text)
         ]
         assert shown == [
-            ("x = f", Kind.CODE),
-            ('"a', Kind.STRING),
-            ("{b}", Kind.INTERPOLATION),
-            ('c"', Kind.STRING),
-            ("  ", Kind.CODE),
-            ("# d", Kind.COMMENT),
-            ("\n", Kind.CODE),
+            ("x = f", Scope.CODE),
+            ('"a', Scope.STRING),
+            ("{b}", Scope.INTERPOLATION),
+            ('c"', Scope.STRING),
+            ("  ", Scope.CODE),
+            ("# d", Scope.COMMENT),
+            ("\n", Scope.CODE),
         ]
 
     def test_a_string_knows_its_escapes_and_interpolations(self) -> None:
@@ -167,7 +167,7 @@ class TestState:
         assert one is not None
         assert one.quote is not None
         assert (one.kind, one.closer, one.quote.escape, one.quote.multiline) == (
-            Kind.STRING,
+            Scope.STRING,
             '"',
             "\\",
             False,
@@ -179,7 +179,7 @@ class TestState:
         assert not state.is_text
         assert state.interpolation_depth == 1
         assert state.innermost is not None
-        assert state.innermost.kind is Kind.INTERPOLATION
+        assert state.innermost.kind is Scope.INTERPOLATION
 
     def test_depth_of_code_in_code(self) -> None:
         assert self.at("javascript", "`${`${a║").interpolation_depth == 2
@@ -187,8 +187,8 @@ class TestState:
     def test_attributes_and_types(self) -> None:
         one = self.innermost("html", "<a href ║")
         assert one is not None
-        assert one.kind is Kind.TAG
-        assert self.at("java", "List<║").stack[-1].kind is Kind.ANGLE
+        assert one.kind is Scope.TAG
+        assert self.at("java", "List<║").stack[-1].kind is Scope.ANGLE
 
     def test_what_a_line_end_closes(self) -> None:
         comment, string, block = (self.innermost("c", text) for text in ("// a", '"a', "/* a"))
@@ -203,11 +203,11 @@ class TestState:
     def test_what_follows_a_cursor_closes_what_is_open_there(self) -> None:
         lexer = lexer_of(language_of_id("python"))
         state = lexer.scan('print(f"{x').state
-        assert lexer.scan('}")\n', state).state == State()
+        assert lexer.scan('}")\n', state).state == LexerState()
 
     def test_a_bracket_without_its_opener(self) -> None:
-        marks = lexer_of(language_of_id("c")).scan("a ) ]").marks
-        assert [(mark.kind, mark.step) for mark in marks] == [(Kind.BRACKET, 0), (Kind.BRACKET, 0)]
+        edges = lexer_of(language_of_id("c")).scan("a ) ]").edges
+        assert [(edge.kind, edge.step) for edge in edges] == [(Scope.BRACKET, 0), (Scope.BRACKET, 0)]
 
 
 FOLDERS = (
@@ -247,7 +247,7 @@ def test_finished_files_leave_nothing_open(suffix: str) -> None:
     chosen = paths[:: max(len(paths) // 100, 1)]
     for path in chosen:
         text = path.read_text(encoding="utf-8", errors="replace")
-        still = [one for one in lexer.scan(text).state.stack if one.closer and one.kind is not Kind.COMMENT]
+        still = [one for one in lexer.scan(text).state.stack if one.closer and one.kind is not Scope.COMMENT]
         if still:
             unfinished.append((str(path), [one.opener for one in still]))
     # Macros that open what others close are no fault of the lexer.
