@@ -1,7 +1,9 @@
 """What a text looks like when names and numbers do not count: identifiers are V, numbers are N.
 
 Keywords stay themselves, so that `if V ( V ) return N` and `V V ( V ) V N` differ. The list is one
-for all languages: the words that are keywords in several of them and rarely names.
+for all languages: the words that are keywords in several of them and rarely names. It is part of the
+index format, so it stands here and not in `model.languages`, whose table grows: with another word,
+stored fingerprints of this channel would no longer be found.
 """
 
 from __future__ import annotations

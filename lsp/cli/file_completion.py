@@ -20,25 +20,11 @@ from lsp.documents.documents import Document
 from lsp.documents.place import Place, find_place
 from lsp.settings.settings import Settings
 from lsp.status.observer import Observer
+from model.languages.languages import language_id_of_path
 
 if TYPE_CHECKING:
     from lsp.completion.reading import Update
     from model.errors import ModelError
-
-# What editors call the languages whose brackets the filters read, where that is not the file's suffix.
-_LANGUAGE_IDS = {
-    **dict.fromkeys(("py", "pyi", "pyw"), "python"),
-    **dict.fromkeys(("js", "mjs", "cjs"), "javascript"),
-    **dict.fromkeys(("ts", "mts", "cts"), "typescript"),
-    **dict.fromkeys(("cc", "cxx", "h", "hh", "hpp", "hxx"), "cpp"),
-    "jsx": "javascriptreact",
-    "tsx": "typescriptreact",
-    "m": "objective-c",
-    "cu": "cuda-cpp",
-    "cs": "csharp",
-    "kt": "kotlin",
-    "rs": "rust",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,5 +130,5 @@ async def complete(position: FilePosition, settings: Settings, outcome: Outcome)
 def _place(position: FilePosition) -> Place:
     path = position.path.absolute()
     suffix = path.suffix.removeprefix(".").lower()
-    document = Document(path.as_uri(), language_id=_LANGUAGE_IDS.get(suffix, suffix))
+    document = Document(path.as_uri(), language_id=language_id_of_path(path.name) or suffix)
     return find_place(document, position.line - 1, position.column - 1)

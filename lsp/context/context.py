@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lsp.documents.languages import Family, family
+from model.languages.language import Family
+from model.languages.languages import language_of_id
 
 # Medians measured with a 16,384-token vocabulary on the standard library, npm packages and numpy's
 # headers are 3.9, 3.5 and 2.6 (p10: 3.2, 3.1, 2.2). A prompt that is still too long is cut by
@@ -39,7 +40,8 @@ class ContextBudget:
     def of_engine(cls, context_tokens: int, *, max_new_tokens: int, language: str = "") -> ContextBudget:
         """Share an engine's context between prefix (60 %), suffix and excerpts (20 % each)."""
         tokens = max(context_tokens - max_new_tokens - _SPECIAL_TOKENS, 64)
-        chars = tokens * _CHARS_PER_TOKEN[family(language)]
+        known = language_of_id(language)
+        chars = tokens * _CHARS_PER_TOKEN[known.family if known else None]
         return cls(
             prefix_chars=int(chars * _PREFIX_SHARE),
             suffix_chars=int(chars * _SUFFIX_SHARE),

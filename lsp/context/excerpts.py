@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from lsp.context.ring import FAR_LINES, Chunk, ContextRing, distinct_lines_of, identifiers_of
-from lsp.documents.languages import relatedness
+from model.languages.languages import relatedness
 
 _LINES_ABOVE, _LINES_BELOW = 60, 20
 _MIN_SCORE = 0.02

@@ -1,7 +1,7 @@
-"""How a language writes a comment, and where in a file one may stand.
+"""How a comment is written, and where in a file one may stand.
 
-By the editor's language ids. What is not listed has no comments (JSON) or none that is known: then
-nothing is written, because a wrong guess would break the file.
+By the editor's language ids. What has no comments (JSON), or is not in the table of languages, gets
+none: a wrong guess would break the file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from model.languages.language import Language
+from model.languages.languages import language_of_id
+from model.languages.lexer import lexer_of
 
 
 class CommentSyntax(NamedTuple):
@@ -28,76 +32,27 @@ class CommentSyntax(NamedTuple):
         return f"{self.start} {text} {self.end}".rstrip()
 
 
-def _each(syntax: CommentSyntax, names: str) -> dict[str, CommentSyntax]:
-    return dict.fromkeys(names.split(), syntax)
-
-
-_HASH, _SLASHES, _DASHES = CommentSyntax("#"), CommentSyntax("//"), CommentSyntax("--")
-_MARKUP, _BLOCK = CommentSyntax("<!--", "-->"), CommentSyntax("/*", "*/")
-_SYNTAXES: dict[str, CommentSyntax] = {
-    **_each(
-        _HASH,
-        "python cython starlark mojo ruby crystal perl perl6 raku r julia elixir nim coffeescript awk tcl "
-        "sed shellscript bash zsh sh fish powershell makefile cmake meson ninja just dockerfile "
-        "dockercompose yaml toml terraform hcl nix puppet graphql gitignore ignore properties dotenv jq "
-        "gdscript snakemake robotframework git-rebase git-commit github-actions-workflow spec systemd",
-    ),
-    **_each(
-        _SLASHES,
-        "javascript javascriptreact typescript typescriptreact jsonc json5 c cpp objective-c objective-cpp "
-        "cuda-cpp cuda csharp fsharp java kotlin scala swift go go.mod rust dart zig groovy php d v haxe "
-        "solidity glsl hlsl wgsl opencl verilog systemverilog proto proto3 protobuf scss less sass stylus "
-        "pascal odin gleam apex bicep qml typst asciidoc rescript reason thrift capnp prisma kdl",
-    ),
-    **_each(_DASHES, "sql plsql mysql pgsql lua luau haskell elm purescript ada vhdl agda idris applescript"),
-    **_each(
-        CommentSyntax(";;"), "lisp commonlisp emacs-lisp elisp clojure scheme racket fennel janet hy guile"
-    ),
-    **_each(CommentSyntax(";"), "ini llvm asm-collection autohotkey"),
-    **_each(
-        CommentSyntax("%"),
-        "latex tex bibtex erlang matlab octave prolog postscript mercury logtalk",
-    ),
-    **_each(CommentSyntax("'"), "vb vba vbscript"),
-    **_each(CommentSyntax('"'), "vim viml"),
-    **_each(CommentSyntax("!"), "fortran FortranFreeForm fortran-modern"),
-    **_each(CommentSyntax("REM"), "bat"),
-    **_each(CommentSyntax(".."), "restructuredtext"),
-    **_each(_BLOCK, "css"),
-    **_each(_MARKUP, "html xml xsl svg markdown vue svelte astro"),
-    **_each(CommentSyntax("(*", "*)"), "ocaml coq standard-ml sml"),
-    **_each(CommentSyntax("{#", "#}"), "jinja jinja-html jinja2 twig django-html"),
-    **_each(CommentSyntax("{{!--", "--}}"), "handlebars"),
-    **_each(CommentSyntax("<%#", "%>"), "erb html.erb"),
-    **_each(CommentSyntax("@*", "*@"), "razor aspnetcorerazor"),
-}
-# Languages in which others stand: their files' markup, and the tags that open and close a part.
-_PART = re.compile(r"<(?P<end>/)?(?P<name>script|style)\b|(?P<php><\?(?:php|=))|(?P<html>\?>)", re.IGNORECASE)
-_WITH_PARTS = frozenset({"html", "vue", "svelte", "astro", "php"})
 # First lines that must stay first.
 _FIRST_LINES = re.compile(r"#!|<\?|<!doctype|\ufeff|@charset|%!", re.IGNORECASE)
 
 
 def comment_syntax(language: str) -> CommentSyntax | None:
     """How a file of this language writes a comment; None if it cannot or nobody here knows."""
-    return _SYNTAXES.get(language)
+    return _syntax_of(language_of_id(language))
 
 
 def syntax_above(lines: Sequence[str], line: int, language: str) -> CommentSyntax | None:
     """How a comment above a line is written: in a `<script>` of an HTML file as in JavaScript."""
-    if language not in _WITH_PARTS:
-        return comment_syntax(language)
-    # PHP files begin as HTML.
-    part = _MARKUP
-    for text in lines[:line]:
-        for tag in _PART.finditer(text):
-            if tag["php"]:
-                part = _SLASHES
-            elif tag["html"] or tag["end"]:
-                part = _MARKUP
-            elif tag["name"]:
-                part = _SLASHES if tag["name"].lower() == "script" else _BLOCK
-    return part
+    known = language_of_id(language)
+    if known is None or known.markup is None:
+        return _syntax_of(known)
+    lexer = lexer_of(known)
+    start = lexer.start("".join(lines))
+    return _syntax_of(lexer.language_at(lexer.scan("".join(lines[:line]), start).state))
+
+
+def _syntax_of(language: Language | None) -> CommentSyntax | None:
+    return None if language is None or language.comment is None else CommentSyntax(*language.comment[:2])
 
 
 def line_for_comment(lines: Sequence[str], line: int) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from model.languages.line_kind import goes_on
+from model.languages.words import words_and_marks
+
 # Twice the length at which a copy is always found (`attribution.tokens.fingerprint`).
 MIN_TOKENS = 60
 MAX_TOKENS = 4_000
 MAX_LINES = 400
 MAX_HEADER_LINES = 20
-_TOKEN = re.compile(r"\w+|[^\w\s]")
-_CLOSING = re.compile(r"\s*([)\]}]|end\b|fi\b|done\b|esac\b|</|else\b|elif\b|except\b|finally\b|catch\b)")
 _CLOSING_BRACKET = re.compile(r"\s*[)\]}]")
 _DECORATOR = re.compile(r"\s*(@|#\[)")
 _LONE_BRACKET = re.compile(r"\s*[{(\[]\s*$")
@@ -40,7 +41,7 @@ def around(lines: Sequence[str], line: int) -> tuple[int, int]:
 
 def count_tokens(lines: Sequence[str], block: tuple[int, int]) -> int:
     """How many words and marks stand in the lines [first, last)."""
-    return sum(1 for text in lines[slice(*block)] for _ in _TOKEN.finditer(text))
+    return sum(len(words_and_marks(text)) for text in lines[slice(*block)])
 
 
 def _nearest(lines: Sequence[str], line: int, block: tuple[int, int]) -> tuple[int, int]:
@@ -106,7 +107,7 @@ def _opener(lines: Sequence[str], closer: int, level: int) -> int:
 
 
 def _with_closing(lines: Sequence[str], last: int) -> int:
-    return last + 1 if last < len(lines) and _CLOSING.match(lines[last]) else last
+    return last + 1 if last < len(lines) and goes_on(lines[last]) else last
 
 
 def _next_paragraph(lines: Sequence[str], at: int, *, step: int) -> int:

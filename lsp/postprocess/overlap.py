@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from lsp.documents.languages import family
 from lsp.postprocess.brackets import Brackets, Closer
 from lsp.postprocess.suggestion import CursorContext, Suggestion
 
@@ -26,7 +25,7 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
     the whole text.
     """
     brackets = context.brackets
-    if family(context.language) is None:
+    if context.family is None:
         return _cut_counted(suggestion, context)
     if brackets is None or not brackets.consistent:
         return suggestion

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
-from lsp.documents.languages import family
 from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
+from model.languages.line_kind import begins_case, goes_on
 
 # What OpenAI-compatible servers are known to leak in place of an end.
 _CONTROL_TOKEN = re.compile(
@@ -45,7 +45,7 @@ def cut_beyond_block(suggestion: Suggestion, context: CursorContext) -> Suggesti
     for number, line in enumerate(lines[1:], start=1):
         if not line.strip() or indent_width(line) >= width:
             continue
-        if indent_width(line) < outer_width or not _continues_statement(line):
+        if indent_width(line) < outer_width or not (goes_on(line) or begins_case(line)):
             kept = "\n".join(lines[:number]).rstrip()
             # The rest ends with a whole line, so it no longer counts as cut.
             ended = Ended.STOP if suggestion.ended is Ended.LENGTH else suggestion.ended
@@ -77,7 +77,7 @@ def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggesti
     Only in Python, where the depth of a line means something, if the sum is deeper than the line
     above allows, and no bracket, string or comment is open.
     """
-    if family(context.language) != "python":
+    if context.family != "python":
         return suggestion
     indent = context.line_before
     lead = _leading(suggestion.text)
@@ -97,7 +97,7 @@ def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggesti
 
 def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Indent with tabs or spaces, where the file around the cursor has only one of them."""
-    if context.language == "makefile" or (family(context.language) and context.brackets is None):
+    if context.language == "makefile" or (context.family and context.brackets is None):
         return suggestion  # a tab is syntax there, or the cursor is in a string
     style = _file_style(context)
     first, *rest = suggestion.text.split("\n")
@@ -146,14 +146,6 @@ def _block_indents(lines: list[str], context: CursorContext) -> tuple[int, int]:
     width = indent_width(first)
     above = (indent_width(line) for line in reversed(context.lines_above) if line.strip())
     return width, next((outer for outer in above if outer < width), 0)
-
-
-def _continues_statement(line: str) -> bool:
-    """Whether a line further out still belongs to the block's statement: a closing bracket, `else` …"""
-    return (
-        re.match(r"\s*(?:[)\]}]|(?:else|elif|except|finally|case|catch|end|fi|done|esac)\b)", line)
-        is not None
-    )
 
 
 def _file_style(context: CursorContext) -> str | None:

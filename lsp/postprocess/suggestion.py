@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import cached_property
 
 from lsp.postprocess.brackets import Brackets, brackets_at
+from model.languages.language import Family
+from model.languages.languages import language_of_id
 
 
 class Ended(StrEnum):
@@ -70,6 +72,12 @@ class CursorContext:
             can_replace=can_replace,
             from_file_start=from_file_start,
         )
+
+    @property
+    def family(self) -> Family | None:
+        """How sure the language's brackets are; None: not enough to cut by them."""
+        known = language_of_id(self.language)
+        return None if known is None else known.family
 
     @cached_property
     def line_before(self) -> str:

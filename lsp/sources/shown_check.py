@@ -8,7 +8,6 @@ withheld: then a suggestion is shown only after its check.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from lsp.documents.place import Place, well_formed
 from lsp.postprocess.suggestion import to_lf
 from lsp.sources.references import Credits, references_in
 from lsp.sources.store import Answer, AttributionStore
+from model.languages.words import words_and_marks
 
 if TYPE_CHECKING:
     from lsp.status.telemetry import LatencyBook
@@ -34,7 +34,6 @@ UNCHECKED = "not checked by attribution"
 _CONTEXT_TOKENS = 128
 _CONTEXT_LINES = 40
 _CONTEXT_CHARS = 6_000
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class ShownCheck:
@@ -124,6 +123,6 @@ def checked_text(place: Place, suggested: str) -> tuple[bytes, int]:
     # Whole lines above the cursor's, which stay the same while the user types through the suggestion.
     while first > 0 and len(lines) - first <= _CONTEXT_LINES and n_tokens < _CONTEXT_TOKENS:
         first -= 1
-        n_tokens += len(_TOKEN.findall(lines[first]))
+        n_tokens += len(words_and_marks(lines[first]))
     context = "\n".join(lines[first:]).encode()
     return context + well_formed(place.lead + suggested).encode(), len(context)

@@ -7,17 +7,17 @@ The status command shows `report`.
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.languages.words import words_and_marks
+
 RETAINED_AFTER_S = 30.0
 _BOOK_ENTRIES = 2000
 _PENDING = 200
 _PHASES = ("debounce", "queue", "prefill", "decode", "first", "total")
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +217,7 @@ def retained_fraction(accepted: str, nearby: str) -> float:
     """
     import difflib  # 5 ms: only at the first judgement
 
-    wanted, found = _TOKEN.findall(accepted), _TOKEN.findall(nearby)
+    wanted, found = words_and_marks(accepted), words_and_marks(nearby)
     if not wanted:
         return 1.0
     matcher = difflib.SequenceMatcher(None, wanted, found, autojunk=False)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from model.languages.line_kind import LineKind, begins_definition, kind_of
 from model.stopping.extent import Line, LineReader, after_indent, may_be
-from model.stopping.lexical import indent_of, is_shallower
-from model.stopping.line_kind import Kind, begins_definition, kind_of
+from model.stopping.lines import indent_of, is_shallower
 from model.stopping.surroundings import Surroundings
 
 
@@ -124,7 +124,7 @@ class BlockExtent:
             seen.definition = not self._has_lead and begins_definition(line.text)
         seen.deeper |= own and is_shallower(self._floor(), indent)
         kind = kind_of(line.text, complete=line.complete)
-        seen.code |= kind is not Kind.COMMENT
+        seen.code |= kind is not LineKind.COMMENT
 
     def _level_from(self, indent: str) -> str:
         """The block's level, given the first of its lines."""
@@ -158,23 +158,23 @@ class BlockExtent:
             return reached
         return do
 
-    def _place(self, line: Line, kind: Kind) -> _Do:
+    def _place(self, line: Line, kind: LineKind) -> _Do:
         """What to do with a line of the completion's own, by its depth and first word."""
         outside = self._is_outside(self._indent(line))
-        if kind is Kind.UNDECIDED:  # it matters only where some kinds of line may not stand
-            return _Do.HOLD if outside or self._is_done(line, Kind.CODE) else _Do.ACCEPT
-        if kind is Kind.BRACKET:
+        if kind is LineKind.UNDECIDED:  # it matters only where some kinds of line may not stand
+            return _Do.HOLD if outside or self._is_done(line, LineKind.CODE) else _Do.ACCEPT
+        if kind is LineKind.BRACKET:
             too_much = self._reader.closes_too_much(line)
             if too_much is not None:
                 return _Do.CUT if too_much else _Do.CLOSE
-            kind = Kind.CLOSING
-        if kind is Kind.CLOSING and outside:
+            kind = LineKind.CLOSING
+        if kind is LineKind.CLOSING and outside:
             if not line.complete:
                 return _Do.HOLD
             return _Do.CUT if self._around.closes(self._whole(line)) else _Do.CLOSE
-        if kind is Kind.COMMENT and (outside or self._is_done(line, Kind.CODE)):
+        if kind is LineKind.COMMENT and (outside or self._is_done(line, LineKind.CODE)):
             return _Do.SKIP if line.complete else _Do.HOLD
-        if kind is Kind.CONTINUING and outside and self._around.takes_clause(self._indent(line)):
+        if kind is LineKind.CONTINUING and outside and self._around.takes_clause(self._indent(line)):
             return _Do.ACCEPT
         return _Do.CUT if outside or self._is_done(line, kind) else _Do.ACCEPT
 
@@ -187,7 +187,7 @@ class BlockExtent:
                 return False
         return is_shallower(indent, self._floor())
 
-    def _is_done(self, line: Line, kind: Kind) -> bool:
+    def _is_done(self, line: Line, kind: LineKind) -> bool:
         """Whether the one statement that is the block was complete before `line`."""
         indent = self._indent(line)
         if is_shallower(self._floor(), indent) or not (indent == "" or self._seen.definition):
@@ -196,7 +196,7 @@ class BlockExtent:
             return False  # the suffix is a body that still wants its first line
         if indent == "" and self._seen.blank:
             return True
-        return self._seen.deeper and kind is Kind.CODE
+        return self._seen.deeper and kind is LineKind.CODE
 
     def _reached(self, line: Line) -> _Do | None:
         """MATCH, CUT or HOLD if this is where the suffix goes on."""

@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from model.stopping.lexical import Open, indent_of, move
-from model.stopping.surroundings import Surroundings, kinds
+from model.languages.state import LexerState, Scope
+from model.stopping.surroundings import Surroundings, signs_of, texts_of
 
 _LINE_END = re.compile(r"\r\n|\n|\r(?=.)", re.DOTALL)
 # A model that writes nothing but empty lines will not recover.
 _MAX_LEADING_LINE_ENDS = 4
+# What a line may start within. Elements of tags end by their depth, as blocks do.
+_WITHIN = {Scope.BRACKET, Scope.STRING, Scope.INTERPOLATION, Scope.COMMENT, Scope.REGEX, Scope.TAG}
 # Such a line is data or minified, and scanning it anew for each token would take milliseconds.
 _MAX_TAIL_CHARS = 1_000
 
@@ -47,25 +49,22 @@ class LineReader:
 
     def __init__(self, around: Surroundings) -> None:
         self.around = around
-        self.inside: str | None = None  # None until needed: then as at the cursor
-        self._stack: list[Open] | None = None
+        self._state: LexerState | None = None  # None until needed: then as at the cursor
+        self._depth = 0
         self._low = 0
         self._start = 0
 
     @property
-    def stack(self) -> list[Open]:
-        """Brackets open at the start of the current line."""
-        if self._stack is None:
-            self._stack = list(self.around.place.stack)
-            self._low = len(self._stack)
-            self.inside = self.around.place.inside
-        return self._stack
+    def state(self) -> LexerState:
+        """What is open at the start of the current line."""
+        if self._state is None:
+            self._state = self.around.state
+        return self._state
 
     @property
     def within(self) -> bool:
         """Whether the current line starts within a string, or a bracket that the completion opened."""
-        depth = len(self.stack)  # first, because it sets the others
-        return bool(self.inside) or depth > self._low
+        return self.state.is_text or self._depth > self._low
 
     def line(self, text: str, *, ended: bool) -> Line:
         """The current line, as much of it as there is."""
@@ -80,13 +79,12 @@ class LineReader:
     def advance(self, line: Line) -> None:
         """Go on to the line after `line`, which is complete."""
         assert line.next_start is not None
-        stack = self.stack
-        scan = self.around.syntax.scan_line(line.text, self.inside or "", complete=True)
-        indent = indent_of(self.around.lead + line.text if line.is_first else line.text)
-        for _, bracket in scan.brackets:
-            move(stack, bracket, indent)
-            self._low = min(self._low, len(stack))
-        self.inside = scan.inside
+        scan = self.around.lexer.scan(line.text + "\n", self.state)
+        for edge in scan.edges:
+            if edge.kind in _WITHIN:
+                self._depth += edge.step
+                self._low = min(self._low, self._depth)
+        self._state = scan.state
         self._start = line.next_start
 
     def tail(self, line: Line) -> int | None:
@@ -103,30 +101,25 @@ class LineReader:
     @property
     def where_suffix_fits(self) -> bool:
         """Whether the suffix may go on at the start of the current line, as far as brackets tell."""
-        around = self.around
-        at_cursor = "" if around.place.inside in ("'", '"') else around.place.inside
-        return not self.within or (self.inside == at_cursor and kinds(self.stack) in around.wanted)
+        return not self.within or self._fits(self.state, self.around.state_below)
 
     def closes_too_much(self, line: Line) -> bool | None:
         """Whether the closer that `line` begins with is one the suffix has; None if it closes nothing."""
-        stack = list(self.stack)
-        if not move(stack, line.text.lstrip()[0], ""):
+        edges = self.around.lexer.scan(line.text.lstrip()[0], self.state).edges
+        if not edges or not edges[-1].step:
             return None
-        return len(stack) < self.around.min_depth
+        return edges[-1].n_brackets < self.around.min_depth
 
     def _over(self, line: Line) -> int | None:
         """Where a bracket is closed that the suffix closes, and not opened again on this line."""
         if not any(closer in line.text for closer in ")]}"):
             return None
-        stack = list(self.stack)
         at = None
-        scan = self.around.syntax.scan_line(line.text, self.inside or "", complete=False)
-        for position, bracket in scan.brackets:
-            closed = move(stack, bracket, "")
-            if len(stack) >= self.around.min_depth:
+        for edge in self.around.lexer.scan(line.text, self.state).edges:
+            if edge.n_brackets >= self.around.min_depth:
                 at = None
-            elif at is None and closed:
-                at = position
+            elif at is None and edge.step < 0 and edge.kind is Scope.BRACKET:
+                at = edge.start_char
         return at
 
     def _rest(self, line: Line) -> int | None:
@@ -141,15 +134,13 @@ class LineReader:
             starts += [len(line.text) - n for n in sizes if line.text.endswith(rest[:n])]
         if self.around.begins_line:  # as lines of their own they are compared in whole, see `following`
             starts = [at for at in starts if line.text[:at].strip()]
-        return next((at for at in sorted(starts) if self._fits(line.text[:at])), None)
+        scan = self.around.lexer.scan
+        states = ((at, scan(line.text[:at], self.state).state) for at in sorted(starts))
+        return next((at for at, state in states if self._fits(state, self.around.state)), None)
 
-    def _fits(self, text: str) -> bool:
-        """Whether the rest of the cursor's line can stand after `text`."""
-        stack = list(self.stack)
-        scan = self.around.syntax.scan_line(text, self.inside or "", complete=False)
-        for _, bracket in scan.brackets:
-            move(stack, bracket, "")
-        return scan.inside == self.around.place.inside and kinds(stack) in self.around.wanted
+    def _fits(self, state: LexerState, cursor: LexerState) -> bool:
+        """Whether the suffix can stand in `state`, given what is open at the cursor."""
+        return texts_of(state) == texts_of(cursor) and signs_of(state.brackets) in self.around.wanted
 
 
 class LineExtent:

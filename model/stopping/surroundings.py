@@ -9,20 +9,42 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from model.stopping.lexical import OPENER_OF, Open, Place, indent_of, is_shallower, lines_of, move, syntax_of
-from model.stopping.line_kind import begins_clause
+from model.languages.languages import PROSE, language_of_path
+from model.languages.lexer import Lexer, lexer_of
+from model.languages.line_kind import begins_clause
+from model.languages.run import OPENER_OF
+from model.languages.state import LexerState, Open, Scope
+from model.stopping.lines import indent_of, is_shallower, line_start, lines_of
 
 
-def kinds(stack: Sequence[Open]) -> list[str]:
-    """The brackets of a stack, without where they stand."""
-    return [one.bracket for one in stack]
+class Bracket(NamedTuple):
+    """A bracket that is open, and the white space that its line begins with."""
+
+    sign: str
+    indent: str
+
+
+def signs_of(brackets: Sequence[Open]) -> list[str]:
+    """The brackets, without where they stand."""
+    return [one.opener for one in brackets]
+
+
+def texts_of(state: LexerState) -> list[tuple[Scope, str]]:
+    """What decides how the text that follows is read."""
+    return [(one.kind, one.closer) for one in state.without_brackets().stack if one.kind is not Scope.ELEMENT]
+
+
+def _lexer(path: str | None) -> Lexer:
+    """In prose, brackets and quotes are mostly text; lines and their depth say enough."""
+    language = language_of_path(path) if path else None
+    return lexer_of(PROSE if language is not None and language.is_prose else language)
 
 
 class Surroundings:
     """The text before and after a cursor."""
 
     def __init__(self, prefix_tail: str, suffix: str, path: str | None) -> None:
-        self.syntax = syntax_of(path)
+        self.lexer = _lexer(path)
         self._prefix_tail = prefix_tail
         self._suffix = suffix
         # The cursor's own line, before the cursor.
@@ -31,9 +53,23 @@ class Surroundings:
         self.rest = next(lines_of(suffix))[0].rstrip()
 
     @cached_property
-    def place(self) -> Place:
+    def state(self) -> LexerState:
         """What is open at the cursor."""
-        return self.syntax.place_at_end(self._prefix_tail)
+        return self.lexer.scan(self._prefix_tail).state
+
+    @cached_property
+    def state_below(self) -> LexerState:
+        """What is open where the line below the cursor's begins, as far as the cursor decides it."""
+        return self.lexer.scan("\n", self.state).state
+
+    @cached_property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """The brackets open at the cursor."""
+        text = self._prefix_tail
+        return tuple(
+            Bracket(one.opener, indent_of(text[line_start(text, one.start_char) : one.start_char]))
+            for one in self.state.brackets
+        )
 
     @property
     def begins_line(self) -> bool:
@@ -52,7 +88,7 @@ class Surroundings:
     @cached_property
     def min_depth(self) -> int:
         """How many brackets must stay open, counted from the outermost, for the suffix to close."""
-        stack = self.place.stack
+        stack = self.brackets
         closed = _closed(self._marks, stack)[0]
         depth = len(stack)
         while depth and _closed(self._marks, stack[: depth - 1])[0] == closed:
@@ -62,17 +98,16 @@ class Surroundings:
     @cached_property
     def wanted(self) -> tuple[list[str], ...]:
         """Which brackets may be open where the suffix begins: those it closes, or those at the cursor."""
-        missing = _closed(self._marks, self.place.stack)[1]
-        ideal = kinds(self.place.stack[: self.min_depth]) + missing[::-1]
-        return (ideal,) if self._rest_closes else (ideal, kinds(self.place.stack))
+        missing = _closed(self._marks, self.brackets)[1]
+        signs = signs_of(self.state.brackets)
+        ideal = signs[: self.min_depth] + missing[::-1]
+        return (ideal,) if self._rest_closes else (ideal, signs)
 
     @property
     def _rest_closes(self) -> bool:
         """Whether the rest of the cursor's line closes brackets opened before the cursor."""
-        local: list[Open] = []
-        scan = self.syntax.scan_line(self.rest, self.place.inside, complete=True)
-        moved = [move(local, bracket, "") for _, bracket in scan.brackets]
-        return not all(moved)
+        edges = self.lexer.scan(self.rest, self.state.without_brackets()).edges
+        return any(edge.step == 0 for edge in edges)
 
     def takes_clause(self, indent: str) -> bool:
         """Whether the suffix can be the body of a clause such as `else` that deep, and has none itself."""
@@ -96,16 +131,15 @@ class Surroundings:
 
     def _find_marks(self) -> Iterator[_Mark]:
         """The suffix's lines, and the closers in them whose openers are not in the suffix."""
-        local: list[Open] = []
-        inside = self.place.inside
+        state = self.state.without_brackets()
         for number, (line, indent, complete) in enumerate(lines_of(self._suffix)):
-            scan = self.syntax.scan_line(line, inside, complete=complete)
-            if number and line.strip() and not local and not inside:
+            if number and line.strip() and not state.brackets and not state.is_text:
                 yield _Mark(None, indent, line.strip()[0] in OPENER_OF)
-            for _, bracket in scan.brackets:
-                if not move(local, bracket, indent) and bracket in OPENER_OF:
-                    yield _Mark(OPENER_OF[bracket], indent, False)
-            inside = scan.inside
+            scan = self.lexer.scan(line + "\n" if complete else line, state)
+            for edge in scan.edges:
+                if edge.step == 0:
+                    yield _Mark(OPENER_OF[line[edge.start_char]], indent, False)
+            state = scan.state
 
 
 class _Mark(NamedTuple):
@@ -116,7 +150,7 @@ class _Mark(NamedTuple):
     begins_with_closer: bool
 
 
-def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> tuple[int, list[str]]:
+def _closed(marks: Sequence[_Mark], stack: Sequence[Bracket]) -> tuple[int, list[str]]:
     """How many brackets of `stack` the closers among `marks` close, innermost first.
 
     Also which openers are missing: those of closers that come before and close none of them.
@@ -131,7 +165,7 @@ def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> tuple[int, list[st
             waiting = [one for one in waiting if _may_close(one, mark)]
             continue
         at = len(waiting) - 1
-        while at >= 0 and waiting[at].bracket != mark.opener:
+        while at >= 0 and waiting[at].sign != mark.opener:
             at -= 1
         if at >= 0:
             del waiting[at:]
@@ -141,7 +175,7 @@ def _closed(marks: Sequence[_Mark], stack: Sequence[Open]) -> tuple[int, list[st
     return closed, missing
 
 
-def _may_close(one: Open, line: _Mark) -> bool:
+def _may_close(one: Bracket, line: _Mark) -> bool:
     """Whether a suffix line may still close the bracket `one`."""
     if is_shallower(line.indent, one.indent):
         return False

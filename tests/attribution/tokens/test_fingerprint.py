@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from attribution.tokens.fingerprint import (
     winnow,
 )
 from attribution.tokens.lexer import lex
-from attribution.tokens.shape import shape_hashes
+from attribution.tokens.shape import KEYWORDS, shape_hashes
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "(", ")", ".", "1", "if", "def", "="]), max_size=150)
 
@@ -71,6 +73,13 @@ def test_a_text_shorter_than_a_window_has_one_fingerprint_and_a_shorter_than_a_g
 def test_the_fingerprints_of_this_format_version() -> None:
     text = "\n".join(f"value_{i} = compute({i}, 'é')" for i in range(8)).encode()
     assert [winnow(lex(text), channel).tolist() for channel in Channel] == GOLDEN
+
+
+def test_the_keywords_of_this_format_version() -> None:
+    """With another list, the stored fingerprints of shapes would not be found."""
+    words = sorted(KEYWORDS.split())
+    assert len(words) == 138
+    assert hashlib.sha256(b" ".join(words)).hexdigest().startswith("2d5b5d4f96971c3b")
 
 
 def test_shape_forgets_names_and_numbers_but_not_keywords() -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-# Words that go on with the statement above, and words that end one.
-CLAUSES = {"else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure"}
-CLAUSES |= {"case", "default", "when", "then", "do", "while", "until", "where"}
+# Words that only ever go on with the statement above, words that may, and words that end one.
+_FOLLOWING_WORDS = {"else", "elif", "elsif", "elseif", "except", "finally", "catch", "rescue", "ensure"}
+_CLAUSES = _FOLLOWING_WORDS | {"case", "default", "when", "then", "do", "while", "until", "where"}
 _CLOSING_WORDS = {"end", "fi", "done", "esac", "endif", "endwhile", "endforeach", "endfor", "endswitch"}
 _COMMENT = re.compile(r"//|/\*|\*|#|--|<!--|%|;")
 _PARTIAL_MARK = re.compile(r"[</!-]+")
@@ -19,7 +19,7 @@ _KEYWORDS = "def|class|fn|func|fun|function|interface|struct|impl|enum|trait|typ
 _DEFINITION = re.compile(rf"@|(?:(?:{_MODIFIERS})\b(?:\(\w+\))?\s+)*(?:{_KEYWORDS})\b")
 
 
-class Kind(Enum):
+class LineKind(Enum):
     """What a line begins with."""
 
     UNDECIDED = auto()
@@ -30,35 +30,49 @@ class Kind(Enum):
     CODE = auto()
 
 
-def kind_of(line: str, *, complete: bool) -> Kind:
+def kind_of(line: str, *, complete: bool) -> LineKind:
     """The kind of a line that is not blank, UNDECIDED while an incomplete one may still change it."""
     text = line.strip() if complete else line.lstrip()
     if text[0] in ")]}":
-        return Kind.BRACKET
+        return LineKind.BRACKET
     if not complete and _may_grow(text):
-        return Kind.UNDECIDED
+        return LineKind.UNDECIDED
     if text.startswith("</"):
-        return Kind.CLOSING
+        return LineKind.CLOSING
     if _COMMENT.match(text):
-        return Kind.COMMENT
+        return LineKind.COMMENT
     word = re.match(r"\w*", text)
     assert word is not None
     if word.group() in _CLOSING_WORDS and not text[word.end() :].strip(" \t;,.)"):
-        return Kind.CLOSING if complete else Kind.UNDECIDED
-    continuing = text[0] == "{" or word.group() in CLAUSES
-    return Kind.CONTINUING if continuing else Kind.CODE
+        return LineKind.CLOSING if complete else LineKind.UNDECIDED
+    continuing = text[0] == "{" or word.group() in _CLAUSES
+    return LineKind.CONTINUING if continuing else LineKind.CODE
 
 
 def _may_grow(text: str) -> bool:
     """Whether more characters may turn the beginning of a line into one of the marks or words."""
-    words = _CLOSING_WORDS | CLAUSES
+    words = _CLOSING_WORDS | _CLAUSES
     return bool(_PARTIAL_MARK.fullmatch(text)) or any(word.startswith(text) for word in words)
 
 
 def begins_clause(line: str) -> bool:
     """Whether a line goes on with the statement above it: `else`, `except`, a case."""
     word = re.match(r"[\s})]*(\w*)", line)
-    return word is not None and word[1] in CLAUSES
+    return word is not None and word[1] in _CLAUSES
+
+
+def goes_on(line: str) -> bool:
+    """Whether a line belongs to the statement above it for certain: it closes it or goes on with it."""
+    text = line.lstrip()
+    if text.startswith((*")]}", "</")):
+        return True
+    word = re.match(r"\w*", text)
+    return word is not None and word[0] in _FOLLOWING_WORDS | _CLOSING_WORDS
+
+
+def begins_case(line: str) -> bool:
+    """Whether a line begins one of a statement's cases."""
+    return re.match(r"\s*case\b", line) is not None
 
 
 def begins_definition(line: str) -> bool:
