@@ -37,7 +37,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class SourceDocument:
     """One file: its bytes and its source. Two documents of one repository and path are versions of it."""
 
     source: Source
@@ -106,7 +106,7 @@ def _line_ends(text: bytes, start: int, end: int) -> int:
     return text.count(b"\n", start, end) + text.count(b"\r", start, end) - text.count(b"\r\n", start, end)
 
 
-class Kind(StrEnum):
+class MatchKind(StrEnum):
     """How much of a match is the same."""
 
     EXACT = "exact"  # byte for byte, but for the kind of line ends
@@ -115,7 +115,7 @@ class Kind(StrEnum):
     RENAMED = "renamed"  # the same tokens but for consistently renamed identifiers and other numbers
 
 
-ALL_KINDS = frozenset(Kind)
+ALL_KINDS = frozenset(MatchKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class Match:
     `also_in` counts further files that hold the same copy; `key` names the content (`Index.contents`).
     """
 
-    kind: Kind
+    kind: MatchKind
     tokens: int
     similarity: float
     query: Span

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lsp.settings.settings import Layer, SettingInfo, resolve, setting_infos
+from lsp.settings.settings import SettingInfo, SettingsLayer, resolve, setting_infos
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "extension" / "package.json"
@@ -46,7 +46,7 @@ def accepts(key: str, value: object) -> bool:
     """Whether the server takes a value from an editor without a complaint."""
     section, _, name = key.rpartition(".")
     values = {section: {name: value}} if section else {name: value}
-    return not resolve([Layer(source="editor", values=values)]).messages
+    return not resolve([SettingsLayer(source="editor", values=values)]).messages
 
 
 def test_the_extension_has_no_setting_that_the_server_lacks() -> None:

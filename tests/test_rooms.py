@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -60,3 +61,29 @@ def test_no_room_is_too_full() -> None:
     """A newcomer finds the place for a change in a minute."""
     sizes = {room.path: len(list((ROOT / room.path).glob("*.py"))) - 1 for room in rooms()}
     assert {path: size for path, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def public_types(module: ast.Module) -> dict[str, str]:
+    """The public classes and type aliases (in CamelCase) of a module, and what each is."""
+    found = {node.name: ast.dump(node) for node in module.body if isinstance(node, ast.ClassDef)}
+    for node in module.body:
+        if isinstance(node, ast.Assign) and not is_type_variable(node.value):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            found.update(dict.fromkeys(names, ast.dump(node.value)))
+    return {name: what for name, what in found.items() if name[0].isupper() and not name.isupper()}
+
+
+def is_type_variable(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "TypeVar"
+
+
+def test_a_public_type_means_one_thing() -> None:
+    """Classes and type aliases; an alias that is the same in two modules means the same in both."""
+    meanings: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for name, what in public_types(ast.parse(path.read_text(encoding="utf-8"))).items():
+                meanings[name][str(path.relative_to(ROOT))] = what
+    assert len(meanings) > 500
+    ambiguous = {name: [*places] for name, places in meanings.items() if len(set(places.values())) > 1}
+    assert ambiguous == {}

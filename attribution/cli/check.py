@@ -19,9 +19,9 @@ import typer
 from attribution.cli.common import INDEX_VARIABLE, Fallback, index_url, reported_errors
 from attribution.cli.index import ListedSets, index_app
 from attribution.errors import IndexMissingError, SourceError
-from attribution.match.report import Answer, Checked, to_json, to_sarif, to_text
+from attribution.match.report import CheckedFile, FileAnswer, to_json, to_sarif, to_text
 from attribution.match.seen import SeenFile
-from attribution.source import Kind, Match
+from attribution.source import Match, MatchKind
 from attribution.sources.spdx import is_copyleft, satisfies
 
 __all__ = ["check", "index_app"]
@@ -45,7 +45,7 @@ def check(
     min_tokens: Annotated[
         int, typer.Option(help="Shorter copies are not reported; below 32 some are missed.")
     ] = 32,
-    kind: Annotated[list[Kind] | None, typer.Option(help="Only these kinds; may be repeated.")] = None,
+    kind: Annotated[list[MatchKind] | None, typer.Option(help="Only these kinds; may be repeated.")] = None,
     fail_on: Annotated[
         str | None, typer.Option(help="Exit with 1 on: any, copyleft, or an SPDX expression of licences.")
     ] = None,
@@ -78,23 +78,23 @@ class _Wanted:
 
     files: Sequence[str]
     min_tokens: int
-    kinds: Sequence[Kind] | None
+    kinds: Sequence[MatchKind] | None
     fail_on: str | None
 
 
-def _checked(wanted: _Wanted, url: str) -> list[Checked]:
-    from attribution.match.attribute import Question, attribute
+def _checked(wanted: _Wanted, url: str) -> list[CheckedFile]:
+    from attribution.match.attribute import SearchOptions, attribute
     from attribution.store.open import open_index
 
-    question = Question(min_tokens=wanted.min_tokens, kinds=frozenset(wanted.kinds or Kind))
+    options = SearchOptions(min_tokens=wanted.min_tokens, kinds=frozenset(wanted.kinds or MatchKind))
     opened = open_index(url)
     try:
         return [
-            Checked(
+            CheckedFile(
                 file=file,
                 index=opened.url,
                 documents=opened.document_count(),
-                matches=attribute(_read(file), opened, question),
+                matches=attribute(_read(file), opened, options),
             )
             for file in wanted.files
         ]
@@ -136,7 +136,7 @@ def _seen(wanted: _Wanted, fallback: Fallback, portrait: Path, url: str) -> list
 
 
 def _formatted(
-    checked: Sequence[Answer], output: Format, failing: Sequence[Match], *, seen_fails: bool = False
+    checked: Sequence[FileAnswer], output: Format, failing: Sequence[Match], *, seen_fails: bool = False
 ) -> str:
     if output is Format.JSON:
         return to_json(checked)

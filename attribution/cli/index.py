@@ -21,7 +21,7 @@ from attribution.cli.common import INDEX_VARIABLE, Fallback, index_url, reported
 from attribution.errors import SourceError
 
 if TYPE_CHECKING:
-    from attribution.indexing.build import Progress
+    from attribution.indexing.build import BuildProgress
     from attribution.indexing.listing import ListedSet
     from attribution.store.contract import Writer
     from attribution.store.opt_outs import OptOut
@@ -286,7 +286,7 @@ class _Bar:
             # The total may have been an estimate.
             self._bar.update(self._task, total=self._bar.tasks[0].completed)
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: BuildProgress) -> None:
         """So much has been read."""
         self._bar.update(self._task, completed=progress.source_bytes)
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
 
-from attribution.source import Document
+from attribution.source import SourceDocument
 from attribution.store.contract import AddCounts, Writer
 from attribution.store.prepare import PreparedBatch, batches, prepare
 
 
 @dataclass(kw_only=True)
-class Progress:
+class BuildProgress:
     """How far a build is: what was read so far (not all of it is committed yet)."""
 
     documents: int = 0
@@ -26,18 +26,18 @@ class Progress:
 
 
 def build(
-    documents: Iterable[Document],
+    documents: Iterable[SourceDocument],
     writer: Writer,
     *,
     processes: int = 1,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[BuildProgress], None] | None = None,
 ) -> AddCounts:
     """Add documents to an index; commits at the end, and whenever the writer sees fit.
 
     A document that is there already costs little, so a killed build is resumed by running it again.
     `processes` 0 means one a core.
     """
-    new = _registered(documents, writer, Progress(), on_progress)
+    new = _registered(documents, writer, BuildProgress(), on_progress)
     work = partial(prepare, channels=writer.channels, block_bytes=writer.block_bytes)
     for batch in _prepared(new, work, processes or os.cpu_count() or 1):
         writer.add(batch)
@@ -46,11 +46,11 @@ def build(
 
 
 def _registered(
-    documents: Iterable[Document],
+    documents: Iterable[SourceDocument],
     writer: Writer,
-    progress: Progress,
-    on_progress: Callable[[Progress], None] | None,
-) -> Iterator[list[Document]]:
+    progress: BuildProgress,
+    on_progress: Callable[[BuildProgress], None] | None,
+) -> Iterator[list[SourceDocument]]:
     """Batches of the documents that are new to the writer."""
     for group in batches(documents):
         new = writer.register(group)
@@ -63,7 +63,9 @@ def _registered(
 
 
 def _prepared(
-    groups: Iterable[list[Document]], work: Callable[[list[Document]], PreparedBatch], processes: int
+    groups: Iterable[list[SourceDocument]],
+    work: Callable[[list[SourceDocument]], PreparedBatch],
+    processes: int,
 ) -> Iterator[PreparedBatch]:
     """The work on every group, in order; with several processes, a bounded number is under way."""
     if processes == 1:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from attribution.indexing.build import Progress, build
-from attribution.source import Document, Source
+from attribution.indexing.build import BuildProgress, build
+from attribution.source import Source, SourceDocument
 from attribution.store.contract import Writer
 
 _GROUP = 2048
@@ -36,7 +36,7 @@ class ListedSet(Protocol):
     def listed(self) -> Sequence[Listed]:
         """All documents of the set."""
 
-    def documents(self, wanted: Sequence[Listed], skipped: Counter[str]) -> Iterator[Document]:
+    def documents(self, wanted: Sequence[Listed], skipped: Counter[str]) -> Iterator[SourceDocument]:
         """The texts of some of them, fetched if need be; counts by reason what cannot be had.
 
         Raises `SourceError`.
@@ -62,7 +62,7 @@ def build_listed(
     skipped: Counter[str],
     *,
     processes: int = 1,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[BuildProgress], None] | None = None,
 ) -> None:
     """Add the documents of a set that the index lacks, as `build` does; a killed run is resumed."""
     build(wanted.documents(missing, skipped), writer, processes=processes, on_progress=on_progress)

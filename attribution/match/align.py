@@ -17,7 +17,7 @@ from rapidfuzz.distance import LCSseq
 
 from attribution.match.renaming import is_renamed_copy, plausible
 from attribution.match.runs import SEED_TOKENS, Run, chains, equal_runs, fullest_diagonals, undominated
-from attribution.source import ALL_KINDS, Kind
+from attribution.source import ALL_KINDS, MatchKind
 from attribution.tokens.fingerprint import WINNOWING, Channel
 from attribution.tokens.lexer import U64, Tokens
 from attribution.tokens.shape import shape_hashes
@@ -38,7 +38,7 @@ class Alignment:
     compared here, so EXACT stands for REFORMATTED too.
     """
 
-    kind: Kind
+    kind: MatchKind
     query_start: int
     query_end: int
     source_start: int
@@ -56,7 +56,7 @@ def align(
     source: Tokens,
     *,
     min_tokens: int,
-    kinds: frozenset[Kind] = ALL_KINDS,
+    kinds: frozenset[MatchKind] = ALL_KINDS,
     by_shape: bool = False,
 ) -> list[Alignment]:
     """All copies of at least `min_tokens` tokens, by their place in the query.
@@ -69,10 +69,10 @@ def align(
     if whole is not None and len(query) >= min_tokens:
         return [_exact(whole)]
     found: list[Alignment] = []
-    if Kind.RENAMED in kinds:
+    if MatchKind.RENAMED in kinds:
         found += _renamed(query, source, diagonals, min_tokens, by_shape=by_shape)
-    if kinds & {Kind.EXACT, Kind.REFORMATTED, Kind.NEAR}:
-        allow_near = Kind.NEAR in kinds
+    if kinds & {MatchKind.EXACT, MatchKind.REFORMATTED, MatchKind.NEAR}:
+        allow_near = MatchKind.NEAR in kinds
         for chain in chains(undominated(runs)) if allow_near else [[run] for run in runs]:
             found += _of_chain(query.hashes, source.hashes, chain, min_tokens, allow_near=allow_near)
     return sorted(_best(found), key=lambda alignment: (alignment.query_start, alignment.source_start))
@@ -80,10 +80,10 @@ def align(
 
 def _best(found: Sequence[Alignment]) -> list[Alignment]:
     """Those whose query tokens are covered by no longer one, nor by one as long and more equal."""
-    exact = [one for one in found if one.kind is Kind.EXACT]
+    exact = [one for one in found if one.kind is MatchKind.EXACT]
     kept: list[Alignment] = []
     for one in sorted(found, key=lambda a: (a.query_start - a.query_end, -a.tokens, a.source_start)):
-        if one.kind is Kind.RENAMED and any(_says_as_much(other, one) for other in exact):
+        if one.kind is MatchKind.RENAMED and any(_says_as_much(other, one) for other in exact):
             continue
         if not any(k.query_start <= one.query_start and one.query_end <= k.query_end for k in kept):
             kept.append(one)
@@ -110,7 +110,7 @@ def _of_chain(
 
 def _exact(run: Run) -> Alignment:
     return Alignment(
-        kind=Kind.EXACT,
+        kind=MatchKind.EXACT,
         query_start=run.query_start,
         query_end=run.query_end,
         source_start=run.source_start,
@@ -131,7 +131,7 @@ def _near(query: U64, source: U64, chain: Sequence[Run]) -> Alignment | None:
     more_right = _margin(query[right.query_end :], source[right.source_end :])
     more_left = _margin(query[: left.query_start][::-1], source[: left.source_start][::-1])
     found = Alignment(
-        kind=Kind.NEAR,
+        kind=MatchKind.NEAR,
         query_start=left.query_start - more_left[0],
         query_end=right.query_end + more_right[0],
         source_start=left.source_start - more_left[1],
@@ -174,7 +174,7 @@ def _renamed(
         at, to = slice(run.query_start, run.query_end), slice(run.source_start, run.source_end)
         if is_renamed_copy(ours.hashes[at], theirs.hashes[to], shapes[0][at]):
             yield Alignment(
-                kind=Kind.RENAMED,
+                kind=MatchKind.RENAMED,
                 query_start=run.query_start,
                 query_end=run.query_end,
                 source_start=run.source_start + first,

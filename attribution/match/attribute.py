@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from attribution.errors import AttributionError
 from attribution.match.align import Alignment, align
 from attribution.match.lexed import Lexed
-from attribution.source import ALL_KINDS, Kind, Match, Span, span_in
+from attribution.source import ALL_KINDS, Match, MatchKind, Span, span_in
 from attribution.store.contract import Content, Index
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import U64, Tokens, lex
@@ -24,14 +24,14 @@ SAME_PLACE = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SearchOptions:
     """How to search. `thorough` asks for all k-grams: also copies below the guaranteed length are found.
 
     `verified` candidates of each window are compared token by token; `limit` groups are reported.
     """
 
     min_tokens: int = 32
-    kinds: frozenset[Kind] = ALL_KINDS
+    kinds: frozenset[MatchKind] = ALL_KINDS
     limit: int = 20
     verified: int = 10
     thorough: bool = True
@@ -45,35 +45,35 @@ class Question:
             raise AttributionError(f"limit {self.limit} and verified {self.verified} must be at least 1")
 
 
-AUTOMATIC = Question(thorough=False)
+AUTOMATIC = SearchOptions(thorough=False)
 
 
 def attribute(
-    text: bytes, index: Index, question: Question | None = None, lexed: Lexed | None = None
+    text: bytes, index: Index, options: SearchOptions | None = None, lexed: Lexed | None = None
 ) -> list[Match]:
     """Find what of `text` stands in the index; the longest copies first.
 
     Every store gives the same answer for the same content. A caller that asks often keeps one `lexed`
     for all its calls; it serves any index. Raises the index's errors.
     """
-    question = question or Question()
+    options = options or SearchOptions()
     tokens = lex(text)
-    if len(tokens) < question.min_tokens:
+    if len(tokens) < options.min_tokens:
         return []
-    contents = index.contents(_candidates(tokens, index, question))
+    contents = index.contents(_candidates(tokens, index, options))
     candidates = (Lexed() if lexed is None else lexed).of(contents.values())
-    return _matches(text, tokens, candidates, question, by_shape=Channel.SHAPE in index.channels)
+    return _matches(text, tokens, candidates, options, by_shape=Channel.SHAPE in index.channels)
 
 
-def _candidates(tokens: Tokens, index: Index, question: Question) -> list[bytes]:
+def _candidates(tokens: Tokens, index: Index, options: SearchOptions) -> list[bytes]:
     """Keys of the contents to compare, each once, the best of each window."""
     found: dict[bytes, None] = {}
     for channel in index.channels:
-        if channel is Channel.SHAPE and Kind.RENAMED not in question.kinds:
+        if channel is Channel.SHAPE and MatchKind.RENAMED not in options.kinds:
             continue
-        for fingerprints in _windows(tokens, channel, thorough=question.thorough):
+        for fingerprints in _windows(tokens, channel, thorough=options.thorough):
             if len(fingerprints):
-                ranked = index.candidates(fingerprints, channel, limit=question.verified)
+                ranked = index.candidates(fingerprints, channel, limit=options.verified)
                 found.update(dict.fromkeys(candidate.key for candidate in ranked))
     return list(found)
 
@@ -103,7 +103,7 @@ def _matches(
     text: bytes,
     tokens: Tokens,
     candidates: Iterable[tuple[Content, Tokens]],
-    question: Question,
+    options: SearchOptions,
     *,
     by_shape: bool,
 ) -> list[Match]:
@@ -111,12 +111,12 @@ def _matches(
         _Found(alignment=alignment, content=content, tokens=theirs)
         for content, theirs in candidates
         for alignment in align(
-            tokens, theirs, min_tokens=question.min_tokens, kinds=question.kinds, by_shape=by_shape
+            tokens, theirs, min_tokens=options.min_tokens, kinds=options.kinds, by_shape=by_shape
         )
     ]
     groups = _groups(sorted(found, key=_Found.rank))
     matches = (_match(text, tokens, group) for group in groups)
-    return [match for match in matches if match.kind in question.kinds][: question.limit]
+    return [match for match in matches if match.kind in options.kinds][: options.limit]
 
 
 def _groups(found: Sequence[_Found]) -> list[list[_Found]]:
@@ -152,8 +152,8 @@ def _match(text: bytes, tokens: Tokens, group: Sequence[_Found]) -> Match:
         key=content.key,
         also_in=sum(one.content.documents for one in group) - 1,
     )
-    if match.kind is Kind.EXACT and _lines(text, query) != _lines(content.text, source):
-        return replace(match, kind=Kind.REFORMATTED)
+    if match.kind is MatchKind.EXACT and _lines(text, query) != _lines(content.text, source):
+        return replace(match, kind=MatchKind.REFORMATTED)
     return match
 
 

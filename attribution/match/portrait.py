@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.errors import PortraitError
-from attribution.source import Document, Span, span_in
+from attribution.source import SourceDocument, Span, span_in
 from attribution.tokens.fingerprint import (
     FINGERPRINT_BITS,
     FORMAT_VERSION,
@@ -148,7 +148,7 @@ def trained_documents(folder: Path) -> int:
         return sum(_HELD_OUT not in line for line in lines)
 
 
-def build_portrait(documents: Iterable[Document], path: Path) -> Portrait:
+def build_portrait(documents: Iterable[SourceDocument], path: Path) -> Portrait:
     """Make the portrait of a set of documents and write it; the same documents give the same bytes."""
     from attribution.store.prepare import (
         batches,  # needs the extra `attribution`; reading a portrait does not
@@ -172,7 +172,7 @@ def build_portrait(documents: Iterable[Document], path: Path) -> Portrait:
     return Portrait.load(path)
 
 
-def _fingerprints(documents: list[Document]) -> U64:
+def _fingerprints(documents: list[SourceDocument]) -> U64:
     batch = lex_batch([document.text for document in documents])
     return np.unique(winnow_batch(batch, Channel.TEXT) >> np.uint64(64 - FINGERPRINT_BITS))
 

@@ -11,20 +11,20 @@ from urllib.parse import quote
 
 from attribution.match.seen import KIND as SEEN
 from attribution.match.seen import SeenFile
-from attribution.source import Kind, Match, Span
+from attribution.source import Match, MatchKind, Span
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _RULES = {
-    Kind.EXACT: "Code that stands byte for byte in an indexed file.",
-    Kind.REFORMATTED: "Code that stands in an indexed file with other white space.",
-    Kind.NEAR: "Code that stands in an indexed file with small changes.",
-    Kind.RENAMED: "Code that stands in an indexed file under other names.",
+    MatchKind.EXACT: "Code that stands byte for byte in an indexed file.",
+    MatchKind.REFORMATTED: "Code that stands in an indexed file with other white space.",
+    MatchKind.NEAR: "Code that stands in an indexed file with small changes.",
+    MatchKind.RENAMED: "Code that stands in an indexed file under other names.",
     SEEN: "Code that the training set of the model in use has too; where is not known.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckedFile:
     """One file's answer: where was searched, and what was found."""
 
     file: str
@@ -33,15 +33,15 @@ class Checked:
     matches: Sequence[Match]
 
 
-Answer = Checked | SeenFile
+FileAnswer = CheckedFile | SeenFile
 
 
-def to_json(checked: Sequence[Answer]) -> str:
+def to_json(checked: Sequence[FileAnswer]) -> str:
     """A list of objects, one a file."""
     return json.dumps([_file(one) for one in checked], indent=2, ensure_ascii=False)
 
 
-def _file(one: Answer) -> dict[str, Any]:
+def _file(one: FileAnswer) -> dict[str, Any]:
     if isinstance(one, SeenFile):
         return {"file": one.file, "searched": one.searched, "matches": one.matches()}
     return {
@@ -85,7 +85,7 @@ def link(match: Match) -> str | None:
     return f"{url}#L{match.source_span.start_line}-L{match.source_span.end_line}"
 
 
-def to_text(checked: Sequence[Answer]) -> str:
+def to_text(checked: Sequence[FileAnswer]) -> str:
     """Lines for a terminal."""
     lines = []
     for one in checked:
@@ -115,7 +115,7 @@ def _lines(span: Span) -> str:
 
 
 def to_sarif(
-    checked: Sequence[Answer], *, version: str, failing: Sequence[Match] = (), seen_fails: bool = False
+    checked: Sequence[FileAnswer], *, version: str, failing: Sequence[Match] = (), seen_fails: bool = False
 ) -> str:
     """A SARIF 2.1.0 log: matches in `failing` are errors, others notes.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from attribution.errors import SourceError
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 from attribution.sources.licences import licence_of_header
 from attribution.sources.manifest import Manifest, Package
 from attribution.sources.provenance import (
@@ -50,7 +50,7 @@ class Sources:
     names: Sequence[str]
     packages: Path | None = None
 
-    def documents(self, skipped: Counter[str]) -> Iterator[Document]:
+    def documents(self, skipped: Counter[str]) -> Iterator[SourceDocument]:
         """All documents, source by source; counts into `skipped` what is left out, by reason."""
         for name in self.names:
             for document in read_source(name, skipped, packages=self.packages):
@@ -73,7 +73,9 @@ class Sources:
         return sum(map(_text_bytes, paths)) if known else None
 
 
-def read_source(name: str, skipped: Counter[str], *, packages: Path | None = None) -> Iterator[Document]:
+def read_source(
+    name: str, skipped: Counter[str], *, packages: Path | None = None
+) -> Iterator[SourceDocument]:
     """The documents of one source. Raises `SourceError`."""
     path = Path(name).expanduser()
     if path.is_dir():
@@ -98,7 +100,7 @@ def _no_source(name: str) -> SourceError:
     )
 
 
-def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[Document]:
+def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[SourceDocument]:
     if is_table(path):
         yield from read_table(path)
     elif is_archive(path):
@@ -108,10 +110,12 @@ def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iter
     else:
         data = path.read_bytes()
         facts = _facts_around(path.resolve().parent)
-        yield Document(source=_source(path.name, data, facts, default=path.resolve().parent.name), text=data)
+        yield SourceDocument(
+            source=_source(path.name, data, facts, default=path.resolve().parent.name), text=data
+        )
 
 
-def why_not(document: Document) -> str | None:
+def why_not(document: SourceDocument) -> str | None:
     """Why a document is not worth indexing."""
     if len(document.text) > MAX_DOCUMENT_BYTES:
         return f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
@@ -122,7 +126,7 @@ def why_not(document: Document) -> str | None:
     return None
 
 
-def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iterator[Document]:
+def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iterator[SourceDocument]:
     """The files of a folder or archive, with what it says about them; `known` says it for all."""
     facts, top = _facts_of_tree(tree)
     tree.skipped.clear()
@@ -135,7 +139,7 @@ def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iter
         for folder in (place, *place.parents):
             nearest = nearest.filled_from(facts.get(str(folder), NOTHING))
         path = member.path.removeprefix(top)
-        yield Document(source=_source(path, data, nearest, default=tree.name), text=data)
+        yield SourceDocument(source=_source(path, data, nearest, default=tree.name), text=data)
     skipped.update(tree.skipped)
 
 
@@ -201,7 +205,7 @@ def _facts_around(folder: Path) -> Facts:
     return facts if root is None else facts_of_git(root).filled_from(facts)
 
 
-def read_manifest(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[Document]:
+def read_manifest(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[SourceDocument]:
     """The selected files of the archives that a corpus manifest names."""
     if packages is None:
         raise SourceError(f"{path}: a manifest needs the folder of its packages; name it with --packages")
@@ -211,7 +215,7 @@ def read_manifest(path: Path, skipped: Counter[str], packages: Path | None) -> I
 
 def _of_package(
     package: Package, manifest: Path, packages: Path, skipped: Counter[str]
-) -> Iterator[Document]:
+) -> Iterator[SourceDocument]:
     archive = package.archive_in(packages)
     if not archive.is_file():
         raise SourceError(

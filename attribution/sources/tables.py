@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from attribution.errors import SourceError
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 
 TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json.gz", ".json.zst", ".parquet")
 _BATCH_ROWS = 256
@@ -38,7 +38,7 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(TABLE_SUFFIXES)
 
 
-def read_table(path: Path) -> Iterator[Document]:
+def read_table(path: Path) -> Iterator[SourceDocument]:
     """The documents of a JSONL or Parquet file. Raises `SourceError` with the file and line at fault."""
     for where, row in read_rows(path, {column for columns in COLUMNS.values() for column in columns}):
         yield document_of(row, where)
@@ -51,7 +51,7 @@ def read_rows(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[
 
 def read_dataset(
     name: str, *, split: str = "train", folder: str | None = None, revision: str | None = None
-) -> Iterator[Document]:
+) -> Iterator[SourceDocument]:
     """Stream the documents of a Hugging Face dataset, or of a folder of it. Raises `SourceError`."""
     for where, row in dataset_rows(name, split=split, folder=folder, revision=revision):
         yield document_of(row, where)
@@ -79,7 +79,7 @@ def dataset_rows(
         ) from error
 
 
-def document_of(row: Mapping[str, Any], where: str) -> Document:
+def document_of(row: Mapping[str, Any], where: str) -> SourceDocument:
     """One row as a document; raises `SourceError` that names the columns it lacks."""
     text, repository, path = (_field(row, name) for name in ("text", "repository", "path"))
     if not isinstance(text, str | bytes) or not isinstance(path, str):
@@ -87,7 +87,7 @@ def document_of(row: Mapping[str, Any], where: str) -> Document:
         raise SourceError(
             f"{where}: has no column for the {lacks} ({', '.join(COLUMNS[lacks])}); it has {', '.join(row)}"
         )
-    return Document(
+    return SourceDocument(
         source=Source(
             repository=str(repository) if repository else "unknown",
             path=path,

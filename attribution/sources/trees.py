@@ -33,7 +33,7 @@ _SKIPPED_FOLDERS = frozenset({"__pycache__", "venv", "site-packages.egg-info"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class TreeMember:
     """A regular file: its path with `/`, and how to read at most `limit` bytes of it (None: it has more)."""
 
     path: str
@@ -47,7 +47,7 @@ class Tree(Protocol):
     root: Path | None  # of a folder
     skipped: Counter[str]
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[TreeMember]:
         """The files in a fixed order; what is not taken is counted in `skipped` by reason."""
 
 
@@ -65,7 +65,7 @@ class FolderTree:
         self._root = root
         self.skipped: Counter[str] = Counter()
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[TreeMember]:
         """Files by path."""
         for folder, folders, files in os.walk(self._root):
             folders[:] = sorted(
@@ -76,7 +76,7 @@ class FolderTree:
                 if path.is_symlink() or not path.is_file():
                     self.skipped["not a regular file"] += 1
                 else:
-                    yield Member(path=path.relative_to(self._root).as_posix(), read=_file_reader(path))
+                    yield TreeMember(path=path.relative_to(self._root).as_posix(), read=_file_reader(path))
 
 
 class ArchiveTree:
@@ -88,7 +88,7 @@ class ArchiveTree:
         self._archive = archive
         self.skipped: Counter[str] = Counter()
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[TreeMember]:
         """Files in the archive's order; raises `SourceError` on a broken archive or a bomb."""
         is_zip = self._archive.name.lower().endswith((".zip", ".whl", ".jar"))
         try:
@@ -107,7 +107,7 @@ class ArchiveTree:
 
         return read
 
-    def _zip(self) -> Iterator[Member]:
+    def _zip(self) -> Iterator[TreeMember]:
         with zipfile.ZipFile(self._archive) as bundle:
             infos = [info for info in bundle.infolist() if not info.is_dir()]
             self._check(len(infos), sum(info.file_size for info in infos))
@@ -116,9 +116,9 @@ class ArchiveTree:
                     self.skipped["encrypted"] += 1
                 elif self._is_inside(info.filename):
                     read = self._reader(info.filename, partial(bundle.open, info))
-                    yield Member(path=info.filename, read=read)
+                    yield TreeMember(path=info.filename, read=read)
 
-    def _tar(self) -> Iterator[Member]:
+    def _tar(self) -> Iterator[TreeMember]:
         members, size = 0, 0
         with tarfile.open(self._archive, mode="r|*") as bundle:
             for info in bundle:
@@ -129,7 +129,7 @@ class ArchiveTree:
                     stream = bundle.extractfile(info)
                     if stream is not None:
                         path = str(PurePosixPath(info.name))
-                        yield Member(path=path, read=self._reader(path, partial(_same, stream)))
+                        yield TreeMember(path=path, read=self._reader(path, partial(_same, stream)))
 
     def _check(self, members: int, size: int) -> None:
         if members > MAX_ARCHIVE_MEMBERS or size > MAX_ARCHIVE_BYTES:

@@ -14,7 +14,7 @@ import numpy as np
 import zstandard
 
 from attribution.errors import IndexDamagedError
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 from attribution.tokens.fingerprint import Channel, winnow_batch
 from attribution.tokens.lexer import U64, lex_batch
 
@@ -59,7 +59,7 @@ class PreparedBatch:
 
 
 def prepare(
-    documents: Sequence[Document], channels: Sequence[Channel], *, block_bytes: int = BLOCK_BYTES
+    documents: Sequence[SourceDocument], channels: Sequence[Channel], *, block_bytes: int = BLOCK_BYTES
 ) -> PreparedBatch:
     """Fingerprint and compress a batch of documents; `block_bytes` 0 compresses each text by itself."""
     texts = [document.text for document in documents]
@@ -120,9 +120,9 @@ def unpack(packed: bytes) -> bytes:
         ) from error
 
 
-def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def batches(documents: Iterable[SourceDocument]) -> Iterator[list[SourceDocument]]:
     """Documents in groups of about `BATCH_BYTES`."""
-    group: list[Document] = []
+    group: list[SourceDocument] = []
     size = 0
     for document in documents:
         group.append(document)

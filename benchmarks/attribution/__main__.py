@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attribution.errors import AttributionError
-from attribution.match.attribute import Question
-from attribution.source import Document
+from attribution.match.attribute import SearchOptions
+from attribution.source import SourceDocument
 from benchmarks.attribution.corpus import Corpus, default_sources, read_corpus
 from benchmarks.attribution.excerpts import CHANGES, Excerpt, changed, draw_excerpts
 from benchmarks.attribution.growth import draw_growth
@@ -65,7 +65,7 @@ class Benchmark:
             self.report.growth.append(Figures.of(name, built, {"verbatim": asked}))
             say(f"{name}: {built.mb_per_s:.1f} MB/s, p95 {asked.to_dict()['p95_ms']:.1f} ms")
 
-    def ours(self, name: str, url: str, built: Built, question: Question | None = None) -> None:
+    def ours(self, name: str, url: str, built: Built, question: SearchOptions | None = None) -> None:
         """Ask an index that was built."""
         documents = self.corpus.indexed
         method = Ours(name, url, documents, question) if question else Ours(name, url, documents)
@@ -75,7 +75,7 @@ class Benchmark:
         """The index of the last step of `grow`, asked automatic and manual checks; and built on all cores."""
         url, built = self._folder(f"{GROWTH[-1]}"), self.report.growth[-1].built
         self.ours("embedded", url, built)
-        self.ours("embedded, manual check", url, built, Question())
+        self.ours("embedded, manual check", url, built, SearchOptions())
         all_cores = build_ours(self.corpus.indexed, self._folder("all-cores"), processes=0)
         self.report.all_cores_mb_per_s = all_cores.mb_per_s
 
@@ -93,7 +93,7 @@ class Benchmark:
         if server is not None:
             self._peer(PlainElasticsearch(server, "plain-text"), documents)
 
-    def _peer(self, search: Search, documents: Sequence[Document]) -> None:
+    def _peer(self, search: Search, documents: Sequence[SourceDocument]) -> None:
         built = search.build(documents)
         method = BestHit(search, documents)
         method.calibrate(

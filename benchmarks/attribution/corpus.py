@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 from attribution.sources.ingest import Sources, why_not
 
 SUFFIX = re.compile(
@@ -35,11 +35,11 @@ _HELD_OUT_SHARE = 0.1
 class Corpus:
     """Documents to index, in an order in which every beginning is a fair sample, and others."""
 
-    indexed: list[Document]
-    held_out: list[Document]
+    indexed: list[SourceDocument]
+    held_out: list[SourceDocument]
     sources: list[str]
 
-    def first(self, megabytes: float) -> list[Document]:
+    def first(self, megabytes: float) -> list[SourceDocument]:
         """The first documents of about so many megabytes."""
         return list(_cut(self.indexed, megabytes))
 
@@ -50,7 +50,7 @@ class _Candidate:
 
     repository: str
     path: str
-    read: Callable[[], Document]
+    read: Callable[[], SourceDocument]
 
     @property
     def order(self) -> bytes:
@@ -103,7 +103,7 @@ def _candidates(name: str) -> Iterator[_Candidate]:
             yield _Candidate(repository=source.repository, path=source.path, read=partial(_same, document))
 
 
-def _same(document: Document) -> Document:
+def _same(document: SourceDocument) -> SourceDocument:
     return document
 
 
@@ -121,14 +121,14 @@ def _files(root: Path) -> Iterator[_Candidate]:
                 )
 
 
-def _document(file: Path, repository: str, path: str) -> Document:
+def _document(file: Path, repository: str, path: str) -> SourceDocument:
     """A file with such a source as packages have: what is remembered of it takes its place on the disk."""
     web = f"https://github.com/{repository}"
     source = Source(repository=repository, path=path, revision="1.2.3", license="Apache-2.0", url=web)
-    return Document(source=source, text=file.read_bytes())
+    return SourceDocument(source=source, text=file.read_bytes())
 
 
-def _usable(documents: Iterable[Document], seen: set[bytes]) -> Iterator[Document]:
+def _usable(documents: Iterable[SourceDocument], seen: set[bytes]) -> Iterator[SourceDocument]:
     for document in documents:
         # Of what stands in several places, or has the same name in two of the sources, the first.
         known = {document.key, repr(document.source.sort_key).encode()}
@@ -137,7 +137,7 @@ def _usable(documents: Iterable[Document], seen: set[bytes]) -> Iterator[Documen
             yield document
 
 
-def _cut(documents: Iterable[Document], megabytes: float) -> Iterator[Document]:
+def _cut(documents: Iterable[SourceDocument], megabytes: float) -> Iterator[SourceDocument]:
     size = 0
     for document in documents:
         size += len(document.text)

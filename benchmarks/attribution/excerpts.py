@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attribution.source import Document
+from attribution.source import SourceDocument
 from attribution.tokens.shape import KEYWORDS
 from benchmarks.attribution.judge import tokens_of
 
@@ -24,10 +24,10 @@ class Excerpt:
 
     text: bytes
     original: bytes
-    document: Document
+    document: SourceDocument
 
 
-def draw_excerpts(documents: Sequence[Document], count: int, dice: random.Random) -> list[Excerpt]:
+def draw_excerpts(documents: Sequence[SourceDocument], count: int, dice: random.Random) -> list[Excerpt]:
     """Twenty lines each from files drawn at random. Raises `ValueError` if there are too few."""
     drawn: list[Excerpt] = []
     for _ in range(200 * count):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from attribution.source import Kind, Match
+from attribution.source import Match, MatchKind
 
 _TOKEN = re.compile(rb"[\w\x80-\xff]+|[^\w\s]")
 _GRAM = 8
@@ -42,11 +42,11 @@ def is_true(match: Match, query: bytes, source: bytes) -> bool:
     ours = query[match.query.start_byte : match.query.end_byte]
     theirs = source[match.source_span.start_byte : match.source_span.end_byte]
     mine, other = tokens_of(ours), tokens_of(theirs)
-    if match.kind is Kind.EXACT:
+    if match.kind is MatchKind.EXACT:
         return ours == theirs
-    if match.kind is Kind.REFORMATTED:
+    if match.kind is MatchKind.REFORMATTED:
         return mine == other
-    if match.kind is Kind.NEAR:
+    if match.kind is MatchKind.NEAR:
         return 2 * _common(mine, other) >= _NEAR_SIMILARITY * (len(mine) + len(other))
     # Names map one to one, but for a few that an edit broke.
     return len(mine) == len(other) and len(set(zip(mine, other, strict=True))) <= 1.2 * len(set(mine))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from attribution.indexing.build import build
-from attribution.match.attribute import AUTOMATIC, Question, attribute
-from attribution.source import Document, Match
+from attribution.match.attribute import AUTOMATIC, SearchOptions, attribute
+from attribution.source import Match, SourceDocument
 from attribution.store.open import is_remote, open_index, open_writer
 from benchmarks.attribution.excerpts import Excerpt
 from benchmarks.attribution.judge import holds, is_true, shares_copy
@@ -20,7 +20,7 @@ from benchmarks.attribution.progress import steps
 class Claim:
     """ "This is from that document"; with a match, also from where to where."""
 
-    document: Document
+    document: SourceDocument
     match: Match | None = None
 
 
@@ -42,7 +42,7 @@ class Ours:
     """An index of `attribution`, in a folder or on Elasticsearch."""
 
     def __init__(
-        self, name: str, url: str, documents: Sequence[Document], question: Question = AUTOMATIC
+        self, name: str, url: str, documents: Sequence[SourceDocument], question: SearchOptions = AUTOMATIC
     ) -> None:
         self.name = name
         self.in_process = not is_remote(url)
@@ -62,7 +62,7 @@ class Ours:
         self._index.close()
 
 
-def build_ours(documents: Sequence[Document], url: str, *, processes: int = 1) -> Built:
+def build_ours(documents: Sequence[SourceDocument], url: str, *, processes: int = 1) -> Built:
     """Build an index anew."""
     size = sum(len(document.text) for document in documents)
     with stopwatch() as watch, open_writer(url) as writer:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from attribution.source import Document
+from attribution.source import SourceDocument
 from benchmarks.attribution.excerpts import Excerpt
 from benchmarks.attribution.judge import holds
 from benchmarks.attribution.measure import Built, stopwatch
@@ -30,7 +30,7 @@ class Search(Protocol):
     name: str
     in_process: bool
 
-    def build(self, documents: Sequence[Document]) -> Built:
+    def build(self, documents: Sequence[SourceDocument]) -> Built:
         """Take in all of them."""
 
     def best(self, text: str) -> tuple[int, float] | None:
@@ -43,7 +43,7 @@ class Search(Protocol):
 class BestHit:
     """A search as a `Method`: its best hit, if that scores enough."""
 
-    def __init__(self, search: Search, documents: Sequence[Document]) -> None:
+    def __init__(self, search: Search, documents: Sequence[SourceDocument]) -> None:
         self.name = search.name
         self.in_process = search.in_process
         self.threshold = 0.0
@@ -89,7 +89,7 @@ class Fts5:
         self._trigrams = trigrams
         self._connection = sqlite3.connect(path)
 
-    def build(self, documents: Sequence[Document]) -> Built:
+    def build(self, documents: Sequence[SourceDocument]) -> Built:
         """One row a document."""
         tokenizer = "trigram case_sensitive 1" if self._trigrams else "unicode61 tokenchars '_'"
         numbered = list(enumerate(documents))
@@ -138,7 +138,7 @@ class PlainElasticsearch:
         self._client = Elasticsearch(server, request_timeout=300)
         self._index = index
 
-    def build(self, documents: Sequence[Document]) -> Built:
+    def build(self, documents: Sequence[SourceDocument]) -> Built:
         """One document each, in bulk, without refreshes meanwhile."""
         from elasticsearch import helpers
 

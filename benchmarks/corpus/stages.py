@@ -20,7 +20,7 @@ from training.corpus.pii.addresses import find_emails, find_ips
 from training.corpus.pii.keys import find_keys
 from training.corpus.pii.passwords import find_passwords
 from training.corpus.pii.redact import redact
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 from training.corpus.records.languages import TableName
 from training.corpus.records.reading import FoundFile
 from training.corpus.records.shards import ShardWriter
@@ -59,10 +59,10 @@ def measured_stages(folder: Path, problems: Sequence[Path]) -> Iterator[Speed]:
         stage="reading a folder, provenance", megabytes=megabytes, seconds=time.perf_counter() - started
     )
     intake = Intake(BuildOptions(table=TableName.STARTER, unlicensed_kept=True, notebooks=()))
-    documents: list[Document] = []
+    documents: list[CorpusDocument] = []
     started = time.perf_counter()
     for file in files:
-        documents += [one for one, _ in intake.outcomes(file) if isinstance(one, Document)]
+        documents += [one for one, _ in intake.outcomes(file) if isinstance(one, CorpusDocument)]
     took = time.perf_counter() - started
     yield Speed(stage="language, licence, opt-out, quality", megabytes=megabytes, seconds=took)
     yield from _of_documents(documents, problems)
@@ -83,10 +83,10 @@ def _files(folder: Path) -> Iterator[FoundFile]:
             return
 
 
-def _of_documents(documents: Sequence[Document], problems: Sequence[Path]) -> Iterator[Speed]:
+def _of_documents(documents: Sequence[CorpusDocument], problems: Sequence[Path]) -> Iterator[Speed]:
     megabytes = sum(len(document.text.encode()) for document in documents) / 1e6
     decontaminator = Decontaminator.from_files(problems)
-    stages: list[tuple[str, Callable[[Document], object]]] = [
+    stages: list[tuple[str, Callable[[CorpusDocument], object]]] = [
         ("MinHash signature and bands", lambda document: _signed(document.text)),
         ("decontamination", lambda document: decontaminator.find(document.text)),
         ("personal data: keys", lambda document: list(find_keys(document.text))),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from lsp.assistant.conversations import Conversations
 from lsp.assistant.edit import Change, change_of
-from lsp.assistant.prompt import Kind, Problem, Said, put
+from lsp.assistant.prompt import CodeProblem, QuestionKind, Said, put
 from lsp.assistant.subject import Subject
 from lsp.documents.place import well_formed
 from lsp.postprocess.repetition import is_looping
-from lsp.sources.answer_check import Check, Checked
+from lsp.sources.answer_check import AnswerFilter, CheckedAnswer
 from model.errors import ContextLengthError, RequestError
 from model.prompt.conversation import Message
 
@@ -53,10 +53,10 @@ def caution_of(health: EngineHealth) -> str | None:
 class Question:
     """What the user wants to know. `subject` is the code in question, if any."""
 
-    kind: Kind
+    kind: QuestionKind
     text: str = ""
     subject: Subject | None = None
-    problems: Sequence[Problem] = ()
+    problems: Sequence[CodeProblem] = ()
     conversation: str | None = None
     note: str | None = None
     """What the user should know of the question, for example that a file was left out."""
@@ -92,7 +92,12 @@ class Assistant:
     """Answers questions. `check` looks up the answers' code."""
 
     def __init__(
-        self, *, link: EngineLink, board: StatusBoard, check: Check | None, context_tokens: Callable[[], int]
+        self,
+        *,
+        link: EngineLink,
+        board: StatusBoard,
+        check: AnswerFilter | None,
+        context_tokens: Callable[[], int],
     ) -> None:
         self.conversations = Conversations()
         self._check = check
@@ -149,10 +154,10 @@ class Assistant:
                 if max_chars < _MIN_QUESTION_CHARS:
                     raise
 
-    async def _checked(self, text: str) -> Checked:
-        return Checked(text=text) if self._check is None else await self._check.check(text)
+    async def _checked(self, text: str) -> CheckedAnswer:
+        return CheckedAnswer(text=text) if self._check is None else await self._check.check(text)
 
-    def _finished(self, question: Question, conversation: str, checked: Checked, reason: str) -> Answer:
+    def _finished(self, question: Question, conversation: str, checked: CheckedAnswer, reason: str) -> Answer:
         change, note = None, question.note
         if not checked.text.strip():
             note = "the model had nothing to say"

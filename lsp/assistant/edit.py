@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lsp.assistant.prompt import Kind
+from lsp.assistant.prompt import QuestionKind
 from lsp.assistant.subject import Subject, common_indent
 from lsp.documents.comments import comment_syntax
 from model.fences import CodeBlock, code_blocks
@@ -32,7 +32,7 @@ class Change:
     lines: tuple[str, ...]
 
 
-def change_of(answer: str, kind: Kind, subject: Subject, *, is_complete: bool) -> Change | str:
+def change_of(answer: str, kind: QuestionKind, subject: Subject, *, is_complete: bool) -> Change | str:
     """The change that an answer makes, or why there is none. `is_complete`: the model ended it by itself."""
     blocks = list(code_blocks(answer))
     block = _chosen(blocks, subject.language)
@@ -43,7 +43,7 @@ def change_of(answer: str, kind: Kind, subject: Subject, *, is_complete: bool) -
     lines = _dedented(answer[block.start : block.end])
     if not lines:
         return NO_BLOCK
-    if kind is Kind.DOCUMENT and (comment := _comment_alone(lines, subject)) is not None:
+    if kind is QuestionKind.DOCUMENT and (comment := _comment_alone(lines, subject)) is not None:
         return comment
     return _replacement(lines, kind, subject)
 
@@ -66,14 +66,14 @@ def _dedented(code: str) -> list[str]:
     return lines
 
 
-def _replacement(lines: list[str], kind: Kind, subject: Subject) -> Change | str:
+def _replacement(lines: list[str], kind: QuestionKind, subject: Subject) -> Change | str:
     before = subject.code_lines
     if lines == _without_blank_ends(before):
         return SAME
     begins_alike = _first_text(lines) == _first_text(before)
-    if kind is Kind.DOCUMENT and _definition(before) not in {line.strip() for line in lines}:
+    if kind is QuestionKind.DOCUMENT and _definition(before) not in {line.strip() for line in lines}:
         return PART
-    if not begins_alike and kind is not Kind.DOCUMENT and len(lines) < _LEAST_PART * len(before):
+    if not begins_alike and kind is not QuestionKind.DOCUMENT and len(lines) < _LEAST_PART * len(before):
         return PART
     return Change(first=subject.first, last=subject.last, lines=_indented(lines, subject.indent))
 

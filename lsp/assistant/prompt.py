@@ -20,7 +20,7 @@ _MAX_DIAGNOSTICS = 5
 _MAX_DIAGNOSTIC_CHARS = 500
 
 
-class Kind(StrEnum):
+class QuestionKind(StrEnum):
     """What is wanted."""
 
     ASK = "ask"
@@ -33,24 +33,26 @@ class Kind(StrEnum):
     @property
     def edits(self) -> bool:
         """Whether the answer is to become an edit."""
-        return self in (Kind.DOCUMENT, Kind.FIX, Kind.EDIT)
+        return self in (QuestionKind.DOCUMENT, QuestionKind.FIX, QuestionKind.EDIT)
 
     @property
     def needs_code(self) -> bool:
         """Whether the question means nothing without code."""
-        return self is not Kind.ASK
+        return self is not QuestionKind.ASK
 
 
 _TASKS = {
-    Kind.EXPLAIN: "What does this code do?",
-    Kind.DOCUMENT: "Document this code. Write it out whole, with the documentation, otherwise unchanged.",
-    Kind.FIX: "Fix this code. Write it out whole, otherwise unchanged.",
-    Kind.TEST: "Write a test for this code.",
+    QuestionKind.EXPLAIN: "What does this code do?",
+    QuestionKind.DOCUMENT: (
+        "Document this code. Write it out whole, with the documentation, otherwise unchanged."
+    ),
+    QuestionKind.FIX: "Fix this code. Write it out whole, otherwise unchanged.",
+    QuestionKind.TEST: "Write a test for this code.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class CodeProblem:
     """A diagnostic: its message, where it comes from, and the line (from 0) that it is on."""
 
     message: str
@@ -68,7 +70,12 @@ class Said:
 
 
 def put(
-    kind: Kind, question: str, subject: Subject | None, problems: Sequence[Problem], *, max_chars: int
+    kind: QuestionKind,
+    question: str,
+    subject: Subject | None,
+    problems: Sequence[CodeProblem],
+    *,
+    max_chars: int,
 ) -> Said:
     """The user's message, at most about `max_chars` long. `is_cut`: not all of the code had room."""
     task = _task(kind, question, subject, problems)
@@ -83,18 +90,18 @@ def put(
     return Said(text=around + kept, kept=kept, is_cut=is_cut)
 
 
-def _task(kind: Kind, question: str, subject: Subject | None, problems: Sequence[Problem]) -> str:
+def _task(kind: QuestionKind, question: str, subject: Subject | None, problems: Sequence[CodeProblem]) -> str:
     parts = [_TASKS[kind]] if kind in _TASKS else []
     if problems:
         parts.insert(0, "\n".join(_problem(each, subject) for each in problems[:_MAX_DIAGNOSTICS]))
     if question.strip():
         parts.append(question.strip())
-    if kind is Kind.EDIT:
+    if kind is QuestionKind.EDIT:
         parts.append("Write out the changed code whole.")
     return "\n\n".join(parts)
 
 
-def _problem(problem: Problem, subject: Subject | None) -> str:
+def _problem(problem: CodeProblem, subject: Subject | None) -> str:
     message = " ".join(problem.message.split())[:_MAX_DIAGNOSTIC_CHARS]
     source = f"{problem.source}: " if problem.source else ""
     told = f"{source}{message}"

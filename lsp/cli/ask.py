@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lsp.assistant.assistant import Answer, Question
-from lsp.assistant.prompt import Kind
+from lsp.assistant.prompt import QuestionKind
 from lsp.assistant.subject import Subject
 from lsp.cli.common import parts_here
 from lsp.documents.documents import Document
@@ -51,7 +51,7 @@ class About:
         if self.piped.strip():
             text = f"{text}\n\n{fenced(self.piped)}"
         subject = None if self.file is None else self._subject(self.file, why_excluded)
-        return Question(kind=Kind.ASK, text=text, subject=subject, conversation=conversation)
+        return Question(kind=QuestionKind.ASK, text=text, subject=subject, conversation=conversation)
 
     def _subject(self, path: Path, why_excluded: WhyExcluded) -> Subject:
         if (reason := why_excluded(path)) is not None:

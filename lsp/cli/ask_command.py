@@ -25,7 +25,7 @@ def complete(
 ) -> None:
     """Complete at a place in a file, streaming to the terminal."""
     from lsp.cli import terminal
-    from lsp.cli.file_completion import FilePosition, Outcome
+    from lsp.cli.file_completion import FileCompletion, FilePosition
     from lsp.cli.file_completion import complete as stream
     from lsp.status import speed
 
@@ -34,7 +34,7 @@ def complete(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     settings = effective_settings(where.path.absolute().parent, model).settings
-    outcome = Outcome()
+    outcome = FileCompletion()
 
     async def show() -> None:
         async with aclosing(stream(where, settings, outcome)) as pieces:

@@ -61,7 +61,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class FileCompletion:
     """What may be shown so far, and once it has ended its figures.
 
     The text takes the place of `replace_chars` characters behind the cursor.
@@ -101,7 +101,9 @@ class _Failure(Observer):
         self.error = error
 
 
-async def complete(position: FilePosition, settings: Settings, outcome: Outcome) -> AsyncGenerator[str, None]:
+async def complete(
+    position: FilePosition, settings: Settings, outcome: FileCompletion
+) -> AsyncGenerator[str, None]:
     """Stream the text, by whole lines; `outcome` is filled on the way.
 
     Raises `ModelError`, or `ValueError` for a file that is excluded.

@@ -35,7 +35,7 @@ KEPT_KEY_TIMES = 12
 OFF = "completions are off (completion.enabled)"
 
 # Checks a text before it is shown at a place. Returns its sources, or why it is withheld.
-Check = Callable[[Place, str], Awaitable[Credits | str]]
+ItemCheck = Callable[[Place, str], Awaitable[Credits | str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Completer:
         settings: Settings,
         why_excluded: Callable[[Place], str | None],
         queries: QueryMaker,
-        check: Check,
+        check: ItemCheck,
         observer: Observer,
     ) -> None:
         self.settings = settings
@@ -177,7 +177,7 @@ class Completer:
     def _delay_ms(self, ask: Ask) -> int:
         place = ask.place
         return debounce.debounce_ms(
-            debounce.Place(
+            debounce.CursorLine(
                 line_before=place.line_before,
                 line_tail=place.line_tail,
                 at_document_end=not place.after.strip(),

@@ -51,7 +51,7 @@ class Fit(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Match:
+class TypedMatch:
     """The offer fits. `typed` since it was made, `remainder` of its text, `closed`: added by the editor."""
 
     fit: Fit
@@ -60,7 +60,7 @@ class Match:
     closed: str = ""
 
 
-def type_through(offer: Offer, now: DocumentState) -> Match | None:
+def type_through(offer: Offer, now: DocumentState) -> TypedMatch | None:
     """Whether the document now is the offer's with a beginning of its text typed; else None.
 
     Also true again after a deletion: "fo", backspace and "o" lead back to the offer's own state.
@@ -80,7 +80,7 @@ def type_through(offer: Offer, now: DocumentState) -> Match | None:
         fit = Fit.AHEAD
     else:
         fit = Fit.COMPLETE if offer.finished and not remainder.strip() else Fit.REMAINDER
-    return Match(fit=fit, typed=typed, remainder=remainder, closed=closed)
+    return TypedMatch(fit=fit, typed=typed, remainder=remainder, closed=closed)
 
 
 def _typed(offered: DocumentState, now: DocumentState) -> str | None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.languages.language import Family
+from model.languages.language import SyntaxFamily
 from model.languages.languages import language_of_id
 
 # Medians measured with a 16,384-token vocabulary on the standard library, npm packages and numpy's
 # headers are 3.9, 3.5 and 2.6 (p10: 3.2, 3.1, 2.2). A prompt that is still too long is cut by
 # the engine, which costs a little stability; one that is too short costs context.
-_CHARS_PER_TOKEN: dict[Family | None, float] = {"python": 3.4, "script": 3.2, "c": 2.4, None: 3.0}
+_CHARS_PER_TOKEN: dict[SyntaxFamily | None, float] = {"python": 3.4, "script": 3.2, "c": 2.4, None: 3.0}
 _PREFIX_SHARE, _SUFFIX_SHARE, _EXCERPT_SHARE = 0.6, 0.2, 0.2
 _SPECIAL_TOKENS = 16  # FIM and file-name tokens, a healed token, one to spare
 _LINE_CHARS = 36  # of a usual line of code, to guess how many lines fit
@@ -58,7 +58,7 @@ class ContextBudget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class PromptWindow:
     """What of the document goes into a prompt. Lines `start_line` (inclusive) to `end_line` (exclusive)."""
 
     prefix: str
@@ -67,7 +67,7 @@ class Window:
     end_line: int
 
 
-def window_around(lines: Sequence[str], line: int, start_char: int, budget: ContextBudget) -> Window:
+def window_around(lines: Sequence[str], line: int, start_char: int, budget: ContextBudget) -> PromptWindow:
     """The window around character `start_char` of line number `line`; `lines` hold their line ends."""
     here = lines[line]
     start_line, skipped_chars = _window_start(lines, line, start_char, budget.prefix_chars)
@@ -77,7 +77,7 @@ def window_around(lines: Sequence[str], line: int, start_char: int, budget: Cont
         below_chars += len(lines[end_line])
         end_line += 1
     tail = _open_tail(here[start_char:])[: budget.suffix_chars]
-    return Window(
+    return PromptWindow(
         prefix=prefix,
         suffix=tail + "".join(lines[line + 1 : end_line]),
         start_line=start_line,

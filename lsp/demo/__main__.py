@@ -21,7 +21,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from lsp.demo.editor import Editor, Progress, ServerFailedError, open_editor
+from lsp.demo.editor import DemoEditor, ServerFailedError, SuggestionProgress, open_editor
 from lsp.demo.script import FILE_NAME, Scene, Script, shipped_script
 from lsp.status import speed
 
@@ -33,8 +33,8 @@ class Figures:
     """One scene in numbers: the time from each later key to the first text, and two answers in full."""
 
     later_ms: list[float] = field(default_factory=list)
-    to_first_key: Progress | None = None
-    to_last_key: Progress | None = None
+    to_first_key: SuggestionProgress | None = None
+    to_last_key: SuggestionProgress | None = None
 
 
 class Screen:
@@ -55,7 +55,7 @@ class Screen:
         self._live.update(Group(above, here), refresh=True)
 
 
-async def perform(scene: Scene, editor: Editor, screen: Screen, key_pause_s: float) -> Figures:
+async def perform(scene: Scene, editor: DemoEditor, screen: Screen, key_pause_s: float) -> Figures:
     """Type a scene. Every key asks anew and, as in an editor, ends the request of the key before.
 
     Only the first key's answer, to a new place, and the last key's are awaited whole.
@@ -76,7 +76,7 @@ async def perform(scene: Scene, editor: Editor, screen: Screen, key_pause_s: flo
     return figures
 
 
-async def follow(editor: Editor, screen: Screen, *, whole: bool) -> Progress | None:
+async def follow(editor: DemoEditor, screen: Screen, *, whole: bool) -> SuggestionProgress | None:
     """Show a suggestion while it comes, to its end or only its beginning."""
     progress = None
     async with aclosing(editor.suggest()) as suggestion:
@@ -104,7 +104,7 @@ def note_on(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-async def play(script: Script, editor: Editor, console: Console, key_pause_s: float) -> list[Figures]:
+async def play(script: Script, editor: DemoEditor, console: Console, key_pause_s: float) -> list[Figures]:
     """Play all scenes in order; each suggestion is accepted."""
     told = []
     editor.move_on(script.opening)

@@ -32,7 +32,7 @@ class ServerFailedError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class SuggestionProgress:
     """A suggestion so far; at its end, the item's text and the engine's timings.
 
     `first_ms` is the time from the question to the first text.
@@ -43,7 +43,7 @@ class Progress:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-class Editor:
+class DemoEditor:
     """One document in a real server. Made by `open_editor`."""
 
     def __init__(self, client: LanguageClient, uri: str, text: str) -> None:
@@ -107,7 +107,7 @@ class Editor:
         )
         self._before += text
 
-    async def suggest(self) -> AsyncGenerator[Progress, None]:
+    async def suggest(self) -> AsyncGenerator[SuggestionProgress, None]:
         """Ask for a suggestion and follow it. Closing the generator cancels the request."""
         start_s = time.perf_counter()
         first_ms: float | None = None
@@ -127,7 +127,7 @@ class Editor:
             async for delta in _until(answer, deltas):
                 if first_ms is None and delta["text"]:
                     first_ms = (time.perf_counter() - start_s) * 1e3
-                yield Progress(text=str(delta["text"]), first_ms=first_ms)
+                yield SuggestionProgress(text=str(delta["text"]), first_ms=first_ms)
             yield _final(await answer, first_ms)
         finally:
             del self._deltas[request_id]
@@ -141,11 +141,11 @@ class Editor:
 
 
 @asynccontextmanager
-async def open_editor(path: Path, settings: Mapping[str, Any]) -> AsyncIterator[Editor]:
+async def open_editor(path: Path, settings: Mapping[str, Any]) -> AsyncIterator[DemoEditor]:
     """Start `python -I -m lsp` as editors do, open a file, and end the server at the end."""
     client = _Client()
     await client.start_io(sys.executable, "-I", "-m", "lsp")
-    editor = Editor(client, path.as_uri(), path.read_text(encoding="utf-8"))
+    editor = DemoEditor(client, path.as_uri(), path.read_text(encoding="utf-8"))
     try:
         await editor.start(path.parent, settings)
         yield editor
@@ -194,12 +194,14 @@ def _mark_as_seen(answer: asyncio.Future[Any]) -> None:
         answer.exception()
 
 
-def _final(result: types.InlineCompletionList, first_ms: float | None) -> Progress:
+def _final(result: types.InlineCompletionList, first_ms: float | None) -> SuggestionProgress:
     if not result.items:
-        return Progress(text="", first_ms=first_ms)
+        return SuggestionProgress(text="", first_ms=first_ms)
     item = result.items[0]
     facts = getattr(item, "starcoder", None) or {}
-    return Progress(text=str(item.insert_text), first_ms=first_ms, timings=facts.get("timings") or {})
+    return SuggestionProgress(
+        text=str(item.insert_text), first_ms=first_ms, timings=facts.get("timings") or {}
+    )
 
 
 def _position(before: str) -> types.Position:

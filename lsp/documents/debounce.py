@@ -41,7 +41,7 @@ _DEBOUNCING_CLIENTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class CursorLine:
     """The cursor's line before and after it, and whether the document ends here."""
 
     line_before: str
@@ -50,7 +50,7 @@ class Place:
 
 
 def debounce_ms(
-    place: Place,
+    place: CursorLine,
     *,
     key_gaps_ms: Sequence[float] = (),
     responses_ms: Sequence[float] = (),
@@ -71,7 +71,7 @@ def debounce_ms(
     return round(min(max(delay, MIN_DELAY_MS), longest))
 
 
-def score(place: Place) -> float:
+def score(place: CursorLine) -> float:
     """How likely the user wants a suggestion here, 0 … 1 (Tabby's weights, and two more)."""
     last = place.line_before.rstrip(" \t")[-1:]
     value = 0.0

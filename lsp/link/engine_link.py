@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from lsp.link.engines import Engine
+from lsp.link.engines import EngineHandle
 from lsp.status.status import State, StatusBoard
 from model.errors import EngineUnavailableError, ModelError
 from model.local.backoff import Backoff
@@ -35,7 +35,7 @@ class EngineLink:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineHandle,
         board: StatusBoard,
         *,
         on_connected: Callable[[EngineHealth], None],
@@ -57,7 +57,7 @@ class EngineLink:
         if self._client is None and self._connecting is None:
             self._begin()
 
-    async def restart(self, engine: Engine | None = None) -> None:
+    async def restart(self, engine: EngineHandle | None = None) -> None:
         """Use another engine; without one, end the present engine, if it is ours, and start it anew."""
         await self._disconnect()
         if engine is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from model.process.process import EngineProcess
 
 
-class Engine(Protocol):
+class EngineHandle(Protocol):
     """An engine that can be connected to. Methods raise `ModelError`."""
 
     async def ensure(self) -> CompletionClient:
@@ -30,7 +30,7 @@ class Engine(Protocol):
         """Let go of the engine, which lives on."""
 
 
-def engine_of(settings: Settings) -> Engine:
+def engine_of(settings: Settings) -> EngineHandle:
     """The engine that the settings ask for; nothing is started or connected yet."""
     return LocalEngine(settings) if settings.engine.url is None else RemoteEngine(settings)
 
@@ -43,15 +43,15 @@ class LocalEngine:
         self._process: EngineProcess | None = None
 
     async def ensure(self) -> CompletionClient:
-        """See `Engine`."""
+        """See `EngineHandle`."""
         return await (await self._found()).ensure()
 
     async def stop(self) -> None:
-        """See `Engine`."""
+        """See `EngineHandle`."""
         await (await self._found()).stop()
 
     async def aclose(self) -> None:
-        """See `Engine`."""
+        """See `EngineHandle`."""
         if self._process is not None:
             await self._process.aclose()
 
@@ -85,7 +85,7 @@ class RemoteEngine:
         self._client: CompletionClient | None = None
 
     async def ensure(self) -> CompletionClient:
-        """See `Engine`."""
+        """See `EngineHandle`."""
         if self._client is None:
             self._client = await asyncio.to_thread(self._make)
         return self._client
@@ -95,7 +95,7 @@ class RemoteEngine:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """See `Engine`."""
+        """See `EngineHandle`."""
         if self._client is not None:
             await self._client.aclose()
 

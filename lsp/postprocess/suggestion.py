@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from lsp.postprocess.brackets import Brackets, brackets_at
-from model.languages.language import Family
+from model.languages.language import SyntaxFamily
 from model.languages.languages import language_of_id
 
 
@@ -74,7 +74,7 @@ class CursorContext:
         )
 
     @property
-    def family(self) -> Family | None:
+    def family(self) -> SyntaxFamily | None:
         """How sure the language's brackets are; None: not enough to cut by them."""
         known = language_of_id(self.language)
         return None if known is None else known.family

@@ -17,7 +17,7 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from lsp.assistant.assistant import Answer, Question
 from lsp.assistant.edit import Change
-from lsp.assistant.prompt import Kind, Problem
+from lsp.assistant.prompt import CodeProblem, QuestionKind
 from lsp.assistant.subject import Subject, around_diagnostic, definition_at, selected
 from lsp.documents.documents import Document, columns_of
 from model.errors import ModelError
@@ -58,11 +58,13 @@ async def answer_assist(
 def question_of(window: Window, params: Mapping[str, Any]) -> Question:
     """The question that the parameters ask. Raises a `JsonRpcException` if they make none."""
     try:
-        kind = Kind(params.get("kind") or Kind.ASK)
+        kind = QuestionKind(params.get("kind") or QuestionKind.ASK)
     except ValueError as error:
-        raise JsonRpcInvalidParams(f"kind = {params.get('kind')!r}: known are {', '.join(Kind)}") from error
+        raise JsonRpcInvalidParams(
+            f"kind = {params.get('kind')!r}: known are {', '.join(QuestionKind)}"
+        ) from error
     text = str(params.get("question") or "")
-    if kind in (Kind.ASK, Kind.EDIT) and not text.strip():
+    if kind in (QuestionKind.ASK, QuestionKind.EDIT) and not text.strip():
         raise JsonRpcInvalidParams(f"a question is needed for kind {kind.value!r}")
     conversation = params.get("conversation")
     question = Question(
@@ -148,25 +150,25 @@ def _document(window: Window, params: Mapping[str, Any]) -> tuple[Document | Non
     return (document, None) if reason is None else (None, f"{document.path} is excluded: {reason}")
 
 
-def _lines(document: Document, kind: Kind, given: Any, problems: Sequence[Problem]) -> Lines:
+def _lines(document: Document, kind: QuestionKind, given: Any, problems: Sequence[CodeProblem]) -> Lines:
     """The lines that the question is about."""
     lines = document.lines
     if given is None:
-        if kind is Kind.FIX and problems:
+        if kind is QuestionKind.FIX and problems:
             return around_diagnostic(lines, problems[0].line, problems[0].line + 1)
         return 0, len(lines)
     begin, end = (document.to_index(_position(given[name])) for name in ("start", "end"))
     first, last = selected(begin, end)
-    if kind is Kind.FIX and last - first <= _FEW_LINES:
+    if kind is QuestionKind.FIX and last - first <= _FEW_LINES:
         return around_diagnostic(lines, first, last)
-    is_name = last - first == 1 and kind in (Kind.DOCUMENT, Kind.TEST)
+    is_name = last - first == 1 and kind in (QuestionKind.DOCUMENT, QuestionKind.TEST)
     return definition_at(lines, first) if begin == end or is_name else (first, last)
 
 
-def _problem(document: Document, given: Any) -> Problem:
+def _problem(document: Document, given: Any) -> CodeProblem:
     try:
         line = int(given["range"]["start"]["line"])
-        return Problem(message=str(given["message"]), source=str(given.get("source") or ""), line=line)
+        return CodeProblem(message=str(given["message"]), source=str(given.get("source") or ""), line=line)
     except (KeyError, TypeError, ValueError) as error:
         raise JsonRpcInvalidParams(f"diagnostics must be as in LSP ({error!r})") from error
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import types
 
-from lsp.assistant.prompt import Kind
+from lsp.assistant.prompt import QuestionKind
 from lsp.server.assist import answer_assist, diagnostics_to_wire
 from lsp.server.attribution_actions import is_wanted
 from lsp.sources.marks import SOURCE as ATTRIBUTION
@@ -29,10 +29,15 @@ RUN = "starcoder.runAssist"
 KIND = f"{types.CodeActionKind.Refactor.value}.starcoder"
 MAX_FIXES = 5
 _MAX_MESSAGE_CHARS = 1_500
-_TITLES = {Kind.EXPLAIN: "Explain", Kind.DOCUMENT: "Document", Kind.TEST: "Write a test", Kind.ASK: "Ask…"}
+_TITLES = {
+    QuestionKind.EXPLAIN: "Explain",
+    QuestionKind.DOCUMENT: "Document",
+    QuestionKind.TEST: "Write a test",
+    QuestionKind.ASK: "Ask…",
+}
 
 
-class Shower(Protocol):
+class AnswerShower(Protocol):
     """How an answer is shown to the user."""
 
     def inform(self, message: str) -> None:
@@ -51,7 +56,7 @@ class Shower(Protocol):
 class AssistActions:
     """Code actions of one window, and the command behind them."""
 
-    def __init__(self, window: Window, shower: Shower) -> None:
+    def __init__(self, window: Window, shower: AnswerShower) -> None:
         self._window = window
         self._shower = shower
         self._folder: Path | None = None
@@ -72,7 +77,7 @@ class AssistActions:
             found += [
                 self._action(title, {"kind": kind.value, "uri": uri, "range": params.range}, kind=KIND)
                 for kind, title in _TITLES.items()
-                if kind is not Kind.ASK or window.facts.wants_deltas
+                if kind is not QuestionKind.ASK or window.facts.wants_deltas
             ]
         return found
 
@@ -120,7 +125,7 @@ class AssistActions:
         message = " ".join(diagnostic.message.split())
         title = f"Fix this diagnostic: {message if len(message) <= 60 else message[:59] + '…'}"
         argument = {
-            "kind": Kind.FIX.value,
+            "kind": QuestionKind.FIX.value,
             "uri": uri,
             "range": diagnostic.range,
             "diagnostics": list(diagnostics_to_wire([diagnostic])),

@@ -35,7 +35,7 @@ KINDS = (types.CodeActionKind.QuickFix, CHECK_KIND)
 GONE = "this match is not known any more: check again"
 
 
-class Shower(Protocol):
+class MatchShower(Protocol):
     """How something is shown to the user."""
 
     def inform(self, message: str) -> None:
@@ -49,7 +49,7 @@ class AttributionActions:
     """Code actions and commands of one window."""
 
     def __init__(
-        self, attribution: Attribution, documents: Documents, facts: ClientFacts, shower: Shower
+        self, attribution: Attribution, documents: Documents, facts: ClientFacts, shower: MatchShower
     ) -> None:
         self._attribution = attribution
         self._documents = documents

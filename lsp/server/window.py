@@ -32,7 +32,7 @@ from lsp.status.observer import Observer
 from lsp.status.status import TROUBLE, Status
 
 if TYPE_CHECKING:
-    from lsp.settings.config_sources import Sources
+    from lsp.settings.config_sources import ConfigSources
     from model.client.client import EngineHealth
 
 
@@ -79,7 +79,7 @@ class Window(Observer):
         self.assist_actions = AssistActions(self, editor)
         self._editor = editor
         self._options = options
-        self._sources: Sources | None = None
+        self._sources: ConfigSources | None = None
         self._settings = Settings()
         self._warned: set[str] = set()
         self._is_toggled = False

@@ -14,7 +14,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from lsp.settings.settings import Effective, Layer, environment_layer, resolve
+from lsp.settings.settings import Effective, SettingsLayer, environment_layer, resolve
 from model.local.listen import TOKEN_VARIABLE
 from model.local.user_folders import APPLICATION
 
@@ -25,16 +25,16 @@ EDITOR = "editor"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class ConfigSources:
     """What the files and the environment say; `messages` name the files that cannot be read."""
 
-    files: tuple[Layer, ...]
-    environment: Layer
+    files: tuple[SettingsLayer, ...]
+    environment: SettingsLayer
     messages: tuple[str, ...] = ()
 
     def resolve(self, editor: object = None) -> Effective:
         """Merge the layers: defaults, user file, project file, editor, environment. The later one wins."""
-        merged = resolve([*self.files, Layer(source=EDITOR, values=editor), self.environment])
+        merged = resolve([*self.files, SettingsLayer(source=EDITOR, values=editor), self.environment])
         return Effective(
             settings=merged.settings,
             origins=merged.origins,
@@ -49,19 +49,19 @@ def default_user_file() -> Path:
 
 def read_sources(
     folder: Path | None, environ: Mapping[str, str], *, user_file: Path | None = None
-) -> Sources:
+) -> ConfigSources:
     """Read what applies to a workspace folder (None: to no workspace in particular).
 
     A missing file is passed over; a file that cannot be read becomes a message that names it.
     """
     messages: list[str] = []
     user_path = user_file or default_user_file()
-    layers = [Layer(source=str(user_path), values=_read_toml(user_path, messages))]
+    layers = [SettingsLayer(source=str(user_path), values=_read_toml(user_path, messages))]
     if folder is not None:
         for source, values in _project_tables(folder, messages):
-            layers.append(Layer(source=source, values=values, trusted=False))
+            layers.append(SettingsLayer(source=source, values=values, trusted=False))
             break
-    return Sources(
+    return ConfigSources(
         files=tuple(layers),
         environment=environment_layer(environ, ignore=(TOKEN_VARIABLE,)),
         messages=tuple(messages),

@@ -2,7 +2,7 @@
 
 Keys are camelCase on the wire (`completion.maxNewTokens`) and snake_case inside; either spelling is
 accepted. A bad value never stops the server: it becomes a message that names the value and the remedy,
-and the lower layer's value holds. Knows nothing about files: `Layer`s come from
+and the lower layer's value holds. Knows nothing about files: `SettingsLayer`s come from
 `lsp.settings.config_sources`, the editor's configuration and the environment.
 """
 
@@ -143,7 +143,7 @@ class Settings:
     @classmethod
     def from_mapping(cls, raw: object, *, source: str) -> tuple[Settings, list[str]]:
         """Settings from one mapping, and a message for each unknown key and bad value in it."""
-        effective = resolve([Layer(source=source, values=raw)])
+        effective = resolve([SettingsLayer(source=source, values=raw)])
         return effective.settings, list(effective.messages)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class SettingInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class SettingsLayer:
     """One source of settings. `trusted` is False for files that come with a project."""
 
     source: str
@@ -202,7 +202,7 @@ class Effective:
     messages: tuple[str, ...]
 
 
-def resolve(layers: Sequence[Layer]) -> Effective:
+def resolve(layers: Sequence[SettingsLayer]) -> Effective:
     """Merge layers, the strongest last. Null means "not set here"; "" unsets an optional text.
 
     A list in an untrusted layer is added to what it finds; in a trusted one it takes its place.
@@ -221,7 +221,7 @@ def resolve(layers: Sequence[Layer]) -> Effective:
     return Effective(settings=settings, origins=MappingProxyType(origins), messages=tuple(messages))
 
 
-def environment_layer(environ: Mapping[str, str], *, ignore: Iterable[str] = ()) -> Layer:
+def environment_layer(environ: Mapping[str, str], *, ignore: Iterable[str] = ()) -> SettingsLayer:
     """The layer of `STARCODER_…` variables. Those named in `ignore` belong to somebody else."""
     values: dict[str, Any] = {}
     known = {info.environment_variable: info for info in setting_infos()}
@@ -233,7 +233,7 @@ def environment_layer(environ: Mapping[str, str], *, ignore: Iterable[str] = ())
             target[info.path[-1]] = info.rule.from_text(text)
         elif variable.startswith(sections) and variable not in ignore:
             values[variable] = text  # merged as an unknown key, so that the message names it
-    return Layer(source="environment", values=values)
+    return SettingsLayer(source="environment", values=values)
 
 
 def setting_infos(kind: type[Any] = Settings, above: tuple[str, ...] = ()) -> tuple[SettingInfo, ...]:
@@ -269,7 +269,7 @@ class _Accepted:
     value: Any
 
 
-def _known(layer: Layer, messages: list[str]) -> list[tuple[SettingInfo, Any]]:
+def _known(layer: SettingsLayer, messages: list[str]) -> list[tuple[SettingInfo, Any]]:
     """The settings that a layer holds; unknown keys and sections that are no objects become messages."""
     infos = {info.key: info for info in setting_infos()}
     sections = {key.split(".")[0] for key in infos if "." in key}
@@ -304,7 +304,7 @@ def _hint(key: str, infos: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else "; `starcoder-lsp config` lists the known ones"
 
 
-def _checked(info: SettingInfo, value: Any, layer: Layer, current: Any) -> _Accepted | str:
+def _checked(info: SettingInfo, value: Any, layer: SettingsLayer, current: Any) -> _Accepted | str:
     if not layer.trusted and info.reach == "user_only":
         return (
             f"{layer.source}: {info.key} = {_shown(value)} is ignored: a project's file may not set it, "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from lsp.documents.documents import columns_of
 from lsp.sources.references import Reference, references_in
 from lsp.sources.shown_check import BLOCKED, UNCHECKED
-from lsp.sources.store import Answer as Found
+from lsp.sources.store import SearchAnswer
 from model.fences import code_blocks
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckedAnswer:
     """An answer as it may be shown. `withheld` says why a part is missing; None if it is whole."""
 
     text: str
@@ -29,14 +29,14 @@ class Checked:
     withheld: str | None = None
 
 
-class Check(Protocol):
+class AnswerFilter(Protocol):
     """How answers are checked."""
 
     @property
     def is_strict(self) -> bool:
         """Whether text may be shown only after the check."""
 
-    async def check(self, text: str) -> Checked:
+    async def check(self, text: str) -> CheckedAnswer:
         """Look up the code in a text."""
 
 
@@ -48,11 +48,11 @@ class AnswerCheck:
 
     @property
     def is_strict(self) -> bool:
-        """See `Check`."""
+        """See `AnswerFilter`."""
         return self._attribution.is_strict
 
-    async def check(self, text: str) -> Checked:
-        """See `Check`."""
+    async def check(self, text: str) -> CheckedAnswer:
+        """See `AnswerFilter`."""
         is_strict = self.is_strict
         references: list[Reference] = []
         shown, withheld, end_of_last = "", None, 0
@@ -64,14 +64,14 @@ class AnswerCheck:
             if reason is not None:
                 shown += text[end_of_last:start] + f"({reason})\n"
                 withheld, end_of_last = reason, end
-        return Checked(
+        return CheckedAnswer(
             text=shown + text[end_of_last:],
             # References would point at text that is missing.
             references=() if withheld else references,
             withheld=withheld,
         )
 
-    def _references(self, text: str, start: int, end: int, found: Found) -> list[Reference]:
+    def _references(self, text: str, start: int, end: int, found: SearchAnswer) -> list[Reference]:
         data = text[start:end].encode("utf-8", "surrogatepass")
         n_before = columns_of(text[:start], "utf-16")
         inside = references_in(data, 0, found.findings, model=self._attribution.model)
@@ -84,7 +84,7 @@ def _parts(text: str) -> list[tuple[int, int]]:
     return blocks or [(0, len(text))]
 
 
-def _reason(found: Found | None, references: Sequence[Reference]) -> str | None:
+def _reason(found: SearchAnswer | None, references: Sequence[Reference]) -> str | None:
     """Why a part must not be shown, or None."""
     if found is None:
         return f"{UNCHECKED}: the index does not answer"

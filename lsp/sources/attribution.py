@@ -24,9 +24,9 @@ from lsp.documents.documents import Document, Documents
 from lsp.documents.surroundings import around
 from lsp.sources.marks import SOURCE, Mark, Marks
 from lsp.sources.shown_check import ShownCheck
-from lsp.sources.store import Answer, AttributionStore, Finding, Where
+from lsp.sources.store import AttributionStore, FoundCopy, SearchAnswer, Where
 from lsp.sources.texts import match_line, summary
-from lsp.sources.wire import Question, match_to_wire, position_of, range_of, source_range
+from lsp.sources.wire import LookUp, match_to_wire, position_of, range_of, source_range
 from lsp.status.worker import Worker
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _END_S = 2.0
 class Known:
     """A match that an answer has named, and its file if that is in the workspace."""
 
-    finding: Finding
+    finding: FoundCopy
     local_file: Path | None
 
 
@@ -130,7 +130,7 @@ class Attribution:
                     if place is not None
                 ],
             )
-        whole = Finding(kind="", tokens=0, similarity=0.0, start_byte=0, end_byte=len(data))
+        whole = FoundCopy(kind="", tokens=0, similarity=0.0, start_byte=0, end_byte=len(data))
         return {
             "uri": question.uri,
             "version": version,
@@ -175,7 +175,7 @@ class Attribution:
         """A match that was named lately."""
         return self._known.get(match_id)
 
-    async def look_up(self, text: str) -> Answer | None:
+    async def look_up(self, text: str) -> SearchAnswer | None:
         """Look up a text that stands in no document; None if that takes too long."""
         self._is_prepared = True
         started_s = time.perf_counter()
@@ -194,11 +194,11 @@ class Attribution:
         """Whether copies, and text that could not be checked, are withheld."""
         return self._settings.attribution.on_match == "block"
 
-    async def _ask(self, data: bytes, *, wait_s: float = WAIT_S) -> tuple[Answer, list[Path | None]]:
+    async def _ask(self, data: bytes, *, wait_s: float = WAIT_S) -> tuple[SearchAnswer, list[Path | None]]:
         self._is_prepared = True
         store, roots = self._store, self._documents.roots()
 
-        def search() -> tuple[Answer, list[Path | None]]:
+        def search() -> tuple[SearchAnswer, list[Path | None]]:
             answer = store.search(data, by_hand=True)
             return answer, [_local_file(finding.match, roots) for finding in answer.findings]
 
@@ -207,12 +207,12 @@ class Attribution:
                 return await self._worker.submit(search)
         except TimeoutError:
             lack = f"the attribution index has not answered for {wait_s:.0f} s"
-            return Answer(kind="none", index=store.shown_index(), lack=lack), []
+            return SearchAnswer(kind="none", index=store.shown_index(), lack=lack), []
 
-    def _question(self, arguments: Mapping[str, Any]) -> Question:
+    def _question(self, arguments: Mapping[str, Any]) -> LookUp:
         uri = str(arguments.get("uri") or "")
         if isinstance(text := arguments.get("text"), str):
-            return Question(uri=uri, text=text)
+            return LookUp(uri=uri, text=text)
         document = self._documents.open_document(uri)
         if document is None:
             raise JsonRpcInvalidParams(f"{uri or 'uri'}: not an open document; open it, or give its `text`")
@@ -223,7 +223,7 @@ class Attribution:
         lines = list(document.lines[begin[0] : end[0] + 1])
         lines[-1] = lines[-1][: end[1]]
         lines[0] = lines[0][begin[1] :]
-        return Question(uri=uri, text="".join(lines), document=document, start=begin)
+        return LookUp(uri=uri, text="".join(lines), document=document, start=begin)
 
     def _extent(
         self, document: Document, arguments: Mapping[str, Any]
@@ -243,7 +243,7 @@ class Attribution:
 
     # Answers
 
-    def _remember(self, finding: Finding, local_file: Path | None) -> str:
+    def _remember(self, finding: FoundCopy, local_file: Path | None) -> str:
         self._n_matches += 1
         match_id = f"match-{self._n_matches}"
         self._known[match_id] = Known(finding=finding, local_file=local_file)

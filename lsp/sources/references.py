@@ -11,7 +11,7 @@ from typing import Any
 
 from attribution.match.report import link
 from lsp.documents.documents import columns_of
-from lsp.sources.store import Finding
+from lsp.sources.store import FoundCopy
 
 UNKNOWN_LICENSE = "unknown licence"
 
@@ -20,7 +20,7 @@ UNKNOWN_LICENSE = "unknown licence"
 class Reference:
     """One source of a part of an item: [start, end) of its insert text."""
 
-    finding: Finding
+    finding: FoundCopy
     model: str
     start: int
     end: int
@@ -58,7 +58,7 @@ class Credits:
 
 
 def references_in(
-    text: bytes, start_byte: int, findings: Sequence[Finding], *, model: str
+    text: bytes, start_byte: int, findings: Sequence[FoundCopy], *, model: str
 ) -> list[Reference]:
     """The findings that overlap `text` from `start_byte` on, clipped to that part."""
     found = []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lsp.documents.place import Place, well_formed
 from lsp.postprocess.suggestion import to_lf
 from lsp.sources.references import Credits, references_in
-from lsp.sources.store import Answer, AttributionStore
+from lsp.sources.store import AttributionStore, SearchAnswer
 from model.languages.words import words_and_marks
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ShownCheck:
         self._has_label = has_label
         self._tell = tell
         self._log = log
-        self._late: asyncio.Future[Answer] | None = None
+        self._late: asyncio.Future[SearchAnswer] | None = None
         self._logged: set[str] = set()
 
     async def __call__(self, place: Place, suggested: str) -> Credits | str:
@@ -77,7 +77,7 @@ class ShownCheck:
             return BLOCKED
         return Credits(references=tuple(references), label=label if self._has_label() else None)
 
-    async def _answer(self, text: bytes) -> Answer | None:
+    async def _answer(self, text: bytes) -> SearchAnswer | None:
         """What the store says; None if it takes too long."""
         strict = self._is_strict()
         if not strict and self._late is not None and not self._late.done():
@@ -98,7 +98,7 @@ class ShownCheck:
             self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=False)
         return answer
 
-    def _unchecked(self, answer: Answer | None) -> Credits | str:
+    def _unchecked(self, answer: SearchAnswer | None) -> Credits | str:
         reason = "the index does not answer" if answer is None else answer.lack
         if not self._is_strict():
             # A missing index is worth a note only where the user has set one.

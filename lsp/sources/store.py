@@ -32,7 +32,7 @@ _MIN_TOKENS = 12
 _KEPT_TOKENS = 1_000_000
 _EXTRA = frozenset({"rapidfuzz", "zstandard"})
 
-Kind = Literal["index", "portrait", "none"]
+Searched = Literal["index", "portrait", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Where:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class FoundCopy:
     """Bytes [start_byte, end_byte) of a text that also stand elsewhere. A portrait does not know where."""
 
     kind: str
@@ -62,16 +62,16 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class SearchAnswer:
     """What was searched and found. `lack` says why there is no more, and the remedy.
 
     The text has `tokens` tokens; `share` (0 to 1) of its fingerprints are in the portrait.
     """
 
-    kind: Kind
+    kind: Searched
     index: str | None = None
     documents: int = 0
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[FoundCopy, ...] = ()
     tokens: int = 0
     share: float = 0.0
     lack: str = ""
@@ -95,7 +95,7 @@ class AttributionStore:
 
         return self.where.index is not None and is_remote(self.where.index)
 
-    def search(self, text: bytes, *, by_hand: bool) -> Answer:
+    def search(self, text: bytes, *, by_hand: bool) -> SearchAnswer:
         """Look a text up. `by_hand`: by all k-grams, not only winnowed ones, and a server is always tried.
 
         A short text that is looked up by hand counts if all of it was copied. Failures of an index or a
@@ -106,13 +106,13 @@ class AttributionStore:
         try:
             return self._found(text, by_hand=by_hand)
         except AttributionError as error:
-            return Answer(kind="none", index=self.shown_index(), lack=str(error))
+            return SearchAnswer(kind="none", index=self.shown_index(), lack=str(error))
         except (sqlite3.Error, OSError) as error:
             self._close_index()  # a file may be gone: the next question opens it anew
             lack = f"the attribution index at {self.shown_index()} cannot be read: {error}"
-            return Answer(kind="none", index=self.shown_index(), lack=lack)
+            return SearchAnswer(kind="none", index=self.shown_index(), lack=lack)
 
-    def describe(self) -> Answer:
+    def describe(self) -> SearchAnswer:
         """What would be searched, and how many documents it has."""
         return self.search(b"", by_hand=True)
 
@@ -145,7 +145,7 @@ class AttributionStore:
 
         return str(default_index_folder())
 
-    def _found(self, text: bytes, *, by_hand: bool) -> Answer:
+    def _found(self, text: bytes, *, by_hand: bool) -> SearchAnswer:
         try:
             index = self._opened(try_again=by_hand)
         except IndexMissingError:
@@ -181,18 +181,18 @@ class AttributionStore:
             raise
         return self._index
 
-    def _from_index(self, index: Index, text: bytes, *, by_hand: bool) -> Answer:
-        from attribution.match.attribute import AUTOMATIC, Question, attribute
+    def _from_index(self, index: Index, text: bytes, *, by_hand: bool) -> SearchAnswer:
+        from attribution.match.attribute import AUTOMATIC, SearchOptions, attribute
         from attribution.match.lexed import Lexed
         from attribution.tokens.lexer import lex
 
         self._lexed = self._lexed or Lexed(max_tokens=_KEPT_TOKENS)
         n_tokens = len(lex(text))
-        question = AUTOMATIC
+        options = AUTOMATIC
         if by_hand:
-            question = Question(min_tokens=max(min(n_tokens, Question().min_tokens), _MIN_TOKENS))
-        matches = attribute(text, index, question, self._lexed) if text else []
-        return Answer(
+            options = SearchOptions(min_tokens=max(min(n_tokens, SearchOptions().min_tokens), _MIN_TOKENS))
+        matches = attribute(text, index, options, self._lexed) if text else []
+        return SearchAnswer(
             kind="index",
             index=index.url,
             documents=index.document_count(),
@@ -202,20 +202,20 @@ class AttributionStore:
 
     # The portrait
 
-    def _from_portrait(self, text: bytes) -> Answer:
+    def _from_portrait(self, text: bytes) -> SearchAnswer:
         lack = self._missing(build_command(self.where.model))
         path = portrait_of(self.where.model)
         if path is None:
-            return Answer(kind="none", index=self.shown_index(), lack=lack)
+            return SearchAnswer(kind="none", index=self.shown_index(), lack=lack)
         from attribution.tokens.lexer import lex
 
         portrait, documents = self._portrait(path)
         seen = portrait.check(text)
-        answer = Answer(
+        answer = SearchAnswer(
             kind="portrait", documents=documents, tokens=len(lex(text)), share=seen.share, lack=lack
         )
         findings = (
-            Finding(
+            FoundCopy(
                 kind=SEEN,
                 tokens=tokens,
                 similarity=round(seen.share, 4),
@@ -269,8 +269,8 @@ def _open(url: str) -> Index:
         ) from error
 
 
-def _finding(match: Match) -> Finding:
-    return Finding(
+def _finding(match: Match) -> FoundCopy:
+    return FoundCopy(
         kind=match.kind.value,
         tokens=match.tokens,
         similarity=match.similarity,

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from attribution.match.report import link
-from lsp.sources.store import Answer, Finding
+from lsp.sources.store import FoundCopy, SearchAnswer
 
 if TYPE_CHECKING:
     from attribution.source import Match
@@ -18,7 +18,7 @@ _OPERATORS = frozenset({"AND", "OR", "WITH"})
 _SPDX_PAGE = "https://spdx.org/licenses/{}.html"
 
 
-def summary(answer: Answer, model: str) -> str:
+def summary(answer: SearchAnswer, model: str) -> str:
     """The answer in one line: what was found and where, or why nothing is known."""
     if answer.kind == "none":
         return answer.lack
@@ -34,7 +34,7 @@ def summary(answer: Answer, model: str) -> str:
     return f"found in {where}: {match_line(first, model)}{more}"
 
 
-def _seen(answer: Answer, model: str) -> str:
+def _seen(answer: SearchAnswer, model: str) -> str:
     files = f" ({answer.documents:,} files)" if answer.documents else ""
     if not answer.findings:
         return f"not seen in the training set of {model}{files}; {answer.lack}"
@@ -45,7 +45,7 @@ def _seen(answer: Answer, model: str) -> str:
     )
 
 
-def match_line(finding: Finding, model: str) -> str:
+def match_line(finding: FoundCopy, model: str) -> str:
     """One match in a line."""
     match = finding.match
     if match is None:
@@ -55,7 +55,7 @@ def match_line(finding: Finding, model: str) -> str:
     return f"{finding.tokens} tokens {_as(finding)} {origin(match)}: {license_name(match)}{also}{common}"
 
 
-def _as(finding: Finding) -> str:
+def _as(finding: FoundCopy) -> str:
     return {
         "exact": "as in",
         "reformatted": "as in, with other white space,",

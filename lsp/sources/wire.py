@@ -13,11 +13,11 @@ from lsp.documents.documents import Document, split_lines
 
 if TYPE_CHECKING:
     from attribution.source import Match
-    from lsp.sources.store import Finding
+    from lsp.sources.store import FoundCopy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class LookUp:
     """A text to look up, and where it stands in an open document, if in any."""
 
     uri: str
@@ -37,7 +37,7 @@ def position_of(given: Mapping[str, Any]) -> types.Position:
     return types.Position(int(given["line"]), int(given["character"]))
 
 
-def range_of(question: Question, data: bytes, finding: Finding) -> types.Range | None:
+def range_of(question: LookUp, data: bytes, finding: FoundCopy) -> types.Range | None:
     """The client's range of a finding; None for a text that stands in no document."""
     document = question.document
     if document is None:
@@ -51,7 +51,7 @@ def range_of(question: Question, data: bytes, finding: Finding) -> types.Range |
     return types.Range(*ends)
 
 
-def match_to_wire(match_id: str, finding: Finding, place: types.Range | None) -> dict[str, Any]:
+def match_to_wire(match_id: str, finding: FoundCopy, place: types.Range | None) -> dict[str, Any]:
     """A member of `matches`."""
     match = finding.match
     return {

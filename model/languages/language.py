@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Family = Literal["python", "script", "c"]
+SyntaxFamily = Literal["python", "script", "c"]
 """Languages whose brackets are certain enough to cut text by, and whose density was measured."""
 
 Blocks = Literal["indentation", "braces", "words", "tags", "brackets", "none"]
@@ -126,7 +126,7 @@ class Language(NamedTuple):
     is_prose: bool = False  # brackets and quotes are mostly text
     blocks: Blocks = "braces"
     indent: str = "    "  # one level, where the file does not say
-    family: Family | None = None
+    family: SyntaxFamily | None = None
 
     @property
     def read_comments(self) -> tuple[Comment, ...]:

@@ -125,7 +125,7 @@ def split_healed(prefix: str) -> tuple[str, str]:
     return prefix[: match.start()], word
 
 
-Chunks = Sequence[Sequence[int]]  # token ids by lines; all but the first begin with a line end
+PromptChunks = Sequence[Sequence[int]]  # token ids by lines; all but the first begin with a line end
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _one_line(path: str) -> str:
     return " ".join(path.split())[-_MAX_PATH_CHARS:]
 
 
-def _window_chunks(tokenizer: Tokenizer, prefix: str, room: int, *, tagged: bool) -> Chunks:
+def _window_chunks(tokenizer: Tokenizer, prefix: str, room: int, *, tagged: bool) -> PromptChunks:
     """The end of the prefix, a little more than can be needed, by lines.
 
     Where it begins moves by a grid of characters that depends on the prefix's length alone.
@@ -172,12 +172,12 @@ def _window_chunks(tokenizer: Tokenizer, prefix: str, room: int, *, tagged: bool
     return tokenizer.encode_chunks(lead + prefix[start:])
 
 
-def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> Chunks:
+def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> PromptChunks:
     """The beginning of the suffix, by lines."""
     return tokenizer.encode_chunks(_beginning(suffix, room))
 
 
-def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> Chunks:
+def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> PromptChunks:
     """A context file by lines, its tag first; the end-of-text token comes when it is cut."""
     text = _beginning(one.text, room)
     tag = _tag(tokenizer, fim, one.path)
@@ -192,13 +192,13 @@ def _beginning(text: str, room: int) -> str:
     return text[: line_end if line_end > 0 else limit]
 
 
-def _need(chunks: Chunks, room: int) -> int:
+def _need(chunks: PromptChunks, room: int) -> int:
     """Tokens that the prefix is counted as: rounded up to quarters of the room."""
     quarter = max(1, room // 4)
     return -(-_steady_size(chunks, room) // quarter) * quarter
 
 
-def _steady_size(chunks: Chunks, room: int) -> int:
+def _steady_size(chunks: PromptChunks, room: int) -> int:
     """Tokens in `chunks`, the line being typed rounded up.
 
     Typing can make a line shorter in tokens (two of them merge): without the rounding, the window
@@ -208,7 +208,7 @@ def _steady_size(chunks: Chunks, room: int) -> int:
     return _size(chunks[:-1]) + (len(chunks[-1]) // step + 1) * step
 
 
-def _last_lines(chunks: Chunks, budget: int, room: int) -> list[int]:
+def _last_lines(chunks: PromptChunks, budget: int, room: int) -> list[int]:
     """The last tokens that fit, from a line's start that moves by quarters of the budget."""
     excess = _steady_size(chunks, room) - budget
     ids = list(chain.from_iterable(chunks))
@@ -226,7 +226,7 @@ def _last_lines(chunks: Chunks, budget: int, room: int) -> list[int]:
     return ids[start:][-budget:]
 
 
-def _first_lines(chunks: Chunks, budget: int) -> list[int]:
+def _first_lines(chunks: PromptChunks, budget: int) -> list[int]:
     """Whole lines from the start as long as they fit, or as much of the first line as fits."""
     ids: list[int] = []
     for chunk in chunks:
@@ -236,7 +236,7 @@ def _first_lines(chunks: Chunks, budget: int) -> list[int]:
     return ids or list(chunks[0][:budget])
 
 
-def _nearest_files(fim: FimFormat, files: Sequence[Chunks], budget: int) -> list[int]:
+def _nearest_files(fim: FimFormat, files: Sequence[PromptChunks], budget: int) -> list[int]:
     """The files nearest to the cursor that fit; the first that does not is cut at a line, if worthwhile."""
     ids: list[int] = []
     for file in reversed(files):
@@ -250,5 +250,5 @@ def _nearest_files(fim: FimFormat, files: Sequence[Chunks], budget: int) -> list
     return ids
 
 
-def _size(chunks: Chunks) -> int:
+def _size(chunks: PromptChunks) -> int:
     return sum(map(len, chunks))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from attribution.store.elastic.place import Place, connect
+from attribution.store.elastic.place import ElasticPlace, connect
 from tests.attribution.elasticsearch_archive import NoServerError
 from tests.attribution.elasticsearch_server import URL_VARIABLE, Server, running_server
 
@@ -60,7 +60,7 @@ def elastic_url(server: str) -> Iterator[str]:
 def fresh_name(server: str) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield f"{server}/{name}"
-    place = Place.parse(f"{server}/{name}")
+    place = ElasticPlace.parse(f"{server}/{name}")
     client = connect(place)
     for alias in (place.contents, place.documents, place.opt_outs):
         for index in client.indices.get(index=alias, ignore_unavailable=True):

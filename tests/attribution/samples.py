@@ -8,17 +8,17 @@ from pathlib import Path
 
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 from attribution.store.open import open_index, open_writer
 
 WORDS = ["alpha", "beta", "gamma", "delta", "if", "for", "return", "self", "row", "größe", "x1", "42", "'s'"]
 MARKS = ["(", ")", ".", ",", "=", "+", ":", "[", "]"]
 
 
-def document(repository: str, path: str, text: str | bytes, **source: str | None) -> Document:
+def document(repository: str, path: str, text: str | bytes, **source: str | None) -> SourceDocument:
     """A document; `source` may give `license`, `revision` and `url`."""
     data = text.encode() if isinstance(text, str) else text
-    return Document(source=Source(repository=repository, path=path, **source), text=data)
+    return SourceDocument(source=Source(repository=repository, path=path, **source), text=data)
 
 
 def code(seed: int, *, lines: int = 30) -> str:
@@ -32,7 +32,7 @@ def code(seed: int, *, lines: int = 30) -> str:
     return "\n".join(line() for _ in range(lines)) + "\n"
 
 
-def index_of(url: Path | str, documents: Iterable[Document], *, renamed: bool = False) -> Path | str:
+def index_of(url: Path | str, documents: Iterable[SourceDocument], *, renamed: bool = False) -> Path | str:
     """Build an index and give back where it is."""
     with open_writer(url, renamed=renamed) as writer:
         build(documents, writer)
@@ -42,7 +42,7 @@ def index_of(url: Path | str, documents: Iterable[Document], *, renamed: bool = 
 HEADER = code(77, lines=6)
 
 
-def mixed_documents(count: int = 30) -> list[Document]:
+def mixed_documents(count: int = 30) -> list[SourceDocument]:
     """`count` files of several owners, with a common header here and there, a copy and an empty file."""
     found = [
         document(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from attribution.source import Kind, Match, Source, Span
+from attribution.source import Match, MatchKind, Source, Span
 from benchmarks.attribution import __main__ as benchmark
 from benchmarks.attribution.corpus import Corpus, read_corpus
 from benchmarks.attribution.excerpts import CHANGES, LINES, changed, draw_excerpts
@@ -79,17 +79,17 @@ def test_the_judge_of_documents() -> None:
 @pytest.mark.parametrize(
     ("kind", "ours", "theirs", "true"),
     [
-        (Kind.EXACT, b"a b", b"a b", True),
-        (Kind.EXACT, b"a b", b"a  b", False),
-        (Kind.REFORMATTED, b"a b", b"a\nb", True),
-        (Kind.REFORMATTED, b"a b", b"a c", False),
-        (Kind.NEAR, b"a b c d e", b"a b x c d e", True),
-        (Kind.NEAR, b"a b c d e", b"e d c b a", False),
-        (Kind.RENAMED, b"a = f ( b )", b"x = f ( y )", True),
-        (Kind.RENAMED, b"a + a + a", b"x + y + z", False),
+        (MatchKind.EXACT, b"a b", b"a b", True),
+        (MatchKind.EXACT, b"a b", b"a  b", False),
+        (MatchKind.REFORMATTED, b"a b", b"a\nb", True),
+        (MatchKind.REFORMATTED, b"a b", b"a c", False),
+        (MatchKind.NEAR, b"a b c d e", b"a b x c d e", True),
+        (MatchKind.NEAR, b"a b c d e", b"e d c b a", False),
+        (MatchKind.RENAMED, b"a = f ( b )", b"x = f ( y )", True),
+        (MatchKind.RENAMED, b"a + a + a", b"x + y + z", False),
     ],
 )
-def test_the_judge_of_matches(kind: Kind, ours: bytes, theirs: bytes, true: bool) -> None:
+def test_the_judge_of_matches(kind: MatchKind, ours: bytes, theirs: bytes, true: bool) -> None:
     def span(text: bytes) -> Span:
         return Span(start_byte=2, end_byte=2 + len(text), start_line=1, end_line=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attribution.source import Document
+from attribution.source import SourceDocument
 from tests.attribution.samples import document, index_of
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def excerpt(path: str, start: str, end: str) -> str:
     return text[begin : text.index("\n" + end, begin)].rstrip() + "\n"
 
 
-def documents() -> list[Document]:
+def documents() -> list[SourceDocument]:
     return [
         document(
             repository,

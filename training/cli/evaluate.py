@@ -102,13 +102,13 @@ def show(score: dict[str, Any], *, json_output: bool) -> None:
         console.print(f"{score['missing']} problems have no sample and do not count.")
 
 
-Model = Annotated[str, typer.Option(help="A bundled name, a folder or a Hugging Face id.")]
+EvaluatedModel = Annotated[str, typer.Option(help="A bundled name, a folder or a Hugging Face id.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take so many problems, evenly spread.")]
 
 
 def benchmark_command(
     name: str,
-    model: Model,
+    model: EvaluatedModel,
     problems: str | None,
     samples: int,
     temperature: float,
@@ -151,7 +151,7 @@ def add_benchmark(app: typer.Typer, name: str, title: str) -> None:
 
     @app.command(name, help=f"{title}: sample a model, run its programs in the sandbox, estimate pass@k.")
     def command(
-        model: Model,
+        model: EvaluatedModel,
         problems: Annotated[
             str | None, typer.Option(help="A .jsonl(.gz) or a Hugging Face id.", show_default=False)
         ] = None,

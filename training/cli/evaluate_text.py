@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from model.errors import ModelError
-from training.cli.evaluate import JsonOutput, Limit, Model, Seconds, Unsafe, Workers, numbers
+from training.cli.evaluate import EvaluatedModel, JsonOutput, Limit, Seconds, Unsafe, Workers, numbers
 from training.cli_common import fail
 from training.errors import EvaluationError, TrainingError
 
@@ -24,7 +24,7 @@ Languages = Annotated[list[str] | None, typer.Option("--language", help="Only th
 
 
 def infilling_command(
-    model: Model,
+    model: EvaluatedModel,
     problems: Annotated[
         str,
         typer.Option(
@@ -68,7 +68,7 @@ def infilling_command(
 
 
 def lines_command(
-    model: Model,
+    model: EvaluatedModel,
     held_out: HeldOutFolder,
     lines: Annotated[int, typer.Option(min=1, help="How many lines are drawn.")] = 500,
     language: Languages = None,
@@ -92,7 +92,7 @@ def lines_command(
 
 
 def perplexity_command(
-    model: Model,
+    model: EvaluatedModel,
     held_out: HeldOutFolder,
     contexts: Annotated[
         str | None,
@@ -121,7 +121,7 @@ def perplexity_command(
 
 
 def report_command(
-    model: Model,
+    model: EvaluatedModel,
     data: Annotated[
         Path, typer.Option(help="Folder of human-eval, mbpp, humaneval-x and human-eval-infilling.")
     ],
@@ -146,7 +146,7 @@ def report_command(
 ) -> None:
     """Everything, in one report beside the paper's table: Markdown, JSON and a picture."""
     from training.evaluate.benchmarks import Judging
-    from training.evaluate.measure import Effort, Sources, measure_all
+    from training.evaluate.measure import Effort, EvaluationData, measure_all
     from training.evaluate.report import write_report
     from training.evaluate.sandbox.pool import Limits
 
@@ -160,7 +160,7 @@ def report_command(
     )
     try:
         judging = Judging(limits=Limits(seconds=time_limit), unsafe=unsafe, workers=workers)
-        sources = Sources(data=data, held_out=held_out, samples=samples_folder)
+        sources = EvaluationData(data=data, held_out=held_out, samples=samples_folder)
         result = measure_all(model, sources, effort, judging)
         arguments = sys.argv[sys.argv.index("eval") :] if "eval" in sys.argv else ["eval", "report"]
         write_report(result, output, shlex.join(["starcoder-lsp", *arguments]))

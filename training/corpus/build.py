@@ -20,8 +20,8 @@ from training.corpus.records.fetch import default_cache_dir
 from training.corpus.records.manifest import load_manifest
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.units import tasks_of, units_of
-from training.corpus.stages.executors import Execution, Progress, run_stages
-from training.corpus.stages.workspace import REPORT_FILE, Plan, Workspace
+from training.corpus.stages.executors import Execution, StageProgress, run_stages
+from training.corpus.stages.workspace import REPORT_FILE, CorpusPlan, Workspace
 
 
 def build_corpus(
@@ -35,7 +35,7 @@ def build_corpus(
     tasks: int | None = None,
     tokenizer: Path | None = None,
     execution: Execution | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: StageProgress = lambda stage, done, total: None,
 ) -> CorpusReport | None:
     """Build `out_dir` from sources; None when the work was only submitted (Slurm).
 
@@ -54,7 +54,7 @@ def build_corpus(
     units = units_of(sources, packages=places, held_out=held_out, manifests=manifests)
     if not units:
         raise CorpusError("there are no sources; name folders, archives, tables, manifests or data sets")
-    plan = Plan(
+    plan = CorpusPlan(
         name=name,
         out_dir=out_dir,
         sources=(*sources, *held_out),

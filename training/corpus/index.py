@@ -19,7 +19,7 @@ from typing import Any
 
 from attribution.errors import SourceError
 from attribution.indexing.listing import Listed
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 from attribution.sources.ingest import MAX_DOCUMENT_BYTES
 from attribution.sources.manifest import Manifest, Package, Split
 from model.weights.hub import STARTER, bundled_folder
@@ -81,7 +81,7 @@ class TrainedSet:
             url=package.web,
         )
 
-    def documents(self, wanted: Sequence[Listed], skipped: Counter[str]) -> Iterator[Document]:
+    def documents(self, wanted: Sequence[Listed], skipped: Counter[str]) -> Iterator[SourceDocument]:
         """The wanted documents, package by package; packages are fetched meanwhile. Raises `SourceError`."""
         missing: dict[str, dict[str, Listed]] = {}
         for one in wanted:
@@ -121,7 +121,7 @@ class TrainedSet:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, package: Package, archive: Path, missing: dict[str, Listed]) -> Iterator[Document]:
+    def _read(self, package: Package, archive: Path, missing: dict[str, Listed]) -> Iterator[SourceDocument]:
         """The missing documents that an archive has; takes them out of `missing`."""
         for member in read_members(archive, max_member_bytes=MAX_DOCUMENT_BYTES):
             listed = missing.get(member.path)
@@ -131,7 +131,7 @@ class TrainedSet:
             text = text_of(member.data, row.get("replaced", ()))
             if text is not None and hashlib.sha256(text).hexdigest() == row["sha256"]:
                 del missing[member.path]
-                yield Document(source=listed.source, text=text)
+                yield SourceDocument(source=listed.source, text=text)
 
     def clear(self) -> None:
         """Delete the packages, unless the user named their folder."""

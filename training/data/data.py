@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from model.prompt.fim_format import FimFormat
 from training.data.encoding import Encoding
 from training.data.fim_samples import FimOptions, FimTransform
-from training.data.packing import PackedCorpus, PackedShard, Tokens
+from training.data.packing import PackedCorpus, PackedShard, TokenIds
 from training.errors import PackingError, RecipeError
 
 IGNORED_TARGET = -100
@@ -98,7 +98,7 @@ class LanguageStream:
             at += 1
         return np.concatenate(parts)
 
-    def _shuffle(self, epoch: int) -> tuple[Tokens, Tokens, Tokens]:
+    def _shuffle(self, epoch: int) -> tuple[TokenIds, TokenIds, TokenIds]:
         documents = np.random.default_rng([*self._seed, _DOCUMENTS, epoch]).permutation(len(self._lengths))
         samples = np.random.default_rng([*self._seed, _SAMPLES, epoch]).permutation(self.n_samples)
         return documents, np.cumsum(self._lengths[documents]), samples

@@ -18,7 +18,7 @@ from model.local.gitignore import Patterns, why_ignored
 from model.secret_files import SECRET_GLOBS
 from training.corpus.filters import quality
 from training.corpus.pii.redact import redact
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 from training.corpus.records.languages import HEAD_CHARS, TableName, language_table
 from training.errors import PackingError
 
@@ -41,11 +41,11 @@ class OwnCode:
     """The documents in the order of their paths; files left out and values replaced, counted by kind."""
 
     folder: Path
-    documents: Sequence[Document]
+    documents: Sequence[CorpusDocument]
     left_out: Counter[str] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
 
-    def split(self) -> tuple[list[Document], list[Document]]:
+    def split(self) -> tuple[list[CorpusDocument], list[CorpusDocument]]:
         """(to train on, held out): about a tenth of the bytes by the paths' hashes, so that it is always
         the same files, and at least one on each side. Raises PackingError for fewer than two files."""
         if len(self.documents) < 2:
@@ -74,7 +74,7 @@ def read_own_code(folder: Path) -> OwnCode:
     left_out: Counter[str] = Counter()
     replaced: Counter[str] = Counter()
     seen: set[str] = set()
-    documents: list[Document] = []
+    documents: list[CorpusDocument] = []
     for path in files_of(folder, left_out):
         document = _document(folder, path, left_out)
         if document is None:
@@ -124,7 +124,7 @@ def _patterns(file: Path) -> Patterns:
     return Patterns.of_text(text, origin=str(file))
 
 
-def _document(root: Path, file: Path, left_out: Counter[str]) -> Document | None:
+def _document(root: Path, file: Path, left_out: Counter[str]) -> CorpusDocument | None:
     """The file as a document, or None and its reason counted."""
     path = file.relative_to(root).as_posix()
     if file.stat().st_size > MAX_FILE_BYTES:
@@ -140,7 +140,7 @@ def _document(root: Path, file: Path, left_out: Counter[str]) -> Document | None
         left_out[NO_LANGUAGE] += 1
         return None
     repository = root.resolve().name
-    document = Document(
+    document = CorpusDocument(
         repository=repository, path=path, language=rule.language, license="", package="", text=text
     )
     if quality.vendored(path):
@@ -153,7 +153,7 @@ def _document(root: Path, file: Path, left_out: Counter[str]) -> Document | None
     return document
 
 
-def as_one_language(documents: Sequence[Document], name: str) -> list[Document]:
+def as_one_language(documents: Sequence[CorpusDocument], name: str) -> list[CorpusDocument]:
     """The documents under one language's name, so that no small language is left out of the mixture."""
     return [replace(one, language=name) for one in documents]
 

@@ -36,11 +36,11 @@ FORMAT_VERSION = 1
 INDEX_FILE = "packed.json"
 TAG_RATE = 0.2
 
-Tokens = npt.NDArray[np.integer[Any]]
+TokenIds = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardInfo:
+class PackedShardInfo:
     """One shard of one language, as `packed.json` has it."""
 
     name: str
@@ -65,7 +65,7 @@ def pack(
     tokenizer: Path | None,
     options: PackOptions = PackOptions(),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[ShardInfo]:
+) -> list[PackedShardInfo]:
     """Tokenise every `*.jsonl(.gz)` of a folder. One shard per file and language.
 
     The result is the same for any number of processes. Raises PackingError when there is nothing
@@ -74,7 +74,7 @@ def pack(
     files = document_files(source)
     target.mkdir(parents=True, exist_ok=True)
     identity = tokenizer_sha256(tokenizer)
-    shards: list[ShardInfo] = []
+    shards: list[PackedShardInfo] = []
     for done, of_file in enumerate(_packed_files(files, target, tokenizer, options), 1):
         shards += of_file
         progress(done, len(files))
@@ -106,7 +106,7 @@ def is_packed(folder: Path) -> bool:
 
 def _packed_files(
     files: list[Path], target: Path, tokenizer: Path | None, options: PackOptions
-) -> Iterator[list[ShardInfo]]:
+) -> Iterator[list[PackedShardInfo]]:
     """The shards of each file, in the order in which they are done."""
     if options.processes == 1:
         yield from (_pack_file(path, target, tokenizer, options) for path in files)
@@ -118,7 +118,9 @@ def _packed_files(
             yield job.result()
 
 
-def _write_index(target: Path, tokenizer: Path | None, options: PackOptions, shards: list[ShardInfo]) -> None:
+def _write_index(
+    target: Path, tokenizer: Path | None, options: PackOptions, shards: list[PackedShardInfo]
+) -> None:
     encoding = open_encoding(tokenizer)
     index = {
         "format_version": FORMAT_VERSION,
@@ -141,7 +143,9 @@ def tokenizer_sha256(tokenizer: Path | None) -> str:
     return hashlib.sha256((tokenizer / "tokenizer.json").read_bytes()).hexdigest()
 
 
-def _pack_file(path: Path, target: Path, tokenizer: Path | None, options: PackOptions) -> list[ShardInfo]:
+def _pack_file(
+    path: Path, target: Path, tokenizer: Path | None, options: PackOptions
+) -> list[PackedShardInfo]:
     encoding = open_encoding(tokenizer)
     by_language: dict[str, _ShardBuilder] = {}
     for record in read_records(path):
@@ -205,13 +209,13 @@ class _ShardBuilder:
 
     def write(
         self, folder: Path, name: str, language: str, dtype: type[np.unsignedinteger[Any]]
-    ) -> ShardInfo:
+    ) -> PackedShardInfo:
         tokens = np.concatenate(self.ids).astype(dtype)
         starts = np.cumsum([0, *(len(ids) for ids in self.ids)], dtype=np.int64)
         tokens.tofile(folder / f"{name}.tokens")
         np.save(folder / f"{name}.starts.npy", starts)
         np.save(folder / f"{name}.bytes.npy", np.asarray(self.text_bytes, dtype=np.int64))
-        return ShardInfo(
+        return PackedShardInfo(
             name=name,
             language=language,
             n_documents=len(self.ids),
@@ -227,15 +231,15 @@ def _dtype(vocab_size: int) -> type[np.uint16 | np.uint32]:
 class PackedShard:
     """The documents of one shard, memory-mapped."""
 
-    def __init__(self, folder: Path, info: ShardInfo, dtype: npt.DTypeLike) -> None:
+    def __init__(self, folder: Path, info: PackedShardInfo, dtype: npt.DTypeLike) -> None:
         self.info = info
         self.starts: npt.NDArray[np.int64] = np.load(folder / f"{info.name}.starts.npy")
         self.text_bytes: npt.NDArray[np.int64] = np.load(folder / f"{info.name}.bytes.npy")
-        self._tokens: Tokens = np.memmap(folder / f"{info.name}.tokens", dtype=dtype, mode="r")
+        self._tokens: TokenIds = np.memmap(folder / f"{info.name}.tokens", dtype=dtype, mode="r")
         if len(self._tokens) != info.n_tokens or int(self.starts[-1]) != info.n_tokens:
             raise PackingError(f"{folder / info.name}.tokens is truncated: pack the corpus again")
 
-    def document(self, index: int) -> Tokens:
+    def document(self, index: int) -> TokenIds:
         """The ids of one document."""
         return self._tokens[self.starts[index] : self.starts[index + 1]]
 
@@ -256,7 +260,7 @@ class PackedCorpus:
             raise PackingError(f"{folder} was packed with another tokenizer than {tokenizer}: pack again")
         self.vocab_size = int(index["vocab_size"])
         self.shards: dict[str, list[PackedShard]] = {}
-        for info in (ShardInfo(**raw) for raw in index["shards"]):
+        for info in (PackedShardInfo(**raw) for raw in index["shards"]):
             self.shards.setdefault(info.language, []).append(PackedShard(folder, info, index["dtype"]))
 
     def n_tokens(self, language: str) -> int:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from model.families.registry import OWN_FAMILY
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 from training.corpus.records.shards import read_documents
 
 BYTE_ALPHABET_SIZE = 256
@@ -110,7 +110,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> Path:
     return folder / TOKENIZER_FILE
 
 
-def balanced_sample(read: Callable[[], Iterable[Document]], options: TokenizerOptions) -> Iterator[Document]:
+def balanced_sample(
+    read: Callable[[], Iterable[CorpusDocument]], options: TokenizerOptions
+) -> Iterator[CorpusDocument]:
     """Thin every language out to its wanted characters, evenly and in the stream's order.
 
     Evenly: a document is taken whenever the taken share has fallen behind, so every package

@@ -13,7 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from model.families.registry import OWN_FAMILY
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 from training.data.tokenizer import TOKENIZER_FILE, untrained_tokenizer
 from training.errors import EvaluationError
 
@@ -23,7 +23,7 @@ _BATCH_DOCUMENTS = 64
 
 
 @dataclass(kw_only=True)
-class Measured:
+class TokenCounts:
     """Counts by language; `tokens` by (tokenizer's name, language)."""
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -45,10 +45,10 @@ def load(folder: Path) -> Tokenizer:
 
 
 def measure(
-    tokenizers: Mapping[str, Tokenizer], documents: Iterable[Document], *, max_chars: int = MAX_CHARS
-) -> Measured:
+    tokenizers: Mapping[str, Tokenizer], documents: Iterable[CorpusDocument], *, max_chars: int = MAX_CHARS
+) -> TokenCounts:
     """Encode the first `max_chars` characters of each language with every tokenizer."""
-    measured = Measured()
+    measured = TokenCounts()
     for batch in _batches(_first_of_each(documents, measured, max_chars)):
         texts = [document.text for document in batch]
         for name, tokenizer in tokenizers.items():
@@ -78,12 +78,12 @@ def as_starcoder_has_it(tokenizer: Tokenizer) -> list[str]:
     return differences
 
 
-def markdown(tokenizers: Mapping[str, Tokenizer], measured: Measured) -> str:
+def markdown(tokenizers: Mapping[str, Tokenizer], measured: TokenCounts) -> str:
     """A table with a column for each tokenizer and, of two, their quotient; then what each is."""
     return "\n".join([*_table(list(tokenizers), measured), "", *_notes(tokenizers)]) + "\n"
 
 
-def _table(names: Sequence[str], measured: Measured) -> Iterator[str]:
+def _table(names: Sequence[str], measured: TokenCounts) -> Iterator[str]:
     is_pair = len(names) == 2
     quotient = [f"{names[0]} / {names[1]}"] if is_pair else []
     yield "| language | documents | characters | " + " | ".join([*names, *quotient]) + " |"
@@ -109,7 +109,9 @@ def _notes(tokenizers: Mapping[str, Tokenizer]) -> Iterator[str]:
         yield f"- {name}: {tokenizer.get_vocab_size():,} tokens, {same}"
 
 
-def _first_of_each(documents: Iterable[Document], measured: Measured, max_chars: int) -> Iterator[Document]:
+def _first_of_each(
+    documents: Iterable[CorpusDocument], measured: TokenCounts, max_chars: int
+) -> Iterator[CorpusDocument]:
     for document in documents:
         if document.text and measured.chars[document.language] < max_chars:
             measured.documents[document.language] += 1
@@ -117,8 +119,8 @@ def _first_of_each(documents: Iterable[Document], measured: Measured, max_chars:
             yield document
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
+def _batches(documents: Iterable[CorpusDocument]) -> Iterator[list[CorpusDocument]]:
+    batch: list[CorpusDocument] = []
     for document in documents:
         batch.append(document)
         if len(batch) == _BATCH_DOCUMENTS:

@@ -49,7 +49,7 @@ class Effort:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class EvaluationData:
     """`data` holds human-eval, mbpp, humaneval-x and human-eval-infilling; `held_out` documents of no
     training.
     """
@@ -59,7 +59,7 @@ class Sources:
     samples: Path = field(default_factory=lambda: Path("samples"))
 
 
-def measure_all(model: str, sources: Sources, effort: Effort, judging: Judging) -> dict[str, Any]:
+def measure_all(model: str, sources: EvaluationData, effort: Effort, judging: Judging) -> dict[str, Any]:
     """Everything a report holds, for JSON. Raises EvaluationError, ModelError."""
     for name in ("matplotlib", "rapidfuzz"):
         import_module(name)  # a package that is missing is told now and not after hours
@@ -98,7 +98,7 @@ def _shape(model: str) -> tuple[ModelConfig, int]:
 
 
 def _tested(
-    model: str, sources: Sources, effort: Effort, judging: Judging, left_out: list[str]
+    model: str, sources: EvaluationData, effort: Effort, judging: Judging, left_out: list[str]
 ) -> dict[str, dict[str, Any]]:
     from training.evaluate.scoring.generate import SamplingPlan
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attribution.errors import AttributionError
 from attribution.indexing.build import build
-from attribution.source import Document
+from attribution.source import SourceDocument
 from attribution.sources.ingest import read_tree, why_not
 from attribution.sources.trees import FolderTree
 from attribution.store.open import default_index_folder, open_writer
@@ -51,7 +51,7 @@ def add_to_index(folder: Path, index: str) -> str:
     return f"{counts.added:,} of its files added to the attribution index {url} ({counts.unchanged:,} known)"
 
 
-def _documents(folder: Path) -> Iterator[Document]:
+def _documents(folder: Path) -> Iterator[SourceDocument]:
     wanted = {path.relative_to(folder).as_posix() for path in files_of(folder, Counter())}
     for document in read_tree(FolderTree(folder), Counter()):
         if document.source.path in wanted and why_not(document) is None:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from attribution.match.portrait import Portrait, build_portrait
-from attribution.source import Document, Source
+from attribution.source import Source, SourceDocument
 from training.data.packing import PackedCorpus, document_files, read_records
 from training.errors import PackingError
 
@@ -31,13 +31,15 @@ def write_portrait(
     wanted = _sizes(packed)
     total, seen = sum(wanted.values()), Counter[tuple[str, int]]()
 
-    def texts() -> Iterator[Document]:
+    def texts() -> Iterator[SourceDocument]:
         records = chain.from_iterable(map(read_records, document_files(documents)))
         for done, record in enumerate(records, start=1):
             text = record["text"].encode()
             seen[record["language"], len(text)] += 1
             progress(done, total)
-            yield Document(source=Source(repository=record["repository"], path=record["path"]), text=text)
+            yield SourceDocument(
+                source=Source(repository=record["repository"], path=record["path"]), text=text
+            )
 
     scratch = target / f".{PORTRAIT_FILE}"
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from model.weights.hub import resolve
 from training.compute.torchrun import is_first_process
-from training.data.packing import PackedCorpus, PackOptions, ShardInfo, is_packed, pack, wait_for_packed
+from training.data.packing import PackedCorpus, PackedShardInfo, PackOptions, is_packed, pack, wait_for_packed
 from training.errors import RecipeError
 from training.evaluate.progress import progress_bar
 from training.recipe.recipe import load_recipe
@@ -22,7 +22,7 @@ from training.recipe.recipe import load_recipe
 PACKED_FOLDER = "packed"
 
 
-def pack_with_progress(source: Path, target: Path, tokenizer: Path, processes: int) -> list[ShardInfo]:
+def pack_with_progress(source: Path, target: Path, tokenizer: Path, processes: int) -> list[PackedShardInfo]:
     """`pack` with a bar on stderr."""
     with progress_bar(f"packing {source}") as progress:
         return pack(source, target, tokenizer, PackOptions(processes=processes), progress)

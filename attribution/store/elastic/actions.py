@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attribution.source import Source
-from attribution.store.elastic.place import Place
+from attribution.store.elastic.place import ElasticPlace
 from attribution.store.elastic.requests import Action
 from attribution.store.elastic.schema import FIELDS
 from attribution.store.opt_outs import OptOut
@@ -26,7 +26,7 @@ def document_id(source: Source) -> str:
 
 
 def create_content(
-    place: Place, document: PreparedDocument, packed: bytes, words: Mapping[Channel, Sequence[str]]
+    place: ElasticPlace, document: PreparedDocument, packed: bytes, words: Mapping[Channel, Sequence[str]]
 ) -> Action:
     """A text and its fingerprints, unless they are there."""
     return {
@@ -43,7 +43,7 @@ def create_content(
     }
 
 
-def put_document(place: Place, source: Source, content: str, text_bytes: int) -> Action:
+def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: int) -> Action:
     """Where a content comes from; replaces what the repository had at this path."""
     return {
         "_op_type": "index",
@@ -61,7 +61,7 @@ def put_document(place: Place, source: Source, content: str, text_bytes: int) ->
     }
 
 
-def put_opt_out(place: Place, rule: OptOut) -> Action:
+def put_opt_out(place: ElasticPlace, rule: OptOut) -> Action:
     """A rule for this build and all later ones."""
     fields = {"owner": rule.owner, "repository": rule.repository, "path": rule.path}
     return {

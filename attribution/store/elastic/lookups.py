@@ -10,7 +10,7 @@ from typing import Any
 from elasticsearch import Elasticsearch, helpers
 
 from attribution.store.elastic.actions import query_of
-from attribution.store.elastic.place import Place
+from attribution.store.elastic.place import ElasticPlace
 from attribution.store.elastic.reader import pages, source_of
 from attribution.store.elastic.requests import Requests
 from attribution.store.opt_outs import OptOut
@@ -21,7 +21,7 @@ _PAGE = 500
 class Lookups:
     """The questions to one index."""
 
-    def __init__(self, requests: Requests, place: Place) -> None:
+    def __init__(self, requests: Requests, place: ElasticPlace) -> None:
         self._requests = requests
         self._place = place
 

@@ -32,7 +32,7 @@ _MEDIA_TYPE = re.compile(r"compatible-with|media[-_ ]type", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ElasticPlace:
     """`http(s)://[USER:PASSWORD@]HOST:PORT/NAME[?shards=N&replicas=N]`, taken apart.
 
     `elasticsearch:NAME` is the index NAME of the server in `ELASTICSEARCH_URL`. `shards` and `replicas`
@@ -66,7 +66,7 @@ class Place:
         return f"{self.name}-opt-outs"
 
     @classmethod
-    def parse(cls, url: str) -> Place:
+    def parse(cls, url: str) -> ElasticPlace:
         """Raises `IndexFormatError` on a URL without a proper index name or with odd options."""
         try:
             parts = urlsplit(_with_server(url))
@@ -111,7 +111,7 @@ def _misnamed(what: str, why: str = "") -> IndexFormatError:
     )
 
 
-def connect(place: Place) -> Elasticsearch:
+def connect(place: ElasticPlace) -> Elasticsearch:
     """A client of a server that answers and is of a version we know. Raises `IndexUnavailableError`."""
     options: dict[str, Any] = {"request_timeout": REQUEST_TIMEOUT_S}
     if place.user:
@@ -132,7 +132,7 @@ def connect(place: Place) -> Elasticsearch:
     return client
 
 
-def _check_version(client: Elasticsearch, place: Place) -> None:
+def _check_version(client: Elasticsearch, place: ElasticPlace) -> None:
     try:
         nodes = client.nodes.info(metric="process")["nodes"].values()
     except AuthorizationException:
@@ -143,7 +143,7 @@ def _check_version(client: Elasticsearch, place: Place) -> None:
         raise _wrong_version(place, f"Elasticsearch {', '.join(sorted(others))}")
 
 
-def _wrong_version(place: Place, found: str) -> IndexUnavailableError:
+def _wrong_version(place: ElasticPlace, found: str) -> IndexUnavailableError:
     return IndexUnavailableError(
         f"{place.server} is {found}; this program speaks with {SUPPORTED_MAJOR}.x: name such a server "
         "(`make elasticsearch` in the source tree starts one), or a folder, with --into"
@@ -151,7 +151,7 @@ def _wrong_version(place: Place, found: str) -> IndexUnavailableError:
 
 
 @contextmanager
-def translated(place: Place) -> Iterator[None]:
+def translated(place: ElasticPlace) -> Iterator[None]:
     """The client's errors as ours."""
     try:
         yield
@@ -175,7 +175,7 @@ def translated(place: Place) -> Iterator[None]:
         ) from error
 
 
-def _refusal(place: Place, error: ApiError) -> IndexUnavailableError:
+def _refusal(place: ElasticPlace, error: ApiError) -> IndexUnavailableError:
     said = str(error)
     if error.status_code in {400, 406} and _MEDIA_TYPE.search(said):
         return _wrong_version(place, "of another major version than 8")

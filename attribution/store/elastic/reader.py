@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch, helpers
 from attribution.errors import IndexDamagedError
 from attribution.source import Source, content_key
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
-from attribution.store.elastic.place import Place, connect, translated
+from attribution.store.elastic.place import ElasticPlace, connect, translated
 from attribution.store.elastic.schema import FIELDS, channels_of, terms
 from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import unpack
@@ -28,7 +28,7 @@ _PAGE = 500
 class ElasticIndex:
     """An index on a cluster, open for reading."""
 
-    def __init__(self, client: Elasticsearch, place: Place, channels: tuple[Channel, ...]) -> None:
+    def __init__(self, client: Elasticsearch, place: ElasticPlace, channels: tuple[Channel, ...]) -> None:
         self._client = client
         self._place = place
         self._channels = channels
@@ -36,7 +36,7 @@ class ElasticIndex:
     @classmethod
     def open(cls, url: str) -> ElasticIndex:
         """Connect and check; raises `IndexUnavailableError`, `IndexMissingError` or `IndexFormatError`."""
-        place = Place.parse(url)
+        place = ElasticPlace.parse(url)
         client = connect(place)
         try:
             with translated(place):

@@ -15,7 +15,7 @@ from elastic_transport import ConnectionTimeout, TlsError
 from elasticsearch import ApiError, Elasticsearch, helpers
 
 from attribution.errors import IndexUnavailableError
-from attribution.store.elastic.place import Place, translated
+from attribution.store.elastic.place import ElasticPlace, translated
 from model.local.backoff import Backoff
 
 CHUNK_ACTIONS = 250
@@ -31,7 +31,7 @@ Action = dict[str, Any]
 class Requests:
     """Requests to one server, with back-off."""
 
-    def __init__(self, client: Elasticsearch, place: Place) -> None:
+    def __init__(self, client: Elasticsearch, place: ElasticPlace) -> None:
         self.client = client
         self._place = place
         self._stopped = threading.Event()

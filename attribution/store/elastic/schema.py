@@ -15,7 +15,7 @@ import numpy as np
 from elasticsearch import Elasticsearch
 
 from attribution.errors import IndexFormatError
-from attribution.store.elastic.place import Place
+from attribution.store.elastic.place import ElasticPlace
 from attribution.tokens.fingerprint import FORMAT_VERSION, WINNOWING, Channel
 from attribution.tokens.lexer import U64
 
@@ -66,7 +66,7 @@ OPT_OUTS: dict[str, Any] = {
 }
 
 
-def create(client: Elasticsearch, place: Place, channels: Sequence[Channel]) -> None:
+def create(client: Elasticsearch, place: ElasticPlace, channels: Sequence[Channel]) -> None:
     """Make the indices that are not there."""
     for alias, mappings in (
         (place.contents, CONTENTS),
@@ -86,12 +86,12 @@ def create(client: Elasticsearch, place: Place, channels: Sequence[Channel]) -> 
             )
 
 
-def tune_for_loading(client: Elasticsearch, place: Place) -> None:
+def tune_for_loading(client: Elasticsearch, place: ElasticPlace) -> None:
     """While loading, nothing is made visible or copied that the next batch changes again."""
     _set(client, place, {"refresh_interval": "-1", "number_of_replicas": 0})
 
 
-def restore(client: Elasticsearch, place: Place) -> None:
+def restore(client: Elasticsearch, place: ElasticPlace) -> None:
     """Undo `tune_for_loading`, also that of a killed build. Replicas: as the URL or the index says."""
     if place.replicas is not None:
         client.indices.put_settings(index=place.opt_outs, settings={"number_of_replicas": place.replicas})
@@ -100,11 +100,11 @@ def restore(client: Elasticsearch, place: Place) -> None:
     _set(client, place, {"refresh_interval": None, "number_of_replicas": replicas})
 
 
-def _set(client: Elasticsearch, place: Place, settings: dict[str, Any]) -> None:
+def _set(client: Elasticsearch, place: ElasticPlace, settings: dict[str, Any]) -> None:
     client.indices.put_settings(index=f"{place.contents},{place.documents}", settings=settings)
 
 
-def channels_of(client: Elasticsearch, place: Place) -> tuple[Channel, ...]:
+def channels_of(client: Elasticsearch, place: ElasticPlace) -> tuple[Channel, ...]:
     """The channels an index was made with; raises `IndexFormatError` on another format."""
     mappings = [one["mappings"] for one in client.indices.get_mapping(index=place.contents).values()]
     found = mappings[0].get("_meta", {}) if len(mappings) == 1 else {}

@@ -22,7 +22,7 @@ from attribution.source import AnyDocument
 from attribution.store.contract import AddCounts, missing
 from attribution.store.elastic.actions import create_content, delete, document_id, put_document, put_opt_out
 from attribution.store.elastic.lookups import Lookups
-from attribution.store.elastic.place import Place, connect, translated
+from attribution.store.elastic.place import ElasticPlace, connect, translated
 from attribution.store.elastic.reader import source_of
 from attribution.store.elastic.requests import Action, Requests
 from attribution.store.elastic.schema import channels_of, create, restore, terms, tune_for_loading
@@ -52,7 +52,7 @@ class ElasticWriter:
     # Each text is a document of its own.
     block_bytes = 0
 
-    def __init__(self, place: Place, *, create_missing: bool, channels: Sequence[Channel]) -> None:
+    def __init__(self, place: ElasticPlace, *, create_missing: bool, channels: Sequence[Channel]) -> None:
         self.counts = AddCounts()
         self._place = place
         self._create_missing = create_missing
@@ -67,7 +67,7 @@ class ElasticWriter:
     @classmethod
     def open(cls, url: str, *, create: bool, channels: Sequence[Channel]) -> ElasticWriter:
         """Nothing is asked of the server before the context is entered."""
-        return cls(Place.parse(url), create_missing=create, channels=channels)
+        return cls(ElasticPlace.parse(url), create_missing=create, channels=channels)
 
     @property
     def channels(self) -> tuple[Channel, ...]:

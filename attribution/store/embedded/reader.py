@@ -19,7 +19,7 @@ from attribution.errors import IndexDamagedError
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
 from attribution.store.embedded.folder import SEGMENTS
-from attribution.store.embedded.segment import Segment, Written
+from attribution.store.embedded.segment import SegmentFile, Written
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
@@ -33,7 +33,7 @@ class _View:
     """What one version of the catalogue says."""
 
     version: int
-    segments: Mapping[Channel, Sequence[Segment]]
+    segments: Mapping[Channel, Sequence[SegmentFile]]
     dead: U64
     contents: int
     documents: int
@@ -46,7 +46,7 @@ class EmbeddedIndex:
         self._catalogue = Catalogue.open(folder)
         self._folder = folder
         self._lock = threading.Lock()
-        self._open_segments: dict[str, Segment] = {}
+        self._open_segments: dict[str, SegmentFile] = {}
         self._view = self._read_view()
 
     @property
@@ -177,13 +177,14 @@ class EmbeddedIndex:
             documents=documents,
         )
 
-    def _map(self, listed: Sequence[tuple[int, Written, int, int]]) -> dict[Channel, list[Segment]]:
+    def _map(self, listed: Sequence[tuple[int, Written, int, int]]) -> dict[Channel, list[SegmentFile]]:
         """Map what is new, forget what is gone."""
         names = [written.file for _, written, _, _ in listed]
         self._open_segments = {
-            name: self._open_segments.get(name) or Segment(self._folder / SEGMENTS / name) for name in names
+            name: self._open_segments.get(name) or SegmentFile(self._folder / SEGMENTS / name)
+            for name in names
         }
-        found: dict[Channel, list[Segment]] = {}
+        found: dict[Channel, list[SegmentFile]] = {}
         for segment in self._open_segments.values():
             found.setdefault(segment.channel, []).append(segment)
         return found
@@ -197,7 +198,7 @@ class _FingerprintOf:
     counts: Ints
 
 
-def _postings(segments: Sequence[Segment], wanted: U64) -> tuple[U64, _FingerprintOf]:
+def _postings(segments: Sequence[SegmentFile], wanted: U64) -> tuple[U64, _FingerprintOf]:
     """The contents of all postings of the wanted fingerprints, within `MAX_QUERY_POSTINGS`."""
     places = [segment.find(wanted) for segment in segments]
     counts = np.zeros(len(wanted), dtype=np.int64)
@@ -221,7 +222,7 @@ def _postings(segments: Sequence[Segment], wanted: U64) -> tuple[U64, _Fingerpri
 
 def _segment_problems(folder: Path, written: Written) -> list[str]:
     try:
-        problem = Segment(folder / SEGMENTS / written.file).check(written.crc32)
+        problem = SegmentFile(folder / SEGMENTS / written.file).check(written.crc32)
     except IndexDamagedError as error:
         return [str(error)]
     return [] if problem is None else [problem]

@@ -127,7 +127,7 @@ class Layout:
         return lows << np.uint64(self.content_bits) | (contents - np.uint64(self.first_content))
 
 
-class Segment:
+class SegmentFile:
     """A segment file, open for reading. Raises `IndexDamagedError` or `IndexFormatError`."""
 
     def __init__(self, path: Path) -> None:

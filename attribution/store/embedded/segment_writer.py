@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from attribution.store.embedded.segment import HEADER, Layout, Postings, Segment, Written
+from attribution.store.embedded.segment import HEADER, Layout, Postings, SegmentFile, Written
 from attribution.tokens.fingerprint import FINGERPRINT_BITS, Channel
 from attribution.tokens.lexer import U64, Ints
 from attribution.tokens.packed import GROUP, PADDING, pack
@@ -30,7 +30,7 @@ def write_segment(folder: Path, name: str, channel: Channel, keys: U64, contents
     return _write(folder, name, layout, [(keys >> np.uint64(16), ids)])
 
 
-def merge_segments(folder: Path, name: str, segments: Sequence[Segment], dead: U64) -> Written:
+def merge_segments(folder: Path, name: str, segments: Sequence[SegmentFile], dead: U64) -> Written:
     """Join segments of one channel, whose contents ascend, without the postings of `dead` contents."""
     ranges = [segment.content_range for segment in segments]
     at_most = sum(len(segment) for segment in segments)
@@ -38,7 +38,7 @@ def merge_segments(folder: Path, name: str, segments: Sequence[Segment], dead: U
     return _write(folder, name, layout, _merged(segments, at_most, dead))
 
 
-def _merged(segments: Sequence[Segment], postings: int, dead: U64) -> Iterator[Postings]:
+def _merged(segments: Sequence[SegmentFile], postings: int, dead: U64) -> Iterator[Postings]:
     """The postings of all segments in order, about `_MERGE_POSTINGS` at a time (hashes are even)."""
     piece_bits = FINGERPRINT_BITS - (postings // _MERGE_POSTINGS).bit_length()
     for first in range(0, 1 << FINGERPRINT_BITS, 1 << piece_bits):

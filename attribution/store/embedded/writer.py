@@ -21,7 +21,7 @@ from attribution.source import AnyDocument, Identified
 from attribution.store.contract import AddCounts, missing
 from attribution.store.embedded.catalogue_writer import CatalogueWriter
 from attribution.store.embedded.folder import CATALOGUE, LOCK, SEGMENTS
-from attribution.store.embedded.segment import Segment
+from attribution.store.embedded.segment import SegmentFile
 from attribution.store.embedded.segment_writer import merge_segments, write_segment
 from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import BLOCK_BYTES, PreparedBatch
@@ -192,7 +192,7 @@ class EmbeddedWriter:
         old = [row for row in self._catalogue.segments() if (row[2], row[3]) in set(ranges)]
         for channel in self._catalogue.channels:
             parts = [
-                Segment(self._folder / SEGMENTS / row[1].file) for row in old if row[1].channel == channel
+                SegmentFile(self._folder / SEGMENTS / row[1].file) for row in old if row[1].channel == channel
             ]
             suffix = "m" if len(ranges) > 1 else f"m{old[-1][0]}"
             name = f"{first:010d}-{last:010d}-{channel.name.lower()}-{suffix}.seg"

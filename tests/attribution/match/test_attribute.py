@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from attribution.errors import AttributionError
 from attribution.match import lexed as lexed_texts
-from attribution.match.attribute import AUTOMATIC, Question, attribute
+from attribution.match.attribute import AUTOMATIC, SearchOptions, attribute
 from attribution.match.lexed import Lexed
-from attribution.source import Document, Kind, Match
+from attribution.source import Match, MatchKind, SourceDocument
 from attribution.store.contract import Index
 from attribution.store.open import open_index
 from attribution.tokens.lexer import TokenBatch, lex, lex_batch
@@ -60,7 +60,7 @@ def bytes_of(match: Match, query: bytes) -> tuple[bytes, bytes]:
 
 
 @st.composite
-def slices(draw: st.DrawFn) -> tuple[Document, bytes, list[bytes]]:
+def slices(draw: st.DrawFn) -> tuple[SourceDocument, bytes, list[bytes]]:
     """A document, a slice of at least 32 of its tokens as it stands, and the slice's tokens."""
     source = draw(st.sampled_from(DOCUMENTS))
     tokens = lex(source.text)
@@ -70,17 +70,20 @@ def slices(draw: st.DrawFn) -> tuple[Document, bytes, list[bytes]]:
     return source, text, tokens_of(text)
 
 
-@pytest.mark.parametrize("question", [Question(), AUTOMATIC])
+@pytest.mark.parametrize("question", [SearchOptions(), AUTOMATIC])
 @given(taken=slices(), data=st.data())
 def test_any_slice_is_found_whatever_its_white_space(
-    index: Index, question: Question, taken: tuple[Document, bytes, list[bytes]], data: st.DataObject
+    index: Index,
+    question: SearchOptions,
+    taken: tuple[SourceDocument, bytes, list[bytes]],
+    data: st.DataObject,
 ) -> None:
     source, _, tokens = taken
     spaces = st.sampled_from([b" ", b"\n", b"\r\n", b"\t", b"  \n\n "])
     query = b"".join(token + data.draw(spaces) for token in tokens)
     best = attribute(query, index, question)[0]
     assert best.source == source.source
-    assert best.kind in {Kind.EXACT, Kind.REFORMATTED}
+    assert best.kind in {MatchKind.EXACT, MatchKind.REFORMATTED}
     assert best.tokens == len(tokens)
     ours, theirs = bytes_of(best, query)
     assert tokens_of(ours) == tokens_of(theirs) == tokens
@@ -90,13 +93,13 @@ def test_any_slice_is_found_whatever_its_white_space(
     taken=slices(), before=st.sampled_from(["", "é\r\n", "x = zzz\n\n"]), after=st.sampled_from(["", "\r\nÄ"])
 )
 def test_spans_are_byte_exact_on_both_sides(
-    index: Index, taken: tuple[Document, bytes, list[bytes]], before: str, after: str
+    index: Index, taken: tuple[SourceDocument, bytes, list[bytes]], before: str, after: str
 ) -> None:
     source, text, _ = taken
     query = before.encode() + text + after.encode()
     best = attribute(query, index)[0]
     ours, theirs = bytes_of(best, query)
-    assert (best.kind, ours, theirs) == (Kind.EXACT, text, text)
+    assert (best.kind, ours, theirs) == (MatchKind.EXACT, text, text)
     assert best.query.start_byte == len(before.encode())
     assert best.query.start_line == len(before.splitlines()) + 1 if before.endswith("\n") else 1
     at = best.source_span
@@ -119,10 +122,12 @@ def test_an_edited_copy_is_near(index: Index) -> None:
     lines.insert(9, "inserted = 1")
     query = "\n".join(lines).encode()
     [best] = attribute(query, index)
-    assert (best.kind, best.source.path) == (Kind.NEAR, "f3.py")
+    assert (best.kind, best.source.path) == (MatchKind.NEAR, "f3.py")
     assert 0.9 < best.similarity < 1
     assert (best.query.start_line, best.query.end_line) == (1, len(lines))
-    assert attribute(query, index, Question(kinds=frozenset({Kind.EXACT})))[0].kind is Kind.EXACT
+    assert (
+        attribute(query, index, SearchOptions(kinds=frozenset({MatchKind.EXACT})))[0].kind is MatchKind.EXACT
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,9 +147,9 @@ def test_an_edited_copy_is_near(index: Index) -> None:
 def test_a_renamed_copy_is_renamed(index: Index, names: dict[str, str]) -> None:
     query = re.sub(r"\w+", lambda word: names.get(word[0], word[0]), RENAMEABLE).encode()
     [best] = attribute(query, index)
-    assert (best.kind, best.source.path) == (Kind.RENAMED, "merge.py")
+    assert (best.kind, best.source.path) == (MatchKind.RENAMED, "merge.py")
     assert best.query.end_line - best.query.start_line == 10
-    assert attribute(query, index, Question(kinds=frozenset({Kind.EXACT}))) == []
+    assert attribute(query, index, SearchOptions(kinds=frozenset({MatchKind.EXACT}))) == []
 
 
 def test_the_same_shape_with_names_mixed_up_is_no_copy(index: Index) -> None:
@@ -186,9 +191,9 @@ def test_repetitive_text_is_quick_and_right(tmp_path: Path) -> None:
 
 def test_questions_that_make_no_sense_are_refused() -> None:
     with pytest.raises(AttributionError, match="min_tokens 3"):
-        Question(min_tokens=3)
+        SearchOptions(min_tokens=3)
     with pytest.raises(AttributionError, match="limit 0"):
-        Question(limit=0)
+        SearchOptions(limit=0)
 
 
 def test_kept_tokens_change_no_answer_and_stay_within_their_limit(index: Index) -> None:
@@ -218,6 +223,6 @@ def test_an_editors_line_ends_leave_a_copy_exact(index: Index, number: int, has:
     text = DOCUMENTS[number].text
     assert has in text
     best = attribute(text.replace(has, types), index)[0]
-    assert (best.source, best.kind) == (DOCUMENTS[number].source, Kind.EXACT)
+    assert (best.source, best.kind) == (DOCUMENTS[number].source, MatchKind.EXACT)
     ours, theirs = bytes_of(best, text.replace(has, types))
     assert ours.splitlines() == theirs.splitlines()

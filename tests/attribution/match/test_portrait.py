@@ -4,11 +4,11 @@ import pytest
 
 from attribution.errors import PortraitError
 from attribution.match.portrait import MAX_HIT_RATE, Portrait, build_portrait
-from attribution.source import Document
+from attribution.source import SourceDocument
 from tests.attribution.samples import code, document
 
 
-def documents(count: int) -> list[Document]:
+def documents(count: int) -> list[SourceDocument]:
     return [document(f"o/{n}", "x.py", code(n)) for n in range(count)]
 
 

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from attribution.errors import SourceError
-from attribution.source import Document
+from attribution.source import SourceDocument
 from attribution.sources import trees
 from attribution.sources.ingest import Sources
 from attribution.sources.tables import read_dataset
@@ -36,7 +36,7 @@ STACK_ROW = {
 }
 
 
-def read(*names: Path | str, packages: Path | None = None) -> tuple[dict[str, Document], Counter[str]]:
+def read(*names: Path | str, packages: Path | None = None) -> tuple[dict[str, SourceDocument], Counter[str]]:
     skipped: Counter[str] = Counter()
     sources = Sources(names=[str(name) for name in names], packages=packages)
     return {one.source.path: one for one in sources.documents(skipped)}, skipped

@@ -8,7 +8,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from attribution.errors import IndexFormatError, IndexUnavailableError
-from attribution.store.elastic.place import Place, connect
+from attribution.store.elastic.place import ElasticPlace, connect
 from attribution.store.elastic.schema import terms, tune_for_loading
 from attribution.store.open import open_index, open_writer
 from attribution.store.opt_outs import OptOut
@@ -19,8 +19,8 @@ from tests.attribution.samples import mixed_documents as documents
 
 
 @contextmanager
-def client_of(url: str) -> Iterator[tuple[Elasticsearch, Place]]:
-    place = Place.parse(url)
+def client_of(url: str) -> Iterator[tuple[Elasticsearch, ElasticPlace]]:
+    place = ElasticPlace.parse(url)
     client = connect(place)
     yield client, place
     client.close()
@@ -155,16 +155,16 @@ def test_opt_outs_hold_before_anything_is_deleted(elastic_url: str, monkeypatch:
 )
 def test_urls_that_name_no_index(bad: str) -> None:
     with pytest.raises(IndexFormatError, match="HOST:PORT/NAME"):
-        Place.parse(bad)
+        ElasticPlace.parse(bad)
 
 
 def test_a_url_keeps_its_password_to_itself() -> None:
-    place = Place.parse("https://me:se%40cret@host/name?shards=8&replicas=1")
+    place = ElasticPlace.parse("https://me:se%40cret@host/name?shards=8&replicas=1")
     assert place.url == "https://host:443/name"
     assert (place.user, place.shards, place.replicas) == (("me", "se@cret"), 8, 1)
-    assert Place.parse("http://[::1]:9201/x").url == "http://[::1]:9201/x"
+    assert ElasticPlace.parse("http://[::1]:9201/x").url == "http://[::1]:9201/x"
     with pytest.raises(IndexFormatError) as raised:
-        Place.parse("https://me:secret@host/A")
+        ElasticPlace.parse("https://me:secret@host/A")
     assert "secret" not in str(raised.value)
 
 

@@ -15,7 +15,7 @@ from attribution.cli.check import index_app
 from attribution.errors import IndexMissingError, IndexUnavailableError
 from attribution.indexing.build import build
 from attribution.store.elastic import requests as elastic_requests
-from attribution.store.elastic.place import Place, connect
+from attribution.store.elastic.place import ElasticPlace, connect
 from attribution.store.open import open_index, open_writer
 from model.local.backoff import Backoff
 from tests.attribution.elasticsearch_archive import NoServerError
@@ -93,7 +93,7 @@ def test_something_else_than_elasticsearch(elastic_url: str) -> None:
 def test_an_index_that_goes_away_under_a_reader(elastic_url: str) -> None:
     index_of(elastic_url, documents(2))
     index = open_index(elastic_url)
-    place = Place.parse(elastic_url)
+    place = ElasticPlace.parse(elastic_url)
     client = connect(place)
     client.indices.delete(index=",".join(client.indices.get(index=place.contents)))
     client.close()
@@ -133,7 +133,7 @@ def test_a_server_that_is_too_busy_for_some_documents_and_for_some_requests(
         given.body = json.dumps({**told, "errors": True}).encode()
         return given
 
-    place = Place.parse(elastic_url)
+    place = ElasticPlace.parse(elastic_url)
     direct = connect(place)
     with proxy_before(elastic_url) as proxy:
         proxy.instead, proxy.after = busy, too_busy_for_some
@@ -232,7 +232,7 @@ def survive(own: Server) -> None:
 
 def wait_for_documents(own: Server, at_least: int) -> None:
     """Until the load is under way, which only asking tells."""
-    client = connect(Place.parse(f"{own.url}/killed"))
+    client = connect(ElasticPlace.parse(f"{own.url}/killed"))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         stats = client.options(ignore_status=404).indices.stats(index="killed-documents", metric="indexing")

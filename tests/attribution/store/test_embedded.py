@@ -10,7 +10,7 @@ import pytest
 
 from attribution.errors import IndexBusyError, IndexDamagedError, IndexFormatError, IndexMissingError
 from attribution.indexing.build import build
-from attribution.source import Document
+from attribution.source import SourceDocument
 from attribution.store import prepare
 from attribution.store.embedded import reader as embedded
 from attribution.store.embedded import writer as embedded_writer
@@ -24,7 +24,7 @@ from tests.attribution.samples import code, document, index_of
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def documents(count: int, *, first: int = 0) -> list[Document]:
+def documents(count: int, *, first: int = 0) -> list[SourceDocument]:
     return [
         document(f"owner{n % 7}/project", f"src/file{n}.py", code(n), license="MIT")
         for n in range(first, first + count)
@@ -199,7 +199,7 @@ def test_a_second_writer_is_refused_and_readers_are_not(tmp_path: Path) -> None:
 
 
 def test_an_exception_rolls_back_to_the_last_commit(tmp_path: Path) -> None:
-    def broken() -> Iterator[Document]:
+    def broken() -> Iterator[SourceDocument]:
         yield from documents(2000, first=10)
         raise RuntimeError("the disk is full")
 

@@ -11,7 +11,7 @@ import pytest
 
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
-from attribution.source import Document
+from attribution.source import SourceDocument
 from attribution.store.open import open_index, open_writer
 from tests.attribution.samples import code, document
 
@@ -37,7 +37,7 @@ if __name__ == "__main__":
 """
 
 
-def many_documents() -> list[Document]:
+def many_documents() -> list[SourceDocument]:
     """With copies, and with some that replace what `earlier_documents` has."""
     return [
         document(f"o{n % 7}/r{n % 3}", f"f{n}.py", code(n % 350, lines=8), license="MIT")
@@ -45,7 +45,7 @@ def many_documents() -> list[Document]:
     ]
 
 
-def earlier_documents() -> list[Document]:
+def earlier_documents() -> list[SourceDocument]:
     return [document(f"o{n % 7}/r{n % 3}", f"f{n}.py", code(9000 + n, lines=8)) for n in range(0, COUNT, 9)]
 
 

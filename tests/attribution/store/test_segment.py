@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attribution.errors import IndexDamagedError, IndexFormatError
 from attribution.store.embedded import segment_writer
-from attribution.store.embedded.segment import Segment, Written
+from attribution.store.embedded.segment import SegmentFile, Written
 from attribution.store.embedded.segment_writer import merge_segments, write_segment
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.packed import GROUP, MAX_BITS, PADDING, PackedArray, pack, packed_bytes
@@ -73,7 +73,7 @@ def expected(contents: list[set[int]], first_content: int) -> dict[int, list[int
     return found
 
 
-def check(segment: Segment, wanted: dict[int, list[int]]) -> None:
+def check(segment: SegmentFile, wanted: dict[int, list[int]]) -> None:
     """Every fingerprint has its contents in order, and no other has any."""
     asked = sorted({*wanted, 0, 1, LARGEST, *((value + 1) & LARGEST for value in wanted)})
     first, last = segment.find(np.array(asked, dtype=np.uint64))
@@ -90,7 +90,7 @@ def check(segment: Segment, wanted: dict[int, list[int]]) -> None:
 def test_a_segment_gives_back_what_was_written(contents: list[set[int]], first_content: int) -> None:
     with TemporaryDirectory() as name:
         file = written(Path(name), "a.seg", contents, first_content)
-        segment = Segment(Path(name, "a.seg"))
+        segment = SegmentFile(Path(name, "a.seg"))
         check(segment, expected(contents, first_content))
         assert segment.check(file.crc32) is None
         assert segment.check(file.crc32 ^ 1) is not None
@@ -115,9 +115,9 @@ def test_merged_segments_hold_the_postings_of_all_but_the_dead(
         everything = sorted({content for ids in wanted.values() for content in ids})
         dead = data.draw(st.sets(st.sampled_from(everything))) if everything else set()
         kept = {value: [one for one in ids if one not in dead] for value, ids in wanted.items()}
-        segments = [Segment(folder / f"{at}.seg") for at in range(len(parts))]
+        segments = [SegmentFile(folder / f"{at}.seg") for at in range(len(parts))]
         file = merge_segments(folder, "m.seg", segments, np.array(sorted(dead), dtype=np.uint64))
-        merged = Segment(folder / "m.seg")
+        merged = SegmentFile(folder / "m.seg")
         check(merged, {value: ids for value, ids in kept.items() if ids})
         assert merged.check(file.crc32) is None
 
@@ -141,10 +141,10 @@ def test_a_segment_of_another_version_or_cut_short_is_refused(tmp_path: Path) ->
     whole = path.read_bytes()
     path.write_bytes(whole[:8] + b"\x01" + whole[9:])
     with pytest.raises(IndexFormatError, match="not a segment of version 2; build the index again"):
-        Segment(path)
+        SegmentFile(path)
     path.write_bytes(whole[:-1])
     with pytest.raises(IndexDamagedError, match="build the index again"):
-        Segment(path)
+        SegmentFile(path)
     path.write_bytes(whole[:12] + b"\x09" + whole[13:])
     with pytest.raises(IndexDamagedError, match="9 is not a valid Channel"):
-        Segment(path)
+        SegmentFile(path)

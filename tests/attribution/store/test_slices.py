@@ -16,8 +16,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from attribution.match.attribute import AUTOMATIC, Question, attribute
-from attribution.source import Document, Kind, Match, Span
+from attribution.match.attribute import AUTOMATIC, SearchOptions, attribute
+from attribution.source import Match, MatchKind, SourceDocument, Span
 from attribution.store.contract import Index
 from attribution.store.open import open_index
 from tests.attribution.conftest import fresh_name
@@ -36,7 +36,7 @@ TOKEN = re.compile(rb"[\w\x80-\xff]+|[^\w\s]")
 SPACES = [b" ", b"\n", b"\r\n", b"\r", b"\t", b"\f", b"\v", b"  \n\n "]
 
 
-def real_documents() -> list[Document]:
+def real_documents() -> list[SourceDocument]:
     texts = {name: (STANDARD_LIBRARY / name).read_bytes() for name in (*FILES, *WITH_CRLF, *WITH_CR)}
     texts |= {name: (ROOT / name).read_bytes() for name in OURS}
     texts |= {name: re.sub(rb"\r?\n", b"\r\n", texts[name]) for name in WITH_CRLF}
@@ -113,19 +113,19 @@ def check_claims(matches: list[Match], query: bytes) -> None:
     """What matches say is so, to the byte."""
     for match in matches:
         ours, theirs = both_sides(match, query)
-        if match.kind is Kind.EXACT:
+        if match.kind is MatchKind.EXACT:
             assert ours == theirs
-        elif match.kind is Kind.REFORMATTED:
+        elif match.kind is MatchKind.REFORMATTED:
             assert ours != theirs
             assert TOKEN.findall(ours) == TOKEN.findall(theirs)
-        if match.kind in {Kind.EXACT, Kind.REFORMATTED}:
+        if match.kind in {MatchKind.EXACT, MatchKind.REFORMATTED}:
             assert match.tokens == len(TOKEN.findall(ours))
 
 
-@pytest.mark.parametrize("question", [AUTOMATIC, Question()], ids=["automatic", "manual"])
+@pytest.mark.parametrize("question", [AUTOMATIC, SearchOptions()], ids=["automatic", "manual"])
 @given(taken=slices(), dice=st.randoms(use_true_random=False))
 def test_any_slice_is_found_whatever_its_white_space(
-    index: Index, question: Question, taken: tuple[str, bytes], dice: Random
+    index: Index, question: SearchOptions, taken: tuple[str, bytes], dice: Random
 ) -> None:
     _, text = taken
     query = reformatted(text, dice)
@@ -149,7 +149,7 @@ def test_spans_are_byte_exact_on_both_sides(
     best = matches[0]
     assert best.query.start_byte <= start
     assert best.query.end_byte >= start + len(text)
-    if best.kind is Kind.EXACT:
+    if best.kind is MatchKind.EXACT:
         assert text in both_sides(best, query)[1]
 
 
@@ -198,7 +198,7 @@ def test_any_text_at_all_is_found_to_the_byte(texts: list[bytes], dice: Random, 
             theirs = at(best.source_span, texts[int(best.source.path)])
             assert TOKEN.findall(theirs) == TOKEN.findall(piece)
             assert at(best.query, query) == query.strip(b" \t\n\r\f\v")
-            assert (best.kind is Kind.EXACT) is (theirs == at(best.query, query))
+            assert (best.kind is MatchKind.EXACT) is (theirs == at(best.query, query))
             if times(texts, piece) == 1:
                 assert theirs == piece
         index.close()

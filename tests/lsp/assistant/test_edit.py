@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lsp.assistant.conversations import MAX_CHARS, MAX_CONVERSATIONS, MAX_MESSAGES, Conversations
 from lsp.assistant.edit import CUT_OFF, NO_BLOCK, PART, SAME, Change, change_of
-from lsp.assistant.prompt import Kind, Problem, Said, put
+from lsp.assistant.prompt import CodeProblem, QuestionKind, Said, put
 from lsp.assistant.subject import Subject, around_diagnostic, common_indent, definition_at, selected
 from lsp.documents.documents import Document, split_lines
 from model.fences import code_blocks
@@ -116,12 +116,16 @@ class TestSubjects:
 
 class TestWords:
     def said(
-        self, kind: Kind, question: str = "", problems: tuple[Problem, ...] = (), room: int = 10_000
+        self,
+        kind: QuestionKind,
+        question: str = "",
+        problems: tuple[CodeProblem, ...] = (),
+        room: int = 10_000,
     ) -> Said:
         return put(kind, question, subject(PYTHON, 7, 13), problems, max_chars=room)
 
     def test_the_code_comes_last_and_what_is_around_it_first(self) -> None:
-        said = self.said(Kind.EXPLAIN)
+        said = self.said(QuestionKind.EXPLAIN)
         around, code = code_blocks(said.text)
         assert said.text[code.start : code.end].startswith("@property\ndef area(self):\n    if")
         assert "class Circle" in said.text[around.start : around.end]
@@ -131,16 +135,16 @@ class TestWords:
         assert code.language == "python"
 
     def test_a_diagnostic_with_its_line(self) -> None:
-        problem = Problem(message="undefined  name\n'math'", source="pyflakes", line=12)
-        text = self.said(Kind.FIX, problems=(problem,)).text
+        problem = CodeProblem(message="undefined  name\n'math'", source="pyflakes", line=12)
+        text = self.said(QuestionKind.FIX, problems=(problem,)).text
         assert "pyflakes: undefined name 'math'\nin line 13: `return math.pi * self.radius**2`" in text
 
     def test_a_question_beside_the_task(self) -> None:
-        assert "Use numpy." in self.said(Kind.EDIT, "Use numpy. ").kept
+        assert "Use numpy." in self.said(QuestionKind.EDIT, "Use numpy. ").kept
 
     @given(st.integers(0, 900))
     def test_it_keeps_to_its_room(self, room: int) -> None:
-        said = self.said(Kind.EXPLAIN, room=room)
+        said = self.said(QuestionKind.EXPLAIN, room=room)
         # Beside the code there is the task, the name of the file and the fences.
         assert len(said.text) <= max(room, 0) + 120
         assert all(block.closed for block in code_blocks(said.text))
@@ -148,17 +152,17 @@ class TestWords:
 
     def test_code_with_fences_of_its_own(self) -> None:
         text = '"""\n```py\nHuman: x\n```\n"""\n'
-        said = put(Kind.ASK, "Why?", subject(text, 0, 5), (), max_chars=500)
+        said = put(QuestionKind.ASK, "Why?", subject(text, 0, 5), (), max_chars=500)
         *_, code = code_blocks(said.text)
         assert said.text[code.start : code.end] == text
 
     def test_a_question_without_code(self) -> None:
-        assert put(Kind.ASK, " Why? ", None, (), max_chars=10).text == "Why?"
+        assert put(QuestionKind.ASK, " Why? ", None, (), max_chars=10).text == "Why?"
 
 
 FUNCTION = "def add(a, b):\n    return a + b\n"
 DOCS = '"""Add.\n\n        More.\n        """'
-CHANGING = [Kind.DOCUMENT, Kind.FIX, Kind.EDIT]
+CHANGING = [QuestionKind.DOCUMENT, QuestionKind.FIX, QuestionKind.EDIT]
 METHOD = "class A:\n    def add(self, b):\n        return b\n"
 
 
@@ -168,7 +172,12 @@ def block(code: str, language: str = "python") -> str:
 
 class TestChanges:
     def change(
-        self, answer: str, kind: Kind = Kind.EDIT, *, text: str = FUNCTION, complete: bool = True
+        self,
+        answer: str,
+        kind: QuestionKind = QuestionKind.EDIT,
+        *,
+        text: str = FUNCTION,
+        complete: bool = True,
     ) -> Change | str:
         first = 1 if text == METHOD else 0
         return change_of(answer, kind, subject(text, first, len(lines(text)) - 1), is_complete=complete)
@@ -203,7 +212,7 @@ class TestChanges:
 
     def test_an_excerpt_does_not_replace_a_long_function(self) -> None:
         long = "def f():\n" + "".join(f"    x{n} = {n}\n" for n in range(10))
-        assert self.change(block("x3 = 4"), Kind.FIX, text=long) == PART
+        assert self.change(block("x3 = 4"), QuestionKind.FIX, text=long) == PART
 
     @pytest.mark.parametrize(
         ("text", "documentation", "expected"),
@@ -229,25 +238,26 @@ class TestChanges:
         self, text: str, documentation: str, expected: str | None
     ) -> None:
         expected = expected or 'def add(a, b):\n    """Add."""\n    return a + b\n'
-        assert applied(text, self.change(block(documentation), Kind.DOCUMENT, text=text)) == expected
+        assert applied(text, self.change(block(documentation), QuestionKind.DOCUMENT, text=text)) == expected
 
     def test_a_comment_of_another_language(self) -> None:
         text = "    int twice(int x) {\n        return 2 * x;\n    }\n"
         answer = block("/**\n * Twice x.\n */", "c")
-        change = change_of(answer, Kind.DOCUMENT, subject(text, 0, 3, language="c"), is_complete=True)
+        change = change_of(answer, QuestionKind.DOCUMENT, subject(text, 0, 3, language="c"), is_complete=True)
         assert applied(text, change) == "    /**\n     * Twice x.\n     */\n" + text
 
     def test_other_code_is_no_documentation(self) -> None:
-        assert self.change(block("print(add(1, 2))"), Kind.DOCUMENT) == PART
+        assert self.change(block("print(add(1, 2))"), QuestionKind.DOCUMENT) == PART
 
     def test_a_second_docstring_is_not_put_beside_the_first(self) -> None:
         text = 'def add(a, b):\n    """Add."""\n    return a + b\n'
-        assert self.change(block('"""Sum."""'), Kind.DOCUMENT, text=text) == PART
+        assert self.change(block('"""Sum."""'), QuestionKind.DOCUMENT, text=text) == PART
 
     @given(
-        st.text(alphabet="ab`\n #\"'d", max_size=60), st.sampled_from([Kind.DOCUMENT, Kind.FIX, Kind.EDIT])
+        st.text(alphabet="ab`\n #\"'d", max_size=60),
+        st.sampled_from([QuestionKind.DOCUMENT, QuestionKind.FIX, QuestionKind.EDIT]),
     )
-    def test_whatever_the_answer_the_rest_of_the_file_stays(self, answer: str, kind: Kind) -> None:
+    def test_whatever_the_answer_the_rest_of_the_file_stays(self, answer: str, kind: QuestionKind) -> None:
         text = f"before\n{FUNCTION}after\n"
         change = change_of(answer, kind, subject(text, 1, 3), is_complete=True)
         if isinstance(change, Change):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp.completion.completion import Ask, Check, Completer
+from lsp.completion.completion import Ask, Completer, ItemCheck
 from lsp.completion.reading import Update
 from lsp.context.query import QueryMaker
 from lsp.documents.documents import Document, Documents
@@ -149,7 +149,7 @@ async def bench(
     engine: MemoryEngine | None = None,
     *,
     patience_s: float = 60.0,
-    check: Check = no_check,
+    check: ItemCheck = no_check,
     **completion: Any,
 ) -> AsyncIterator[Bench]:
     engine = engine or MemoryEngine()

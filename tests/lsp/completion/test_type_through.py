@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp.completion.type_through import DocumentState, Fit, Match, Offer, type_through
+from lsp.completion.type_through import DocumentState, Fit, Offer, TypedMatch, type_through
 
 
 def state(drawing: str, version: int = 1, *, uri: str = "file:///a.py", first_line: int = 0) -> DocumentState:
@@ -22,7 +22,7 @@ def offer(text: str, drawing: str, *, finished: bool = True) -> Offer:
     return Offer(state=state(drawing), text=text, finished=finished)
 
 
-def match(text: str, drawing: str, now: str, *, finished: bool = True) -> Match | None:
+def match(text: str, drawing: str, now: str, *, finished: bool = True) -> TypedMatch | None:
     return type_through(offer(text, drawing, finished=finished), state(now, 2))
 
 
@@ -40,7 +40,7 @@ def test_what_is_typed_as_suggested_leaves_the_rest(
     text: str, before: str, now: str, typed: str, remainder: str
 ) -> None:
     found = match(text, before, now)
-    assert found == Match(fit=Fit.REMAINDER, typed=typed, remainder=remainder)
+    assert found == TypedMatch(fit=Fit.REMAINDER, typed=typed, remainder=remainder)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_all_typed_is_complete_only_when_nothing_more_comes() -> None:
 
 def test_typing_may_be_ahead_of_a_running_suggestion() -> None:
     found = match("fo", "x = ║", "x = foo║", finished=False)
-    assert found == Match(fit=Fit.AHEAD, typed="foo", remainder="")
+    assert found == TypedMatch(fit=Fit.AHEAD, typed="foo", remainder="")
     assert match("fo", "x = ║", "x = foo║", finished=True) is None
     assert match("fa", "x = ║", "x = foo║", finished=False) is None
 

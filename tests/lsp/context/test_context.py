@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp.context.context import ContextBudget, Window, window_around
+from lsp.context.context import ContextBudget, PromptWindow, window_around
 from lsp.documents.documents import split_lines
 
 BUDGET = ContextBudget(prefix_chars=1000, suffix_chars=300, excerpt_chars=300)
 
 
-def window(drawing: str, budget: ContextBudget = BUDGET) -> Window:
+def window(drawing: str, budget: ContextBudget = BUDGET) -> PromptWindow:
     before, after = drawing.split("║")
     line = before.count("\n")
     return window_around(split_lines(before + after), line, len(before) - before.rfind("\n") - 1, budget)

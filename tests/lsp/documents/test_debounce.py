@@ -5,10 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp.documents.debounce import MAX_DELAY_MS, MIN_DELAY_MS, Place, client_debounces, debounce_ms, score
+from lsp.documents.debounce import (
+    MAX_DELAY_MS,
+    MIN_DELAY_MS,
+    CursorLine,
+    client_debounces,
+    debounce_ms,
+    score,
+)
 
-WORD = Place(line_before="    retu", line_tail="")
-OPEN = Place(line_before="    x = ", line_tail="")
+WORD = CursorLine(line_before="    retu", line_tail="")
+OPEN = CursorLine(line_before="    x = ", line_tail="")
 
 
 def test_nobody_waits_twice_or_when_asked_by_hand() -> None:
@@ -23,7 +30,7 @@ def test_a_set_pause_is_kept() -> None:
 
 
 def test_a_place_that_asks_for_more_is_served_sooner() -> None:
-    inside = Place(line_before="    retu", line_tail="n x")
+    inside = CursorLine(line_before="    retu", line_tail="n x")
     assert score(OPEN) > score(WORD) > score(inside)
     gaps = [200.0] * 10
     waits = [debounce_ms(place, key_gaps_ms=gaps) for place in (OPEN, WORD, inside)]
@@ -50,7 +57,7 @@ times = st.lists(st.floats(0, 1e7), max_size=30)
 def test_the_pause_is_bounded(
     before: str, tail: str, end: bool, gaps: list[float], responses: list[float]
 ) -> None:
-    place = Place(line_before=before, line_tail=tail, at_document_end=end)
+    place = CursorLine(line_before=before, line_tail=tail, at_document_end=end)
     assert 0.0 <= score(place) <= 1.0
     assert MIN_DELAY_MS <= debounce_ms(place, key_gaps_ms=gaps, responses_ms=responses) <= MAX_DELAY_MS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp.settings.config_sources import Sources, read_sources
+from lsp.settings.config_sources import ConfigSources, read_sources
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def read(project: Path | None, user: str | None = None, **environ: str) -> Sources:
+def read(project: Path | None, user: str | None = None, **environ: str) -> ConfigSources:
     """The sources, with a user file of this content."""
     user_file = Path("/nonexistent/config.toml")
     if user is not None:

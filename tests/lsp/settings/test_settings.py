@@ -16,8 +16,8 @@ from lsp.settings.settings import (
     AttributionSettings,
     CompletionSettings,
     EngineSettings,
-    Layer,
     Settings,
+    SettingsLayer,
     environment_layer,
     resolve,
     setting_infos,
@@ -100,8 +100,8 @@ def test_numbers_from_lua_are_floats() -> None:
 def test_the_stronger_layer_wins_and_a_bad_value_leaves_the_weaker_one() -> None:
     effective = resolve(
         [
-            Layer(source="user file", values={"model": "mine", "completion": {"alternatives": 2}}),
-            Layer(source="editor", values={"model": None, "completion": {"alternatives": 99}}),
+            SettingsLayer(source="user file", values={"model": "mine", "completion": {"alternatives": 2}}),
+            SettingsLayer(source="editor", values={"model": None, "completion": {"alternatives": 99}}),
         ]
     )
     assert effective.settings.model == "mine"
@@ -113,8 +113,8 @@ def test_the_stronger_layer_wins_and_a_bad_value_leaves_the_weaker_one() -> None
 
 def test_an_empty_text_unsets_what_a_weaker_layer_set() -> None:
     layers = [
-        Layer(source="user file", values={"engine": {"url": "http://a/v1"}}),
-        Layer(source="editor", values={"engine": {"url": ""}}),
+        SettingsLayer(source="user file", values={"engine": {"url": "http://a/v1"}}),
+        SettingsLayer(source="editor", values={"engine": {"url": ""}}),
     ]
     effective = resolve(layers)
     assert effective.settings.engine.url is None
@@ -133,17 +133,17 @@ def test_an_empty_text_unsets_what_a_weaker_layer_set() -> None:
     ],
 )
 def test_a_projects_file_cannot_send_code_away_or_lift_exclusions(values: dict[str, Any]) -> None:
-    effective = resolve([Layer(source="pyproject.toml", values=values, trusted=False)])
+    effective = resolve([SettingsLayer(source="pyproject.toml", values=values, trusted=False)])
     assert effective.settings == Settings()
     assert len(effective.messages) == 1
     assert "pyproject.toml" in effective.messages[0]
     # The same from the user is in order.
-    assert resolve([Layer(source="editor", values=values)]).messages == ()
+    assert resolve([SettingsLayer(source="editor", values=values)]).messages == ()
 
 
 def test_a_projects_file_adds_to_lists_and_sets_the_rest() -> None:
     values = {"exclude": {"globs": ["/generated/", "*.pem"]}, "completion": {"alternatives": 2}}
-    effective = resolve([Layer(source="p", values=values, trusted=False)])
+    effective = resolve([SettingsLayer(source="p", values=values, trusted=False)])
     assert effective.messages == ()
     assert effective.settings.exclude.globs == (*Settings().exclude.globs, "/generated/")
     assert effective.settings.completion.alternatives == 2
@@ -206,7 +206,7 @@ names = st.sampled_from([info.key.split(".")[-1] for info in setting_infos()] + 
     trusted=st.booleans(),
 )
 def test_no_mapping_stops_the_server(raw: Any, trusted: bool) -> None:
-    effective = resolve([Layer(source="editor", values=raw, trusted=trusted)])
+    effective = resolve([SettingsLayer(source="editor", values=raw, trusted=trusted)])
     again, messages = Settings.from_mapping(effective.settings.to_mapping(), source="again")
     assert again == effective.settings
     assert messages == []
@@ -215,7 +215,7 @@ def test_no_mapping_stops_the_server(raw: Any, trusted: bool) -> None:
 def test_a_projects_file_may_make_a_choice_stricter_and_not_looser() -> None:
     def on_match(*layers: tuple[str, bool]) -> tuple[str, tuple[str, ...]]:
         given = [
-            Layer(source="p", values={"attribution": {"onMatch": value}}, trusted=trusted)
+            SettingsLayer(source="p", values={"attribution": {"onMatch": value}}, trusted=trusted)
             for value, trusted in layers
         ]
         effective = resolve(given)
@@ -234,6 +234,6 @@ def test_what_is_shown_holds_no_password() -> None:
     assert settings.to_mapping()["attribution"]["index"] == url
     assert settings.shown()["attribution"]["index"] == "https://search.example.com:9200/code"
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(settings_table(resolve([Layer(source="test", values=settings.to_mapping())])))
+    console.print(settings_table(resolve([SettingsLayer(source="test", values=settings.to_mapping())])))
     assert "search.example.com" in (text := console.export_text())
     assert "s3cret" not in text

@@ -15,7 +15,7 @@ from training.corpus.build import build_corpus, work_folder
 from training.corpus.errors import CorpusError, IntegrityError
 from training.corpus.filters.options import BuildOptions
 from training.corpus.index import text_of
-from training.corpus.records.document import Document, Reason
+from training.corpus.records.document import CorpusDocument, Reason
 from training.corpus.records.languages import TableName
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardWriter, read_documents
@@ -269,9 +269,11 @@ def test_bad_options_are_named(values: dict[str, object], message: str) -> None:
         BuildOptions(**values)  # type: ignore[arg-type] # wrong on purpose
 
 
-def documents(count: int) -> Sequence[Document]:
+def documents(count: int) -> Sequence[CorpusDocument]:
     return [
-        Document(repository="a/b", path=f"{i}.cc", language="C++", license="MIT", package="p", text="x" * 100)
+        CorpusDocument(
+            repository="a/b", path=f"{i}.cc", language="C++", license="MIT", package="p", text="x" * 100
+        )
         for i in range(count)
     ]
 

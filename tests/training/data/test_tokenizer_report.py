@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, normalizers
 from typer.testing import CliRunner
 
 from training.cli.cli import eval_app, train_app
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 from training.corpus.records.shards import ShardWriter
 from training.data.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 from training.data.tokenizer_report import as_starcoder_has_it, load, markdown, measure
@@ -20,8 +20,10 @@ PYTHON = "def area(width, height):\n    return width * height\n" * 30
 GO = "func Area(width, height int) int {\n\treturn width * height\n}\n" * 20
 
 
-def document(language: str, text: str) -> Document:
-    return Document(repository="a/b", path="a", language=language, license="MIT", package="p", text=text)
+def document(language: str, text: str) -> CorpusDocument:
+    return CorpusDocument(
+        repository="a/b", path="a", language=language, license="MIT", package="p", text=text
+    )
 
 
 def tokenizer(size: int, texts: list[str]) -> Tokenizer:

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from model.families.gpt_bigcode import SPECIAL_TOKENS
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 from training.corpus.records.shards import ShardWriter
 from training.data.tokenizer import (
     TokenizerOptions,
@@ -27,8 +27,10 @@ def source_texts() -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted((root / "training" / "corpus").glob("*.py"))]
 
 
-def document(language: str, text: str, path: str = "a") -> Document:
-    return Document(repository="a/b", path=path, language=language, license="MIT", package="p", text=text)
+def document(language: str, text: str, path: str = "a") -> CorpusDocument:
+    return CorpusDocument(
+        repository="a/b", path=path, language=language, license="MIT", package="p", text=text
+    )
 
 
 def test_the_pipeline_is_starcoders_exactly() -> None:

@@ -16,12 +16,12 @@ from tests.model.tiny import config_with
 from training.data.tokenizer import TokenizerOptions, save_tokenizer, train_tokenizer
 from training.errors import EvaluationError
 from training.evaluate.measure import measure_spans
-from training.evaluate.scoring.infilling import Problem, complete_lines
-from training.evaluate.scoring.spans import SINGLE_LINE, Span, read_spans, score_spans
+from training.evaluate.scoring.infilling import LineProblem, complete_lines
+from training.evaluate.scoring.spans import SINGLE_LINE, HoledProgram, read_spans, score_spans
 
 HUMAN_EVAL = Path(__file__).parents[4] / "shared" / "data" / "human-eval-infilling"
 PROBLEMS = [
-    Problem(task_id=str(i), prefix="def f(x):\n" * (1 + i), suffix="    return x\n", line="    x = 1\n")
+    LineProblem(task_id=str(i), prefix="def f(x):\n" * (1 + i), suffix="    return x\n", line="    x = 1\n")
     for i in range(5)
 ]
 
@@ -47,7 +47,7 @@ def engine(folder: Path) -> Engine:
     return load_engine(folder, device="cpu", quantize="none")
 
 
-def write_problems(path: Path, problems: list[Problem]) -> Path:
+def write_problems(path: Path, problems: list[LineProblem]) -> Path:
     records = [
         {"task_id": p.task_id, "prompt": p.prefix, "suffix": p.suffix, "canonical_solution": p.line}
         for p in problems
@@ -61,13 +61,15 @@ def test_what_the_model_says_is_an_exact_match(engine: Engine, order: FimOrder) 
     answers = complete_lines(engine, PROBLEMS, order)
     assert all(answer.strip() for answer in answers)
     right = [
-        Problem(task_id=p.task_id, prefix=p.prefix, suffix=p.suffix, line=f"  {answer}\n")
+        LineProblem(task_id=p.task_id, prefix=p.prefix, suffix=p.suffix, line=f"  {answer}\n")
         for p, answer in zip(PROBLEMS, answers, strict=True)
     ]
-    score = score_spans(engine, SINGLE_LINE, [Span(hole=problem) for problem in right], order, None)
+    score = score_spans(engine, SINGLE_LINE, [HoledProgram(hole=problem) for problem in right], order, None)
     assert score["exact_match"] == 1.0
     assert score["exact_match_indented"] < 1.0
-    wrong = score_spans(engine, SINGLE_LINE, [Span(hole=problem) for problem in PROBLEMS], order, None)
+    wrong = score_spans(
+        engine, SINGLE_LINE, [HoledProgram(hole=problem) for problem in PROBLEMS], order, None
+    )
     assert wrong["exact_match"] == 0.0
 
 
@@ -78,7 +80,9 @@ def test_a_batch_answers_as_one_at_a_time(engine: Engine) -> None:
 
 
 def test_a_problem_beyond_the_context_is_answered_from_what_is_next_to_the_hole(engine: Engine) -> None:
-    long = Problem(task_id="long", prefix="a = 1\n" * 500 + "def f(x):\n", suffix="b = 2\n" * 500, line="x")
+    long = LineProblem(
+        task_id="long", prefix="a = 1\n" * 500 + "def f(x):\n", suffix="b = 2\n" * 500, line="x"
+    )
     (answer,) = complete_lines(engine, [long], FimOrder.SPM)
     assert answer
 

@@ -16,7 +16,14 @@ import pytest
 from tests.training.evaluate.sandboxes import GENEROUS, need_sandbox
 from training.errors import EvaluationError
 from training.evaluate.sandbox import pool
-from training.evaluate.sandbox.pool import Limits, Outcome, Program, Sandbox, SandboxRefused, missing_tools
+from training.evaluate.sandbox.pool import (
+    Limits,
+    Program,
+    Sandbox,
+    SandboxOutcome,
+    SandboxRefused,
+    missing_tools,
+)
 
 SHORT = Limits(seconds=1, patience=60)  # for programs that never end
 
@@ -38,7 +45,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield one
 
 
-def run(sandbox: Sandbox, source: str, language: str = "python") -> Outcome:
+def run(sandbox: Sandbox, source: str, language: str = "python") -> SandboxOutcome:
     return sandbox.run(Program(source=source, language=language))
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from attribution.match.attribute import Question, attribute
+from attribution.match.attribute import SearchOptions, attribute
 from attribution.store.open import open_index
 from model.pytorch.checkpoint import dense_state
 from model.pytorch.gpt_bigcode import GPTBigCode
@@ -93,7 +93,7 @@ def test_a_folder_of_code_becomes_a_model_that_is_served_and_attributed(places: 
 
     opened = open_index(index)
     source = places / "project" / "src" / "part_0" / "file_2.py"
-    (match, *_) = attribute(source.read_bytes(), opened, Question())
+    (match, *_) = attribute(source.read_bytes(), opened, SearchOptions())
     assert (match.source.repository, match.source.path) == ("project", "src/part_0/file_2.py")
     files = list(files_of(places / "project", Counter()))
     assert opened.document_count() == len(files) - 1  # all but the one that is no text

@@ -17,11 +17,11 @@ from training.corpus.filters.quality import vendored
 from training.corpus.formats.commits import commit_of, commit_text
 from training.corpus.formats.issues import events_of, issue_text
 from training.corpus.formats.notebooks import script_of, structured_text
-from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS, Document, Reason
+from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS, CorpusDocument, Reason
 from training.corpus.records.languages import LanguageRule, TableName
 from training.corpus.records.reading import FoundFile, FoundRow
 
-Outcome = Document | Reason
+IntakeOutcome = CorpusDocument | Reason
 # Issues are nobody's licensed code; SPDX's word for "no statement is made".
 _NO_STATEMENT = "NOASSERTION"
 _HEAD_BYTES = 4096
@@ -39,7 +39,7 @@ class Intake:
             paths(options.licences) or (PERMISSIVE_LIST,), unknown_kept=options.unlicensed_kept
         )
 
-    def outcomes(self, found: FoundFile | FoundRow) -> Iterator[tuple[Outcome, bytes | None]]:
+    def outcomes(self, found: FoundFile | FoundRow) -> Iterator[tuple[IntakeOutcome, bytes | None]]:
         """(document or reason, key of which only one is kept if that is not the text)."""
         if isinstance(found, FoundFile):
             for outcome in self._of_file(found):
@@ -47,13 +47,13 @@ class Intake:
         else:
             yield self._of_issue(found) if found.is_issue else self._of_commit(found)
 
-    def _of_file(self, found: FoundFile) -> Iterator[Outcome]:
+    def _of_file(self, found: FoundFile) -> Iterator[IntakeOutcome]:
         if found.path.endswith(_NOTEBOOK) and self._options.notebooks:
             yield from self._of_notebook(found)
         else:
             yield self._of_source_file(found)
 
-    def _of_source_file(self, found: FoundFile) -> Outcome:
+    def _of_source_file(self, found: FoundFile) -> IntakeOutcome:
         reason = self._why_not_taken(found)
         if reason is not None:
             return reason
@@ -68,7 +68,7 @@ class Intake:
         text = self._licences.why_not(found.license) or self._text_of(found)
         return text if isinstance(text, Reason) else self._filtered(self._document(found, rule, text), rule)
 
-    def _of_notebook(self, found: FoundFile) -> Iterator[Outcome]:
+    def _of_notebook(self, found: FoundFile) -> Iterator[IntakeOutcome]:
         reason = self._why_not_taken(found) or self._licences.why_not(found.license)
         text = self._text_of(found) if reason is None else reason
         if isinstance(text, Reason):
@@ -85,7 +85,7 @@ class Intake:
                 else replace(self._document(found, rule, marked.text), special=marked.special)
             )
 
-    def _script(self, found: FoundFile, text: str) -> Outcome:
+    def _script(self, found: FoundFile, text: str) -> IntakeOutcome:
         script = script_of(text, found.path)
         if isinstance(script, Reason):
             return script
@@ -95,7 +95,7 @@ class Intake:
         document = replace(self._document(found, rule, script[1]), path=script[0], language=SCRIPTS)
         return self._filtered(document, rule)
 
-    def _of_issue(self, found: FoundRow) -> tuple[Outcome, bytes | None]:
+    def _of_issue(self, found: FoundRow) -> tuple[IntakeOutcome, bytes | None]:
         repository = str(found.row.get("repo") or found.row.get("repo_name") or "unknown")
         if self._opted_out(repository):
             return Reason.OPTED_OUT, None
@@ -112,7 +112,7 @@ class Intake:
         document = _plain_document(repository, path, ISSUES, license, marked.text)
         return replace(document, special=marked.special), None
 
-    def _of_commit(self, found: FoundRow) -> tuple[Outcome, bytes | None]:
+    def _of_commit(self, found: FoundRow) -> tuple[IntakeOutcome, bytes | None]:
         try:
             commit = commit_of(found.row)
         except CorpusError as error:
@@ -148,15 +148,15 @@ class Intake:
         except UnicodeDecodeError:
             return Reason.NOT_UTF8
 
-    def _filtered(self, document: Document, rule: LanguageRule) -> Outcome:
+    def _filtered(self, document: CorpusDocument, rule: LanguageRule) -> IntakeOutcome:
         for check in self._options.filters:
             reason = check(document, rule)
             if reason is not None:
                 return reason
         return document
 
-    def _document(self, found: FoundFile, rule: LanguageRule, text: str) -> Document:
-        return Document(
+    def _document(self, found: FoundFile, rule: LanguageRule, text: str) -> CorpusDocument:
+        return CorpusDocument(
             repository=found.repository,
             path=found.path,
             language=rule.language,
@@ -168,9 +168,9 @@ class Intake:
         )
 
 
-def _plain_document(repository: str, path: str, language: str, license: str, text: str) -> Document:
+def _plain_document(repository: str, path: str, language: str, license: str, text: str) -> CorpusDocument:
     # Halves of surrogate pairs stand in some issues; a character takes a character's place.
     valid = text.encode("utf-8", errors="replace").decode("utf-8")
-    return Document(
+    return CorpusDocument(
         repository=repository, path=path, language=language, license=license, package="", text=valid
     )

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from training.corpus.errors import CorpusError
-from training.corpus.filters.quality import PAPER_FILTERS, STARTER_FILTERS, Filter
+from training.corpus.filters.quality import PAPER_FILTERS, STARTER_FILTERS, QualityFilter
 from training.corpus.records.document import COMMITS, ISSUES
 from training.corpus.records.languages import LanguageTable, TableName, language_table
 
@@ -60,7 +60,7 @@ class BuildOptions:
         return language_table(self.table)
 
     @property
-    def filters(self) -> tuple[Filter, ...]:
+    def filters(self) -> tuple[QualityFilter, ...]:
         """The quality filters, in order."""
         return STARTER_FILTERS if self.table is TableName.STARTER else PAPER_FILTERS
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
-from training.corpus.records.document import Document, Reason
+from training.corpus.records.document import CorpusDocument, Reason
 from training.corpus.records.languages import LanguageRule
 
-Filter = Callable[[Document, LanguageRule], Reason | None]
+QualityFilter = Callable[[CorpusDocument, LanguageRule], Reason | None]
 
 _XML_HEAD_CHARS = 100
 _HEADER_CHARS = 1200
@@ -56,7 +56,7 @@ def vendored(path: str) -> bool:
     return _VENDORED.search(path) is not None
 
 
-def length(document: Document, rule: LanguageRule) -> Reason | None:
+def length(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop what is too short to teach anything, and data files beyond their limits."""
     size_chars = len(document.text)
     if rule.max_chars is not None and not rule.min_chars <= size_chars <= rule.max_chars:
@@ -64,36 +64,36 @@ def length(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.TOO_SHORT if size_chars < rule.min_chars else None
 
 
-def minified(document: Document, rule: LanguageRule) -> Reason | None:
+def minified(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop files that are minified by their name (by their lines: `longest_line`)."""
     return Reason.MINIFIED if _MINIFIED_NAME.search(document.path) else None
 
 
-def compiled(document: Document, rule: LanguageRule) -> Reason | None:
+def compiled(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop JavaScript that TypeScript, Babel or a bundler wrote: the source is the better teacher."""
     if document.language not in {"JavaScript", "TypeScript", "CSS"}:
         return None
     return Reason.COMPILED if _COMPILED.search(document.text) else None
 
 
-def generated(document: Document, rule: LanguageRule) -> Reason | None:
+def generated(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop files whose name or header says that a program wrote them."""
     if _GENERATED_NAME.search(document.path) or _GENERATED.search(document.text[:_HEADER_CHARS]):
         return Reason.GENERATED
     return None
 
 
-def change_log(document: Document, rule: LanguageRule) -> Reason | None:
+def change_log(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop change logs: long lists of numbers, names and commit hashes."""
     return Reason.CHANGE_LOG if _CHANGE_LOG_NAME.search(document.path) else None
 
 
-def other_licence(document: Document, rule: LanguageRule) -> Reason | None:
+def other_licence(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop a file whose own header names a copyleft or restricted licence, whatever its package says."""
     return Reason.OTHER_LICENCE if _OTHER_LICENCE.search(document.text[:_HEADER_CHARS]) else None
 
 
-def longest_line(document: Document, rule: LanguageRule) -> Reason | None:
+def longest_line(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop files with a line over the language's limit (1,000 characters by default)."""
     limit = rule.longest_line_max_chars
     if limit is None or len(document.text) <= limit:
@@ -101,7 +101,7 @@ def longest_line(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.LONG_LINE if max(map(len, document.text.split("\n"))) > limit else None
 
 
-def mean_line(document: Document, rule: LanguageRule) -> Reason | None:
+def mean_line(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop files whose mean line is over the language's limit (100 characters by default)."""
     limit = rule.mean_line_max_chars
     if limit is None:
@@ -111,7 +111,7 @@ def mean_line(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.LONG_MEAN_LINE if (len(document.text) - ends) / lines > limit else None
 
 
-def alphanumeric(document: Document, rule: LanguageRule) -> Reason | None:
+def alphanumeric(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop files with too small a share of letters and digits (25 % by default)."""
     if rule.alphanumeric_min_share is None:
         return None
@@ -119,7 +119,7 @@ def alphanumeric(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.NOT_ALPHANUMERIC if share < rule.alphanumeric_min_share else None
 
 
-def alphabetic(document: Document, rule: LanguageRule) -> Reason | None:
+def alphabetic(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop data files (JSON, YAML) with too small a share of letters (50 %)."""
     if rule.alphabetic_min_share is None:
         return None
@@ -127,13 +127,13 @@ def alphabetic(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.NOT_ALPHABETIC if share < rule.alphabetic_min_share else None
 
 
-def xml(document: Document, rule: LanguageRule) -> Reason | None:
+def xml(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop XML under another extension: its declaration stands in the first 100 characters."""
     is_xml = rule.xml_dropped and "<?xml version=" in document.text[:_XML_HEAD_CHARS]
     return Reason.XML if is_xml else None
 
 
-def html(document: Document, rule: LanguageRule) -> Reason | None:
+def html(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Keep HTML whose visible text is over 100 characters and over 20 % of the file."""
     if document.language != "HTML":
         return None
@@ -144,7 +144,7 @@ def html(document: Document, rule: LanguageRule) -> Reason | None:
     return None if enough else Reason.HTML_BOILERPLATE
 
 
-def mostly_digits(document: Document, rule: LanguageRule) -> Reason | None:
+def mostly_digits(document: CorpusDocument, rule: LanguageRule) -> Reason | None:
     """Drop long files of which over 25 % is digits: Unicode tables, test vectors, coefficients."""
     if len(document.text) < _MOSTLY_DIGITS_MIN_CHARS:
         return None
@@ -152,8 +152,16 @@ def mostly_digits(document: Document, rule: LanguageRule) -> Reason | None:
     return Reason.MOSTLY_DIGITS if share > _MOSTLY_DIGITS_SHARE else None
 
 
-PAPER_FILTERS: tuple[Filter, ...] = (length, xml, longest_line, mean_line, alphanumeric, alphabetic, html)
-STARTER_FILTERS: tuple[Filter, ...] = (
+PAPER_FILTERS: tuple[QualityFilter, ...] = (
+    length,
+    xml,
+    longest_line,
+    mean_line,
+    alphanumeric,
+    alphabetic,
+    html,
+)
+STARTER_FILTERS: tuple[QualityFilter, ...] = (
     length,
     minified,
     change_log,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class MarkedSegment:
     """A piece of a text: a special token, or ordinary characters."""
 
     text: str
@@ -21,7 +21,7 @@ class Segment:
 
 
 class MarkedText:
-    """Collects segments; `text` and `special` are then what a `Document` holds."""
+    """Collects segments; `text` and `special` are then what a `CorpusDocument` holds."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -50,19 +50,19 @@ class MarkedText:
         return tuple(self._special)
 
 
-def segments(text: str, special: Sequence[tuple[int, int]]) -> Iterator[Segment]:
+def segments(text: str, special: Sequence[tuple[int, int]]) -> Iterator[MarkedSegment]:
     """Cut a text at its tokens; the pieces put together are the text. Empty pieces are left out."""
     at = 0
     for start, end in special:
         if start > at:
-            yield Segment(text=text[at:start], is_token=False)
-        yield Segment(text=text[start:end], is_token=True)
+            yield MarkedSegment(text=text[at:start], is_token=False)
+        yield MarkedSegment(text=text[start:end], is_token=True)
         at = end
     if at < len(text):
-        yield Segment(text=text[at:], is_token=False)
+        yield MarkedSegment(text=text[at:], is_token=False)
 
 
-def with_segments(document: Document, pieces: Sequence[Segment]) -> Document:
+def with_segments(document: CorpusDocument, pieces: Sequence[MarkedSegment]) -> CorpusDocument:
     """The document with other pieces for its text."""
     if not document.special:
         return replace(document, text="".join(piece.text for piece in pieces))

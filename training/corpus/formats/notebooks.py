@@ -32,7 +32,7 @@ _EXTENSION = re.compile(r"\.[A-Za-z]{1,8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class CellBlock:
     """Cells of one kind in a row, as one text; `output` is that of the last cell, None for none."""
 
     is_code: bool
@@ -109,19 +109,19 @@ def _of_format_3(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {"metadata": metadata, "cells": cells, "nbformat": 4, "nbformat_minor": 2}
 
 
-def _blocks(cells: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
+def _blocks(cells: Sequence[Mapping[str, Any]]) -> Iterator[CellBlock]:
     written = [cell for cell in cells if cell["source"] and cell["cell_type"] in ("markdown", "code")]
     for kind, group in groupby(written, key=lambda cell: str(cell["cell_type"])):
         block = list(group)
         if kind == "code":
             text = "\n".join(str(cell["source"]) for cell in block)
-            yield Block(is_code=True, text=text.strip(), output=_first_output(block[-1]))
+            yield CellBlock(is_code=True, text=text.strip(), output=_first_output(block[-1]))
         else:
             text = " ".join(_plain(str(cell["source"])) for cell in block)
-            yield Block(is_code=False, text=text.strip(), output=None)
+            yield CellBlock(is_code=False, text=text.strip(), output=None)
 
 
-def _turns(blocks: list[Block]) -> list[Block]:
+def _turns(blocks: list[CellBlock]) -> list[CellBlock]:
     """From the first text to the last code."""
     if blocks and blocks[0].is_code:
         blocks = blocks[1:]

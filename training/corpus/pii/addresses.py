@@ -12,7 +12,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.finding import Finding, PiiKind
 
 PUBLIC_DNS = frozenset(
     {
@@ -53,7 +53,7 @@ def find_emails(text: str) -> Iterator[Finding]:
         return
     for match in _EMAIL.finditer(text):
         if not _EXAMPLE_DOMAINS.search(match.group()) and not _NOT_DOMAINS.search(match.group()):
-            yield Finding(kind=Kind.EMAIL, start=match.start(), end=match.end())
+            yield Finding(kind=PiiKind.EMAIL, start=match.start(), end=match.end())
 
 
 def find_ips(text: str) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def find_ips(text: str) -> Iterator[Finding]:
             continue
         for match in pattern.finditer(text):
             if is_public_ip(match.group()) and not _is_version(text, match):
-                yield Finding(kind=Kind.IP, start=match.start(), end=match.end())
+                yield Finding(kind=PiiKind.IP, start=match.start(), end=match.end())
 
 
 def is_public_ip(address: str) -> bool:

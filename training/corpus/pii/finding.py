@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class PiiKind(StrEnum):
     """Kinds of personal data; of two findings that overlap, the kind that stands first here counts."""
 
     KEY = "key"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 class Finding:
     """Characters [start, end) of a text."""
 
-    kind: Kind
+    kind: PiiKind
     start: int
     end: int
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.finding import Finding, PiiKind
 from training.corpus.pii.gibberish import is_gibberish
 
 _MIN_KEY_CHARS = 9
@@ -91,10 +91,10 @@ def find_keys(text: str) -> Iterator[Finding]:
     for hints, pattern in _MORE:
         if any(hint in text for hint in hints):
             for match in pattern.finditer(text):
-                yield Finding(kind=Kind.KEY, start=match.start(), end=match.end())
+                yield Finding(kind=PiiKind.KEY, start=match.start(), end=match.end())
     for value in sorted(_values(text)):
         for match in re.finditer(re.escape(value), text):
-            yield Finding(kind=Kind.KEY, start=match.start(), end=match.end())
+            yield Finding(kind=PiiKind.KEY, start=match.start(), end=match.end())
 
 
 def _values(text: str) -> set[str]:

@@ -13,17 +13,17 @@ from typing import Any
 from model.extras import install_command
 from training.corpus.errors import CorpusError
 from training.corpus.pii.addresses import is_public_ip
-from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.finding import Finding, PiiKind
 from training.corpus.pii.gibberish import is_gibberish
 
 _KINDS = {
-    "NAME": Kind.NAME,
-    "PER": Kind.NAME,
-    "PERSON": Kind.NAME,
-    "EMAIL": Kind.EMAIL,
-    "KEY": Kind.KEY,
-    "PASSWORD": Kind.PASSWORD,
-    "IP_ADDRESS": Kind.IP,
+    "NAME": PiiKind.NAME,
+    "PER": PiiKind.NAME,
+    "PERSON": PiiKind.NAME,
+    "EMAIL": PiiKind.EMAIL,
+    "KEY": PiiKind.KEY,
+    "PASSWORD": PiiKind.PASSWORD,
+    "IP_ADDRESS": PiiKind.IP,
 }
 _MIN_CHARS = 4
 _MIN_KEY_CHARS = 9
@@ -72,11 +72,11 @@ def _finding(text: str, entity: dict[str, Any]) -> Finding | None:
     return Finding(kind=kind, start=start, end=end)
 
 
-def _is_worth_it(kind: Kind, value: str) -> bool:
+def _is_worth_it(kind: PiiKind, value: str) -> bool:
     if len(value) < _MIN_CHARS:
         return False
-    if kind is Kind.NAME:
+    if kind is PiiKind.NAME:
         return len(value.split()) > 1
-    if kind is Kind.KEY:
+    if kind is PiiKind.KEY:
         return len(value) >= _MIN_KEY_CHARS and is_gibberish(value)
-    return kind is not Kind.IP or is_public_ip(value)
+    return kind is not PiiKind.IP or is_public_ip(value)

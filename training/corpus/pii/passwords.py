@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.finding import Finding, PiiKind
 
 _MIN_CHARS = 4  # BigCode: a secret has more than three characters
 _HINTS = ("password", "passwd", "passphrase", "pwd", "secret")
@@ -54,7 +54,7 @@ def find_passwords(text: str) -> Iterator[Finding]:
     for pattern, group in patterns:
         for match in pattern.finditer(text):
             if is_password(match[group]):
-                yield Finding(kind=Kind.PASSWORD, start=match.start(group), end=match.end(group))
+                yield Finding(kind=PiiKind.PASSWORD, start=match.start(group), end=match.end(group))
 
 
 def is_password(value: str) -> bool:

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from training.corpus.formats.marked import Segment, segments, with_segments
+from training.corpus.formats.marked import MarkedSegment, segments, with_segments
 from training.corpus.pii.addresses import find_emails, find_ips
-from training.corpus.pii.finding import Finder, Finding, Kind
+from training.corpus.pii.finding import Finder, Finding, PiiKind
 from training.corpus.pii.keys import find_keys
 from training.corpus.pii.passwords import find_passwords
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 
 IPV4_REPLACEMENTS = ("172.16.31.10", "172.16.58.3", "172.16.17.32", "192.168.127.12", "192.168.3.11")
 IPV6_REPLACEMENTS = (
@@ -27,24 +27,26 @@ IPV6_REPLACEMENTS = (
     "fdf8:f53e:61e4::18",
 )
 FINDERS: tuple[Finder, ...] = (find_keys, find_emails, find_ips, find_passwords)
-_PRIORITY = {kind: number for number, kind in enumerate(Kind)}
+_PRIORITY = {kind: number for number, kind in enumerate(PiiKind)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaced:
     """Characters [start, end) of the text as it was, and what stands there now."""
 
-    kind: Kind
+    kind: PiiKind
     start: int
     end: int
     instead: str
 
 
-def redact(document: Document, finders: Sequence[Finder] = FINDERS) -> tuple[Document, list[Replaced]]:
+def redact(
+    document: CorpusDocument, finders: Sequence[Finder] = FINDERS
+) -> tuple[CorpusDocument, list[Replaced]]:
     """The document without personal data, and what was replaced, in order."""
     replacements = _Replacements()
     replaced: list[Replaced] = []
-    pieces: list[Segment] = []
+    pieces: list[MarkedSegment] = []
     offset = 0
     for piece in segments(document.text, document.special):
         found = [] if piece.is_token else replacements.of_text(piece.text, finders)
@@ -78,8 +80,8 @@ class _Replacements:
             for finding in find_all(text, finders)
         ]
 
-    def _of_value(self, kind: Kind, value: str) -> str:
-        if kind is not Kind.IP:
+    def _of_value(self, kind: PiiKind, value: str) -> str:
+        if kind is not PiiKind.IP:
             return f"<{kind.name}>"
         if value not in self._of_ip:
             is_v6 = ":" in value

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.corpus.errors import CorpusError
-from training.corpus.pii.finding import Finder, Finding, Kind
+from training.corpus.pii.finding import Finder, Finding, PiiKind
 from training.corpus.pii.redact import FINDERS, find_all
 
 _MARK = re.compile(r"⟦(\w+):(.*?)⟧", re.DOTALL)
@@ -26,17 +26,17 @@ _MIN_SHARE = 0.8
 class Scores:
     """Counts by kind: labels, labels found, findings, findings without a label."""
 
-    labels: Counter[Kind] = field(default_factory=Counter)
-    hits: Counter[Kind] = field(default_factory=Counter)
-    findings: Counter[Kind] = field(default_factory=Counter)
-    false: Counter[Kind] = field(default_factory=Counter)
+    labels: Counter[PiiKind] = field(default_factory=Counter)
+    hits: Counter[PiiKind] = field(default_factory=Counter)
+    findings: Counter[PiiKind] = field(default_factory=Counter)
+    false: Counter[PiiKind] = field(default_factory=Counter)
 
-    def precision(self, kind: Kind) -> float | None:
+    def precision(self, kind: PiiKind) -> float | None:
         """The share of findings that are right; None without findings."""
         found = self.findings[kind]
         return (found - self.false[kind]) / found if found else None
 
-    def recall(self, kind: Kind) -> float | None:
+    def recall(self, kind: PiiKind) -> float | None:
         """The share of labels that are found; None without labels."""
         return self.hits[kind] / self.labels[kind] if self.labels[kind] else None
 
@@ -59,7 +59,7 @@ def unmarked(marked: str) -> tuple[str, list[Finding]]:
         start = chars + match.start() - at
         parts += [marked[at : match.start()], match[2]]
         chars = start + len(match[2])
-        labels.append(Finding(kind=Kind(match[1]), start=start, end=chars))
+        labels.append(Finding(kind=PiiKind(match[1]), start=start, end=chars))
         at = match.end()
     return "".join([*parts, marked[at:]]), labels
 
@@ -68,7 +68,7 @@ def markdown(scores: dict[str, Scores]) -> str:
     """A table of all sets."""
     lines = ["| set | kind | labels | precision | recall |", "|---|---|--:|--:|--:|"]
     for name, of_set in scores.items():
-        for kind in Kind:
+        for kind in PiiKind:
             figures = (_percent(of_set.precision(kind)), _percent(of_set.recall(kind)))
             lines.append(f"| {name} | {kind} | {of_set.labels[kind]} | {figures[0]} | {figures[1]} |")
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from training.corpus.errors import IntegrityError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class ArchiveMember:
     """One regular file of an archive; `data` is None when it is larger than the reader's limit."""
 
     path: str
@@ -20,7 +20,7 @@ class Member:
     data: bytes | None
 
 
-def read_members(archive: Path, *, max_member_bytes: int) -> Iterator[Member]:
+def read_members(archive: Path, *, max_member_bytes: int) -> Iterator[ArchiveMember]:
     """Yield the regular files in the archive's own (pinned, hence reproducible) order.
 
     npm puts everything under one top folder, mostly `package/`; it is cut off. Raises
@@ -37,18 +37,20 @@ def read_members(archive: Path, *, max_member_bytes: int) -> Iterator[Member]:
         ) from error
 
 
-def _zip_members(archive: Path, max_member_bytes: int) -> Iterator[Member]:
+def _zip_members(archive: Path, max_member_bytes: int) -> Iterator[ArchiveMember]:
     with zipfile.ZipFile(archive) as bundle:
         for info in bundle.infolist():
             if not info.is_dir():
                 data = bundle.read(info) if info.file_size <= max_member_bytes else None
-                yield Member(path=info.filename, size_bytes=info.file_size, data=data)
+                yield ArchiveMember(path=info.filename, size_bytes=info.file_size, data=data)
 
 
-def _tar_members(archive: Path, max_member_bytes: int) -> Iterator[Member]:
+def _tar_members(archive: Path, max_member_bytes: int) -> Iterator[ArchiveMember]:
     with tarfile.open(archive, mode="r|*") as bundle:
         for info in bundle:
             if info.isreg():
                 stream = bundle.extractfile(info) if info.size <= max_member_bytes else None
                 path = str(PurePosixPath(*PurePosixPath(info.name).parts[1:]))
-                yield Member(path=path, size_bytes=info.size, data=None if stream is None else stream.read())
+                yield ArchiveMember(
+                    path=path, size_bytes=info.size, data=None if stream is None else stream.read()
+                )

@@ -60,7 +60,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class CorpusDocument:
     """One source file, issue, commit or notebook.
 
     `text` has `\\n` line ends; `license` is SPDX; `package` is the identity of what it was
@@ -91,7 +91,7 @@ class Document:
         return json.dumps({**record, "sha256": self.sha256}, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, line: str) -> Document:
+    def from_json(cls, line: str) -> CorpusDocument:
         """The inverse of `to_json`; raises KeyError or json.JSONDecodeError on a foreign line."""
         raw = json.loads(line)
         values = {name: raw[name] for name in _ALWAYS} | {
@@ -101,4 +101,4 @@ class Document:
 
 
 _IF_KNOWN = ("url", "stars", "special")
-_ALWAYS = tuple(field.name for field in fields(Document) if field.name not in _IF_KNOWN)
+_ALWAYS = tuple(field.name for field in fields(CorpusDocument) if field.name not in _IF_KNOWN)

@@ -23,7 +23,7 @@ from attribution.sources.manifest import Ecosystem, Manifest, Package
 from training.corpus.errors import FetchError, IntegrityError
 
 # (package, how many are done including it, how many there are)
-Progress = Callable[[Package, int, int], None]
+FetchProgress = Callable[[Package, int, int], None]
 
 _FETCH_TIMEOUT_S = 900
 
@@ -33,7 +33,7 @@ def default_cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("starcoder-lsp")) / "packages"
 
 
-def fetch_manifest(manifest: Manifest, cache_dir: Path, progress: Progress | None = None) -> list[Path]:
+def fetch_manifest(manifest: Manifest, cache_dir: Path, progress: FetchProgress | None = None) -> list[Path]:
     """Fetch every package that the cache lacks; returns the archives in manifest order.
 
     Raises FetchError when a client is missing or fails, IntegrityError when a delivered file is

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from attribution.sources import licences
 from attribution.sources.manifest import Ecosystem, Package
 from training.corpus.errors import IntegrityError
-from training.corpus.records.archives import Member
+from training.corpus.records.archives import ArchiveMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ def is_licence_file(path: str) -> bool:
     return licences.is_licence_file(path) or licences.is_notice_file(path)
 
 
-def licence_note(package: Package, members: Iterable[Member]) -> LicenceNote:
+def licence_note(package: Package, members: Iterable[ArchiveMember]) -> LicenceNote:
     """Collect a package's licence texts; raises IntegrityError when its metadata contradicts the manifest."""
     declared: str | None = None
     texts: list[tuple[str, str]] = []

@@ -15,14 +15,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attribution.errors import SourceError
-from attribution.source import Document as SourceDocument
+from attribution.source import SourceDocument
 from attribution.sources.ingest import read_source, read_tree
 from attribution.sources.licences import licence_of_header
 from attribution.sources.manifest import Package
 from attribution.sources.tables import COLUMNS, dataset_rows, document_of, read_rows
 from attribution.sources.trees import ArchiveTree, FolderTree
 from training.corpus.errors import CorpusError
-from training.corpus.records.archives import Member, read_members
+from training.corpus.records.archives import ArchiveMember, read_members
 from training.corpus.records.document import Reason
 from training.corpus.records.fetch import verify
 from training.corpus.records.licences import LicenceNote, is_licence_file, licence_note
@@ -122,7 +122,7 @@ def _as_corpus_errors() -> Iterator[None]:
 
 def _of_package(package: Package, archive: Path, texts: LicenceTexts, max_bytes: int) -> Iterator[FoundFile]:
     verify(archive, package)
-    noted: list[Member] = []
+    noted: list[ArchiveMember] = []
     for member in read_members(archive, max_member_bytes=max_bytes):
         if is_licence_file(member.path) or member.path.endswith(("METADATA", "package.json")):
             noted.append(member)

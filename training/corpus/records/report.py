@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attribution.sources.manifest import Split
-from training.corpus.records.document import Document, Reason
+from training.corpus.records.document import CorpusDocument, Reason
 
 
 @dataclass(kw_only=True)
@@ -40,7 +40,7 @@ class CorpusReport:
         self.dropped_files[reason] += files
         self.dropped_bytes[reason] += size_bytes
 
-    def keep(self, document: Document, split: Split, size_bytes: int) -> None:
+    def keep(self, document: CorpusDocument, split: Split, size_bytes: int) -> None:
         """Count a document that went into a shard."""
         self.kept_files[split, document.language] += 1
         self.kept_bytes[split, document.language] += size_bytes

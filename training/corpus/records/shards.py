@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 
 SHARD_TEXT_BYTES = 64 * 1024 * 1024
 
@@ -35,7 +35,7 @@ class ShardWriter:
         self._shards: dict[str, list[ShardInfo]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, document: Document) -> int:
+    def write(self, document: CorpusDocument) -> int:
         """Append one document to its language's shard; returns the bytes of its text."""
         key = slug(document.language)
         shards = self._shards.setdefault(key, [])
@@ -110,9 +110,9 @@ def slug(language: str) -> str:
     return language.lower().replace("+", "p").replace("#", "sharp").replace(" ", "-")
 
 
-def read_documents(place: Path) -> Iterator[Document]:
+def read_documents(place: Path) -> Iterator[CorpusDocument]:
     """Yield the documents of one shard, or of every shard in a folder in file-name order."""
     for shard in sorted(place.glob("*.jsonl.gz")) if place.is_dir() else (place,):
         with gzip.open(shard, "rt", encoding="utf-8") as lines:
             for line in lines:
-                yield Document.from_json(line)
+                yield CorpusDocument.from_json(line)

@@ -16,7 +16,7 @@ from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import read_documents, slug
 
 if TYPE_CHECKING:
-    from training.corpus.stages.workspace import Plan
+    from training.corpus.stages.workspace import CorpusPlan
 
 DATASHEET_FILE = "DATASHEET.md"
 PICTURES = "datasheet"
@@ -25,7 +25,7 @@ _SHARD_SAMPLE_CHARS = 250_000
 _ROWS = 25
 
 
-def write_datasheet(folder: Path, plan: Plan, report: CorpusReport) -> None:
+def write_datasheet(folder: Path, plan: CorpusPlan, report: CorpusReport) -> None:
     """Write DATASHEET.md and its pictures into a corpus' folder."""
     from training.corpus.stages.pictures import draw_bars, draw_clusters
 
@@ -76,7 +76,7 @@ def bytes_per_token(folder: Path, tokenizer: Path | None) -> dict[str, float]:
     return {language: count / max(1, tokens[language]) for language, count in size.items()}
 
 
-def _sections(plan: Plan, report: CorpusReport, tokens: Mapping[str, int]) -> Iterator[str]:
+def _sections(plan: CorpusPlan, report: CorpusReport, tokens: Mapping[str, int]) -> Iterator[str]:
     yield f"# Datasheet of the corpus `{plan.name}`"
     yield from ("", "## Motivation", "")
     yield "Source code to train a model of the StarCoder family on, curated by the rules of arXiv 2305.06161."
@@ -137,7 +137,7 @@ def _licences(report: CorpusReport) -> Iterator[str]:
     yield from _limited([f"| {name} | {_mb(size)} |" for name, size in report.license_bytes.most_common()])
 
 
-def _personal_data(plan: Plan, report: CorpusReport) -> Iterator[str]:
+def _personal_data(plan: CorpusPlan, report: CorpusReport) -> Iterator[str]:
     if not plan.options.redact_pii and plan.options.ner is None:
         yield "Not looked for."
         return
@@ -147,7 +147,7 @@ def _personal_data(plan: Plan, report: CorpusReport) -> Iterator[str]:
         yield "Names were not looked for; rules find no name."
 
 
-def _contaminants(plan: Plan, report: CorpusReport) -> Iterator[str]:
+def _contaminants(plan: CorpusPlan, report: CorpusReport) -> Iterator[str]:
     if not plan.options.decontaminate:
         yield "Not looked for: no file of problems was given."
         return
@@ -158,7 +158,7 @@ def _contaminants(plan: Plan, report: CorpusReport) -> Iterator[str]:
     yield from found or ["- nothing"]
 
 
-def _uses(plan: Plan) -> Iterator[str]:
+def _uses(plan: CorpusPlan) -> Iterator[str]:
     yield (
         "For training and for attribution: `documents.jsonl.gz` lists the SHA-256 of every document's text, "
         "`corpus.json` that of every shard, so that an index of exactly this corpus can be told from others. "

@@ -19,7 +19,7 @@ from training.corpus.stages.tasks import StageStep, done_so_far
 from training.corpus.stages.workspace import Stage, Workspace
 
 # (stage, amount done, amount there is or 0 where nobody knows)
-Progress = Callable[[Stage, int, int], None]
+StageProgress = Callable[[Stage, int, int], None]
 _POLL_SECONDS = 0.25
 # Of the Slurm settings, what datatrove takes; the rest are sbatch's options.
 _OF_DATATROVE = ("partition", "time", "qos", "venv_path", "condaenv", "env_command")
@@ -53,7 +53,7 @@ class Execution:
                 raise CorpusError(f"--slurm {key}={self.settings[key]}: expected a whole number")
 
 
-def run_stages(workspace: Workspace, execution: Execution, progress: Progress) -> bool:
+def run_stages(workspace: Workspace, execution: Execution, progress: StageProgress) -> bool:
     """Run every stage, or submit them to Slurm; returns whether the corpus is there now.
 
     Asked again when Slurm's jobs are done, it is.
@@ -141,7 +141,7 @@ _LOCAL_OR_RAY: Mapping[ExecutorKind, Callable[[Workspace, Stage, Execution], Any
 
 
 @contextmanager
-def _watched(workspace: Workspace, stage: Stage, progress: Progress) -> Iterator[None]:
+def _watched(workspace: Workspace, stage: Stage, progress: StageProgress) -> Iterator[None]:
     """Tell `progress` what the stage's tasks have done, until the block ends."""
     total = _total(workspace, stage)
     is_over = threading.Event()

@@ -21,7 +21,7 @@ from training.corpus.filters.intake import Intake
 from training.corpus.filters.minhash import PERMUTATIONS, signature
 from training.corpus.filters.near_duplicates import BANDS, band_keys
 from training.corpus.filters.options import NEAR_COMPARED_EXCEPT, BuildOptions
-from training.corpus.records.document import Document, Reason
+from training.corpus.records.document import CorpusDocument, Reason
 from training.corpus.records.reading import LicenceTexts, Skipped, read_unit
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.units import Unit
@@ -90,7 +90,7 @@ class FilterRun:
                     self._add(outcome, key, self._is_held_out(unit, outcome))
             progress(found.size_bytes)
 
-    def _add(self, document: Document, key: bytes | None, is_held_out: bool) -> None:
+    def _add(self, document: CorpusDocument, key: bytes | None, is_held_out: bool) -> None:
         data = document.text.encode("utf-8", errors="surrogatepass")
         self._documents.write(document.to_json() + "\n")
         compared = self._sign(document)
@@ -99,7 +99,7 @@ class FilterRun:
         fact = np.array([(np.frombuffer(digest, "<u8"), len(data), code, is_held_out, compared)], dtype=FACTS)
         self._facts.write(fact.tobytes())
 
-    def _sign(self, document: Document) -> bool:
+    def _sign(self, document: CorpusDocument) -> bool:
         """Write the signature; whether there is one."""
         wanted = self._options.near_dedup and document.language not in NEAR_COMPARED_EXCEPT
         signed = signature(document.text) if wanted else None
@@ -107,7 +107,7 @@ class FilterRun:
         self._bands.write(_NO_KEYS if signed is None else band_keys(signed).astype("<u8").tobytes())
         return signed is not None
 
-    def _is_held_out(self, unit: Unit, document: Document) -> bool:
+    def _is_held_out(self, unit: Unit, document: CorpusDocument) -> bool:
         if unit.split is not None:
             return unit.split is Split.HELD_OUT
         share = int.from_bytes(hashlib.sha256(document.repository.lower().encode()).digest()[:8]) / 2**64

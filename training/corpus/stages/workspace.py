@@ -59,7 +59,7 @@ class Fate(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class CorpusPlan:
     """What a build is to do; the same plan in a work folder means: go on.
 
     `sources` are what the user named, for the datasheet; `tasks` are runs of numbers of units.
@@ -87,7 +87,7 @@ class Plan:
         }
 
     @classmethod
-    def from_plain(cls, raw: dict[str, Any]) -> Plan:
+    def from_plain(cls, raw: dict[str, Any]) -> CorpusPlan:
         """The inverse of `to_plain`."""
         return cls(
             name=raw["name"],
@@ -107,7 +107,7 @@ class Workspace:
         self.folder = folder
 
     @classmethod
-    def begun(cls, folder: Path, plan: Plan) -> Workspace:
+    def begun(cls, folder: Path, plan: CorpusPlan) -> Workspace:
         """Begin a build here, or go on with the one that was begun with the same plan.
 
         Raises CorpusError when the folder is of another plan.
@@ -127,9 +127,9 @@ class Workspace:
         return workspace
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> CorpusPlan:
         """The plan of the build."""
-        return Plan.from_plain(json.loads((self.folder / PLAN_FILE).read_text(encoding="utf-8")))
+        return CorpusPlan.from_plain(json.loads((self.folder / PLAN_FILE).read_text(encoding="utf-8")))
 
     @cached_property
     def languages(self) -> Sequence[str]:

@@ -18,7 +18,7 @@ from training.corpus.filters.options import BuildOptions, paths
 from training.corpus.pii.finding import Finder
 from training.corpus.pii.names import ModelFinder
 from training.corpus.pii.redact import FINDERS, Replaced, redact
-from training.corpus.records.document import Document, Reason
+from training.corpus.records.document import CorpusDocument, Reason
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardWriter
 from training.corpus.stages.filter import DOCUMENTS_FILE
@@ -76,7 +76,7 @@ class Cleaner:
         if options.ner is not None:
             self._finders += (ModelFinder(options.ner),)
 
-    def outcome(self, document: Document) -> Document | Reason:
+    def outcome(self, document: CorpusDocument) -> CorpusDocument | Reason:
         """The document as it is written, or the reason why it is not."""
         needle = self._decontaminator.find(document.text)
         if needle is not None:
@@ -87,14 +87,16 @@ class Cleaner:
         return document
 
 
-def _documents(workspace: Workspace, rank: int) -> Iterator[Document]:
+def _documents(workspace: Workspace, rank: int) -> Iterator[CorpusDocument]:
     path: Path = workspace.filtered(rank) / DOCUMENTS_FILE
     with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as stream:
         for line in io.TextIOWrapper(stream, encoding="utf-8", newline="\n"):
-            yield Document.from_json(line)
+            yield CorpusDocument.from_json(line)
 
 
-def _index_entry(document: Document, split: Split, size_bytes: int, replaced: Sequence[Replaced]) -> str:
+def _index_entry(
+    document: CorpusDocument, split: Split, size_bytes: int, replaced: Sequence[Replaced]
+) -> str:
     """One line of the index; by `replaced` its text can be made again from the file it came from."""
     entry: dict[str, Any] = {"sha256": document.sha256, "package": document.package, "path": document.path}
     if not document.package.startswith(("pypi:", "npm:")):

@@ -89,7 +89,7 @@ _CPP_SCRIPT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language:
+class SandboxLanguage:
     """`tools` must be on the PATH; `files` turns a program into what is written to the scratch folder.
 
     `cpu_factor` is how much more time than a Python program it may take. A virtual machine that reserves
@@ -115,8 +115,8 @@ class Language:
 LANGUAGES = {
     language.name: language
     for language in (
-        Language(name="python", limits_address_space=True),
-        Language(
+        SandboxLanguage(name="python", limits_address_space=True),
+        SandboxLanguage(
             name="javascript",
             tools=("node",),
             argv=("node", "driver.js"),
@@ -124,14 +124,14 @@ LANGUAGES = {
             cpu_factor=4,
             must_be_silent=True,
         ),
-        Language(
+        SandboxLanguage(
             name="java",
             tools=("javac", "java"),
             argv=("sh", "-c", _JAVA_SCRIPT),
             files=lambda source: {"Main.java": source, "SandboxDriver.java": _JAVA_DRIVER},
             cpu_factor=10,
         ),
-        Language(
+        SandboxLanguage(
             name="cpp",
             tools=("g++",),
             argv=("sh", "-c", _CPP_SCRIPT),

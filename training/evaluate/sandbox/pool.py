@@ -22,7 +22,7 @@ from typing import Any
 from model.local.threads import available_cpus
 from training.errors import EvaluationError
 from training.evaluate.sandbox.inmate import EXIT_MEMORY, EXIT_SYNTAX, Job
-from training.evaluate.sandbox.languages import LANGUAGES, Language
+from training.evaluate.sandbox.languages import LANGUAGES, SandboxLanguage
 
 _ENTRY = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
@@ -68,7 +68,7 @@ class Program:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SandboxOutcome:
     """`reason` is one of passed, failed, timed out, out of memory, too much output, left early, crashed,
     invalid.
     """
@@ -86,11 +86,11 @@ class Outcome:
 def missing_tools(language: str) -> tuple[str, ...]:
     """Tools of a language that are not on the PATH. Raises EvaluationError for a language we cannot run."""
     return tuple(
-        tool for tool in _language(language).tools if not Language(name="", tools=(tool,)).tool_paths()
+        tool for tool in _language(language).tools if not SandboxLanguage(name="", tools=(tool,)).tool_paths()
     )
 
 
-def _language(name: str) -> Language:
+def _language(name: str) -> SandboxLanguage:
     if name not in LANGUAGES:
         raise EvaluationError(f"language {name!r}: programs can be run in {', '.join(LANGUAGES)}")
     return LANGUAGES[name]
@@ -141,7 +141,7 @@ class Sandbox:
             zygote.kill()
         self._all.clear()
 
-    def run(self, program: Program) -> Outcome:
+    def run(self, program: Program) -> SandboxOutcome:
         """Run one program; several threads may call it, as many run at once as there are workers."""
         job = _job(program, self.limits)
         zygote = self._idle.get()
@@ -153,7 +153,7 @@ class Sandbox:
         finally:
             self._idle.put(zygote)
 
-    def run_all(self, programs: Iterable[Program]) -> Iterator[tuple[int, Outcome]]:
+    def run_all(self, programs: Iterable[Program]) -> Iterator[tuple[int, SandboxOutcome]]:
         """Run all on all workers: the number of each program and its outcome, in the order in which they
         end.
         """
@@ -161,7 +161,7 @@ class Sandbox:
         for numbered in enumerate(programs):
             waiting.put(numbered)
         count = waiting.qsize()
-        done: queue.SimpleQueue[tuple[int, Outcome] | BaseException] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[int, SandboxOutcome] | BaseException] = queue.SimpleQueue()
         stop = threading.Event()
 
         def work() -> None:
@@ -333,7 +333,7 @@ _EXITS = {
 }
 
 
-def _outcome(answer: dict[str, Any]) -> Outcome:
+def _outcome(answer: dict[str, Any]) -> SandboxOutcome:
     code = int(answer["exit"])
     if answer["passed"]:
         reason = "passed"
@@ -344,4 +344,4 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
     else:
         reason = "crashed" if code < 0 or code > _SIGNAL else "failed"
     message = "" if reason == "passed" else _told(str(answer["output"]))
-    return Outcome(reason=reason, message=message, seconds=float(answer["seconds"]))
+    return SandboxOutcome(reason=reason, message=message, seconds=float(answer["seconds"]))

@@ -23,7 +23,7 @@ _MAX_NEW_TOKENS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class LineProblem:
     """A text with one line missing."""
 
     task_id: str
@@ -42,7 +42,7 @@ class Ends:
 
 def complete_lines(
     engine: Engine,
-    problems: Sequence[Problem],
+    problems: Sequence[LineProblem],
     order: FimOrder | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
@@ -81,7 +81,7 @@ def complete_lines(
 def _prompt(
     tokenizer: Tokenizer,
     fim: FimFormat,
-    problem: Problem,
+    problem: LineProblem,
     order: FimOrder | None,
     limit: int,
     *,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from model.engine.engine import Engine
 from model.prompt.fim_format import FimOrder
 from training.errors import EvaluationError
-from training.evaluate.scoring.infilling import Problem, complete_lines
+from training.evaluate.scoring.infilling import LineProblem, complete_lines
 from training.evaluate.sets.held_out_text import HeldOut
 
 _MIN_LINES_BEFORE = 3
@@ -31,7 +31,7 @@ class LineScore:
     n_lines: int
 
 
-def draw_lines(documents: Sequence[HeldOut], count: int) -> list[Problem]:
+def draw_lines(documents: Sequence[HeldOut], count: int) -> list[LineProblem]:
     """So many places, each file as likely as another. Raises EvaluationError when no file is long enough."""
     chance = random.Random(_SEED)
     places = [(document, _places(document.text)) for document in documents]
@@ -44,7 +44,7 @@ def draw_lines(documents: Sequence[HeldOut], count: int) -> list[Problem]:
         at = chance.choice(numbers)
         lines = document.text.splitlines(keepends=True)
         problems.append(
-            Problem(
+            LineProblem(
                 task_id=f"{number}/{document.repository}/{document.path}:{at + 1}",
                 prefix="".join(lines[:at]),
                 suffix="".join(lines[at + 1 :]),
@@ -65,7 +65,7 @@ def _places(text: str) -> list[int]:
 
 def score_lines(
     engine: Engine,
-    problems: Sequence[Problem],
+    problems: Sequence[LineProblem],
     order: FimOrder | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LineScore:

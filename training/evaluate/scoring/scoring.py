@@ -18,10 +18,10 @@ from typing import Any
 
 from training.errors import EvaluationError
 from training.evaluate.sandbox.languages import LANGUAGES
-from training.evaluate.sandbox.pool import Limits, Outcome, Program, Sandbox, missing_tools
+from training.evaluate.sandbox.pool import Limits, Program, Sandbox, SandboxOutcome, missing_tools
 from training.evaluate.sets.problems import Problem, answer_of, task_name
 
-Progress = Callable[[int, int], None]
+ScoringProgress = Callable[[int, int], None]
 
 _WHILE = re.compile(r"\bwhile\b")
 
@@ -103,8 +103,8 @@ def judge(
     samples: Sequence[Sample],
     sandbox: Sandbox,
     verdicts: Path | None = None,
-    progress: Progress = lambda done, total: None,
-) -> list[Outcome]:
+    progress: ScoringProgress = lambda done, total: None,
+) -> list[SandboxOutcome]:
     """The outcome of each sample, in their order.
 
     Those that `verdicts` holds already are not run again, and of samples that are the same program one is.
@@ -135,7 +135,7 @@ def judge(
 
 
 def summarise(
-    samples: Sequence[Sample], outcomes: Sequence[Outcome], ks: Sequence[int], wanted: Iterable[str]
+    samples: Sequence[Sample], outcomes: Sequence[SandboxOutcome], ks: Sequence[int], wanted: Iterable[str]
 ) -> Score:
     """pass@k as the mean over the problems that have samples; a k above the fewest samples is left out.
 
@@ -165,13 +165,13 @@ def _key(number: int, sample: Sample, limits: Limits) -> str:
     return hashlib.blake2b(what.encode(), digest_size=12).hexdigest()
 
 
-def _line(number: int, sample: Sample, outcome: Outcome, key: str) -> str:
+def _line(number: int, sample: Sample, outcome: SandboxOutcome, key: str) -> str:
     named = {"number": number, "task_id": sample.problem.task_id, "passed": outcome.passed}
     record = {**named, **asdict(outcome), "key": key}
     return json.dumps(record) + "\n"
 
 
-def _known(path: Path) -> dict[str, Outcome]:
+def _known(path: Path) -> dict[str, SandboxOutcome]:
     """Verdicts of an earlier run; the last line of one that was killed may be half a line, and is dropped."""
     if not path.is_file():
         return {}
@@ -181,7 +181,7 @@ def _known(path: Path) -> dict[str, Outcome]:
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
             record = json.loads(line)
-            known[record["key"]] = Outcome(
+            known[record["key"]] = SandboxOutcome(
                 reason=record["reason"], message=record["message"], seconds=record["seconds"]
             )
         except (ValueError, KeyError, TypeError) as error:

@@ -26,14 +26,14 @@ _MAX_SPAN_TOKENS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class HoledProgram:
     """A program with a hole, and how to test what fills it, if the file has tests."""
 
-    hole: infilling.Problem
+    hole: infilling.LineProblem
     problem: Problem | None = None
 
 
-def read_spans(source: str, limit: int | None = None) -> tuple[str, list[Span]]:
+def read_spans(source: str, limit: int | None = None) -> tuple[str, list[HoledProgram]]:
     """The kind of a file's problems, and so many of them, evenly spread. Raises EvaluationError."""
     records = read_records(source)
     if records and "suffix" not in records[0]:
@@ -69,9 +69,9 @@ def multi_line_records(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _span(record: Mapping[str, Any], source: str) -> Span:
+def _span(record: Mapping[str, Any], source: str) -> HoledProgram:
     try:
-        hole = infilling.Problem(
+        hole = infilling.LineProblem(
             task_id=str(record["task_id"]),
             prefix=record["prompt"],
             suffix=record["suffix"],
@@ -79,13 +79,13 @@ def _span(record: Mapping[str, Any], source: str) -> Span:
         )
     except KeyError as error:
         raise EvaluationError(f"{source}: a problem lacks {error}: {sorted(record)}") from error
-    return Span(hole=hole, problem=problem_of(record, source) if "test" in record else None)
+    return HoledProgram(hole=hole, problem=problem_of(record, source) if "test" in record else None)
 
 
 def score_spans(
     engine: Engine,
     kind: str,
-    spans: Sequence[Span],
+    spans: Sequence[HoledProgram],
     order: FimOrder,
     sandbox: Sandbox | None,
     progress: Callable[[int, int], None] = lambda done, total: None,

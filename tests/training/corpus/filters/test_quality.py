@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from training.corpus.filters import quality
-from training.corpus.records.document import Document, Reason
+from training.corpus.records.document import CorpusDocument, Reason
 from training.corpus.records.languages import LanguageRule, TableName, language_table
 
 
@@ -15,7 +15,7 @@ def check(path: str, text: str) -> Reason | None:
     """The first reason that any filter gives."""
     rule = rule_for(path)
     assert rule is not None
-    document = Document(
+    document = CorpusDocument(
         repository="ada/x", path=path, language=rule.language, license="MIT", package="pypi:x==1", text=text
     )
     reasons = (keep(document, rule) for keep in quality.STARTER_FILTERS)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.corpus.pii.redacting import redacted
 from training.corpus.errors import CorpusError
-from training.corpus.pii.finding import Finder, Kind
+from training.corpus.pii.finding import Finder, PiiKind
 from training.corpus.pii.names import ModelFinder
 from training.corpus.pii.redact import FINDERS
 
@@ -61,7 +61,7 @@ def test_full_names_are_replaced_single_and_user_names_stay(model: Path) -> None
     text = "# by Ada Lovelace <ada@calc-engine.io>\n# thanks to Grace, and dragonrider dragonrider\n"
     clean, replaced = redacted(text, finders)
     assert clean == "# by <NAME> <<EMAIL>>\n# thanks to Grace, and dragonrider dragonrider\n"
-    assert [one.kind for one in replaced] == [Kind.NAME, Kind.EMAIL]
+    assert [one.kind for one in replaced] == [PiiKind.NAME, PiiKind.EMAIL]
 
 
 def test_names_are_found_in_every_window_of_a_long_text(model: Path) -> None:

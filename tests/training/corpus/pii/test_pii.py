@@ -11,7 +11,7 @@ from training.corpus.pii.addresses import is_public_ip
 from training.corpus.pii.gibberish import is_gibberish
 from training.corpus.pii.redact import IPV4_REPLACEMENTS, IPV6_REPLACEMENTS, redact
 from training.corpus.pii.scoring import unmarked
-from training.corpus.records.document import Document
+from training.corpus.records.document import CorpusDocument
 
 LABELLED = Path(__file__).with_name("pii_labelled.jsonl")
 AWS_KEY = "AKIA" + "IOSFODNN7" + "ABCDEFG"
@@ -137,7 +137,7 @@ def test_special_tokens_are_not_touched_and_their_places_move() -> None:
     marked = (
         MarkedText().token("<issue_start>").plain("Title: a@b.io\n").token("<issue_comment>").plain("c@d.io")
     )
-    document = Document(
+    document = CorpusDocument(
         repository="a/b",
         path="p",
         language="x",

@@ -13,7 +13,7 @@ import pytest
 
 from training.corpus.__main__ import main
 from training.corpus.errors import CorpusError
-from training.corpus.pii.finding import Finding, Kind
+from training.corpus.pii.finding import Finding, PiiKind
 from training.corpus.pii.scoring import Scores, score, unmarked
 
 LABELLED = Path(__file__).with_name("pii_labelled.jsonl")
@@ -28,25 +28,25 @@ def test_the_set_is_large_and_half_of_it_has_nothing_to_find(scores: dict[str, S
     records = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
     assert len(records) >= 230
     assert 90 <= sum("⟦" not in record["text"] for record in records) <= 140
-    for kind in Kind:
+    for kind in PiiKind:
         assert sum(of_set.labels[kind] for of_set in scores.values()) >= 20
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "precision", "recall"),
     [
-        ("development", Kind.EMAIL, 0.95, 0.95),
-        ("development", Kind.IP, 0.9, 0.95),
-        ("development", Kind.KEY, 0.95, 0.85),
-        ("development", Kind.PASSWORD, 0.9, 0.9),
-        ("fresh", Kind.EMAIL, 0.95, 0.95),
-        ("fresh", Kind.IP, 0.9, 0.9),
-        ("fresh", Kind.KEY, 0.85, 0.75),
-        ("fresh", Kind.PASSWORD, 0.9, 0.6),
+        ("development", PiiKind.EMAIL, 0.95, 0.95),
+        ("development", PiiKind.IP, 0.9, 0.95),
+        ("development", PiiKind.KEY, 0.95, 0.85),
+        ("development", PiiKind.PASSWORD, 0.9, 0.9),
+        ("fresh", PiiKind.EMAIL, 0.95, 0.95),
+        ("fresh", PiiKind.IP, 0.9, 0.9),
+        ("fresh", PiiKind.KEY, 0.85, 0.75),
+        ("fresh", PiiKind.PASSWORD, 0.9, 0.6),
     ],
 )
 def test_precision_and_recall(
-    scores: dict[str, Scores], name: str, kind: Kind, precision: float, recall: float
+    scores: dict[str, Scores], name: str, kind: PiiKind, precision: float, recall: float
 ) -> None:
     of_set = scores[name]
     assert (of_set.precision(kind) or 0) >= precision
@@ -54,22 +54,22 @@ def test_precision_and_recall(
 
 
 def test_names_are_found_by_a_model_only(scores: dict[str, Scores]) -> None:
-    assert all(of_set.findings[Kind.NAME] == 0 for of_set in scores.values())
+    assert all(of_set.findings[PiiKind.NAME] == 0 for of_set in scores.values())
 
 
 def test_marks_become_places() -> None:
     text, labels = unmarked("a ⟦email:x@y.z⟧, ⟦ip:1.2.3.4⟧.")
     assert text == "a x@y.z, 1.2.3.4."
-    assert labels == [Finding(kind=Kind.EMAIL, start=2, end=7), Finding(kind=Kind.IP, start=9, end=16)]
+    assert labels == [Finding(kind=PiiKind.EMAIL, start=2, end=7), Finding(kind=PiiKind.IP, start=9, end=16)]
 
 
 def test_half_a_finding_is_none(tmp_path: Path) -> None:
     path = tmp_path / "set.jsonl"
     path.write_text(json.dumps({"text": "⟦email:0123456789⟧"}) + "\n")
-    (half,) = score(path, [lambda text: [Finding(kind=Kind.EMAIL, start=0, end=5)]]).values()
-    assert (half.precision(Kind.EMAIL), half.recall(Kind.EMAIL)) == (0.0, 0.0)
-    (most,) = score(path, [lambda text: [Finding(kind=Kind.EMAIL, start=0, end=9)]]).values()
-    assert (most.precision(Kind.EMAIL), most.recall(Kind.EMAIL)) == (1.0, 1.0)
+    (half,) = score(path, [lambda text: [Finding(kind=PiiKind.EMAIL, start=0, end=5)]]).values()
+    assert (half.precision(PiiKind.EMAIL), half.recall(PiiKind.EMAIL)) == (0.0, 0.0)
+    (most,) = score(path, [lambda text: [Finding(kind=PiiKind.EMAIL, start=0, end=9)]]).values()
+    assert (most.precision(PiiKind.EMAIL), most.recall(PiiKind.EMAIL)) == (1.0, 1.0)
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from training.corpus.filters.intake import Intake
 from training.corpus.filters.licence_policy import permissive_policy
 from training.corpus.filters.opt_out import read_opt_outs
 from training.corpus.filters.options import BuildOptions
-from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS, Document, Reason
+from training.corpus.records.document import COMMITS, ISSUES, NOTEBOOKS, SCRIPTS, CorpusDocument, Reason
 from training.corpus.records.reading import FoundFile, LicenceTexts, read_unit
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import read_documents
@@ -69,7 +69,7 @@ def checkout(folder: Path, remote: str, files: Mapping[str, str | bytes]) -> Pat
 
 def build(
     sources: Sequence[Path | str], folder: Path, options: BuildOptions | None = None, **more: Any
-) -> tuple[CorpusReport, dict[str, Document]]:
+) -> tuple[CorpusReport, dict[str, CorpusDocument]]:
     report = build_corpus(
         [str(source) for source in sources],
         folder / "out",
@@ -393,7 +393,7 @@ def test_licensees_fixtures_are_kept_or_dropped_by_their_licence(tmp_path: Path)
         (outcome,) = next(
             zip(*intake.outcomes(next(file for file in found if file.path == "code.py")), strict=True)
         )
-        decided[isinstance(outcome, Document)].append((name, key))
+        decided[isinstance(outcome, CorpusDocument)].append((name, key))
     assert len(keys) >= 50
     assert [name for name, key in decided[True] if key not in permissive] == ALLOWED_OTHERS
     assert len(decided[True]) >= 25
