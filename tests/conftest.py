@@ -10,21 +10,25 @@ from pathlib import Path
 
 import pytest
 
-_SERVERS = {"server", "secure_server", "elastic_url"}
+_SERVERS = {"own_server", "server", "secure_server", "elastic_url"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl+C reach the processes that tests start, and keep paths short.
+    """Let Ctrl+C reach the processes that tests start, share the cores, and keep paths short.
 
     A shell without job control starts `pytest &` with SIGINT ignored, and children would inherit that.
     A unix socket's path has 107 bytes at most. Of one that is longer another folder is taken, which
     all tests would share; and pytest-xdist's own names for temporary folders are long.
+    Side by side, tests and their processes compute with their share of the cores: threads of OpenMP spin
+    while they wait for one another.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         config.option.basetemp = tempfile.mkdtemp(prefix="t-")
+        cores, workers = os.cpu_count() or 1, int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -33,6 +37,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what runs where: the tests of a file in one process, and files with slow tests first.
 
@@ -42,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
-        asks_server = _SERVERS & set(getattr(item, "fixturenames", ())) or "[elasticsearch]" in item.name
+        asks_server = _SERVERS & set(getattr(item, "fixturenames", ())) or "[elasticsearch" in item.name
         item.add_marker(pytest.mark.xdist_group("elasticsearch" if asks_server else str(item.path)))
 
 
