@@ -21,7 +21,7 @@ demo: install-run ## Completions in the terminal, from the real server and the r
 	@.venv/bin/python -I -m lsp.demo
 
 test: install-dev ## The tests, as many side by side as there are cores. PYTEST_ARGS="-n 0 -k fim" chooses some.
-	@.venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: install-dev ## Formatting, ruff, mypy --strict and the import order.
 	@.venv/bin/ruff format --check --quiet . || { echo 'not formatted; run: make format'; exit 1; }

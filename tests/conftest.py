@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
-_SERVERS = {"own_server", "server", "secure_server", "elastic_url"}
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files
@@ -37,18 +37,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what runs where: the tests of a file in one process, and files with slow tests first.
-
-    All that ask an Elasticsearch are in one process, so that it is started once.
-    """
+    """Leave out what needs a GPU, and begin with the files that have slow tests."""
     _skip_without_gpu(items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        asks_server = _SERVERS & set(getattr(item, "fixturenames", ())) or "[elasticsearch" in item.name
-        item.add_marker(pytest.mark.xdist_group("elasticsearch" if asks_server else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    """Say what runs where (`pytest -n`), in the order above and not by xdist's number of tests."""
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    """The tests of a file run in one process; all that ask an Elasticsearch too, so that it starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        asks_server = "/test_elastic" in nodeid or "[elasticsearch" in nodeid
+        return "elasticsearch" if asks_server else nodeid.partition("::")[0]
 
 
 def _skip_without_gpu(items: list[pytest.Item]) -> None:
