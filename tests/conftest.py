@@ -52,11 +52,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
 
 
 class _ByFile(LoadScopeScheduling):
-    """The tests of a file run in one process; all that ask an Elasticsearch too, so that it starts once."""
+    """The tests of a file run in one process; all that ask an Elasticsearch too, so that it starts once.
+
+    Those have its name in theirs or in their file's. (Marks are not seen here, only names.)
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        asks_server = "/test_elastic" in nodeid or "[elasticsearch" in nodeid
-        return "elasticsearch" if asks_server else nodeid.partition("::")[0]
+        file, _, _ = nodeid.partition("::")
+        return "elasticsearch" if "elastic" in nodeid.rpartition("/")[2] else file
 
 
 def _skip_without_gpu(items: list[pytest.Item]) -> None:
