@@ -41,19 +41,6 @@ run, train, held_out = map(Path, sys.argv[1:])
 paths = RunPaths(run=run, packed_train=train, packed_held_out=held_out, tokenizer=None)
 pretrain(recipe_from_dict(RECIPE), paths)
 """
-TWO_PROCESSES = """
-import sys
-from pathlib import Path
-from tests.training.tiny import recipe
-from training.loop.pretrain import RunPaths, pretrain
-
-if __name__ == "__main__":
-    run, train, held_out = map(Path, sys.argv[1:])
-    paths = RunPaths(run=run, packed_train=train, packed_held_out=held_out, tokenizer=None)
-    compute = {"device": "cpu", "bf16": False, "processes": 2}
-    pretrain(recipe(6, compute=compute, stages=[{"seq_len": 64, "micro_batch": 4}]), paths)
-"""
-
 # Two processes of which the first interrupts the one that started them, in its fourth step.
 INTERRUPTED = """
 import os, signal, sys
@@ -142,7 +129,8 @@ def test_killed_and_resumed_gives_the_same_losses_to_the_bit(
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     paths = run_paths(tmp_path)
-    assert run_script(TWO_PROCESSES, tmp_path, paths) == 0
+    compute = {"device": "cpu", "bf16": False, "processes": 2}
+    pretrain(recipe(6, compute=compute, stages=[{"seq_len": 64, "micro_batch": 4}]), paths)
     alone = RunPaths(**{**vars(paths), "run": tmp_path / "alone"})
     pretrain(recipe(6, stages=[{"seq_len": 64, "micro_batch": 4, "accumulate": 2}]), alone)
     assert losses(paths.run) == pytest.approx(losses(alone.run), rel=1e-4)
