@@ -20,8 +20,8 @@ install-dev:
 demo: install-run ## Completions in the terminal, from the real server and the real model.
 	@.venv/bin/python -I -m lsp.demo
 
-test: install-dev ## The tests, warnings as errors. PYTEST_ARGS="-k fim" chooses some.
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+test: install-dev ## The tests, as many side by side as there are cores. PYTEST_ARGS="-n 0 -k fim" chooses some.
+	@.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: install-dev ## Formatting, ruff, mypy --strict and the import order.
 	@.venv/bin/ruff format --check --quiet . || { echo 'not formatted; run: make format'; exit 1; }

@@ -9,22 +9,26 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
-_SERVERS = {"server", "secure_server", "elastic_url"}
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl+C reach the processes that tests start, and keep paths short.
+    """Let Ctrl+C reach the processes that tests start, share the cores, and keep paths short.
 
     A shell without job control starts `pytest &` with SIGINT ignored, and children would inherit that.
     A unix socket's path has 107 bytes at most. Of one that is longer another folder is taken, which
     all tests would share; and pytest-xdist's own names for temporary folders are long.
+    Side by side, tests and their processes compute with their share of the cores: threads of OpenMP spin
+    while they wait for one another.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         config.option.basetemp = tempfile.mkdtemp(prefix="t-")
+        cores, workers = os.cpu_count() or 1, int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -34,16 +38,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what runs where: the tests of a file in one process, and files with slow tests first.
-
-    All that ask an Elasticsearch are in one process, so that it is started once.
-    """
+    """Leave out what needs a GPU, and begin with the files that have slow tests."""
     _skip_without_gpu(items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        asks_server = _SERVERS & set(getattr(item, "fixturenames", ())) or "[elasticsearch]" in item.name
-        item.add_marker(pytest.mark.xdist_group("elasticsearch" if asks_server else str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    """Say what runs where (`pytest -n`), in the order above and not by xdist's number of tests."""
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    """The tests of a file run in one process; all that ask an Elasticsearch too, so that it starts once.
+
+    Those have its name in theirs or in their file's. (Marks are not seen here, only names.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return "elasticsearch" if "elastic" in nodeid.rpartition("/")[2] else file
 
 
 def _skip_without_gpu(items: list[pytest.Item]) -> None:

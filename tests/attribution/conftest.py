@@ -20,16 +20,24 @@ settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The address of an Elasticsearch: the one that is named, or one of our own."""
-    if named := os.environ.get(URL_VARIABLE):
-        yield named.rstrip("/")
-        return
+def own_server() -> Iterator[Server]:
+    """An Elasticsearch of our own, which a test may kill and start again."""
+    if URL_VARIABLE in os.environ:
+        pytest.skip(f"{URL_VARIABLE} names an Elasticsearch, which is not ours")
     try:
         with running_server() as own:
-            yield own.url
+            yield own
     except NoServerError as error:
         pytest.skip(f"no Elasticsearch: {error}")
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> str:
+    """The address of an Elasticsearch: the one that is named, or our own."""
+    if named := os.environ.get(URL_VARIABLE):
+        return named.rstrip("/")
+    own: Server = request.getfixturevalue("own_server")
+    return own.url
 
 
 @pytest.fixture(scope="session")

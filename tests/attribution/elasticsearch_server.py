@@ -81,7 +81,8 @@ class Server:
                 [str(self.home / "bin" / "elasticsearch"), *options],
                 env={
                     **os.environ,
-                    "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
+                    # Compiled once and quickly: the tests end before more would pay.
+                    "ES_JAVA_OPTS": "-Xms512m -Xmx512m -XX:TieredStopAtLevel=1",
                     "ES_JAVA_HOME": str(java_home()),
                     "ES_TMPDIR": str(self.home / "tmp"),
                 },

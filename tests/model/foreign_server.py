@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.model.serving import PATIENCE_S
+
 
 class _Server(uvicorn.Server):
     """Leaves signals to the tests."""
@@ -104,7 +106,7 @@ class ForeignServer:
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not server.started:
                 await asyncio.sleep(0.005)
         self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"

@@ -18,6 +18,9 @@ from model.serve.server import serve
 from model.serve.serving import Served, Serving
 from tests.model.scripted_engine import ScriptedServing, scripted_serving
 
+# Bounds a failure, not a success: on a busy machine all takes many times as long.
+PATIENCE_S = 60
+
 
 @contextlib.asynccontextmanager
 async def serving_at(
@@ -53,14 +56,14 @@ async def running(
     ready = asyncio.Event()
     with listen.open() as listener:
         task = asyncio.create_task(serve(serving, listener, on_ready=ready.set, token=token))
-        await asyncio.wait_for(ready.wait(), 20)
+        await asyncio.wait_for(ready.wait(), PATIENCE_S)
         address = listener.address
         transport = httpx.AsyncHTTPTransport(uds=str(address.unix_path) if address.unix_path else None)
         base_url = "http://engine" if address.unix_path else str(address)
         async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=60) as client:
             yield client
         serving.stopping.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 def socket_of(listen: Listen) -> Path:
@@ -77,7 +80,7 @@ def n_connections(client: httpx.AsyncClient) -> int:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition that nothing announces; the test's own time limit ends a hopeless wait."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not await condition():
             await asyncio.sleep(0.005)
 

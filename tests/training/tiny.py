@@ -66,11 +66,13 @@ def run_paths(folder: Path) -> RunPaths:
 class UnsteadyClock:
     """A `time` whose every reading is some hundredths of a second after the one before, by chance."""
 
+    MOST_S = 0.06
+
     def __init__(self, seed: int) -> None:
         self._now, self._chance = 0.0, np.random.default_rng(seed)
 
     def monotonic(self) -> float:
-        self._now += self._chance.uniform(0.01, 0.06)
+        self._now += self._chance.uniform(0.01, self.MOST_S)
         return self._now
 
 

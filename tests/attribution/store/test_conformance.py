@@ -131,7 +131,9 @@ def test_a_missing_index(url: str) -> None:
         pass
 
 
-def test_both_stores_give_the_same_answers_in_the_same_order(tmp_path: Path, elastic_url: str) -> None:
+def test_elasticsearch_gives_the_answers_of_the_embedded_store_in_the_same_order(
+    tmp_path: Path, elastic_url: str
+) -> None:
     for url in (tmp_path, elastic_url):
         index_of(url, documents(60), renamed=True)
     one, other = open_index(tmp_path), open_index(elastic_url)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,9 +17,8 @@ from attribution.store.elastic import requests as elastic_requests
 from attribution.store.elastic.place import ElasticPlace, connect
 from attribution.store.open import open_index, open_writer
 from model.local.backoff import Backoff
-from tests.attribution.elasticsearch_archive import NoServerError
 from tests.attribution.elasticsearch_proxy import Call, Proxy, answer, proxy_before
-from tests.attribution.elasticsearch_server import URL_VARIABLE, Server, running_server
+from tests.attribution.elasticsearch_server import Server
 from tests.attribution.samples import finds, index_of
 from tests.attribution.samples import mixed_documents as documents
 
@@ -200,42 +198,34 @@ with open_writer(sys.argv[1]) as writer:
 
 
 @pytest.mark.slow
-def test_a_node_killed_during_the_load_and_restarted_loses_and_doubles_nothing() -> None:
-    if os.environ.get(URL_VARIABLE):
-        pytest.skip("kills the server, hence only one of its own")
-    try:
-        with running_server() as own:
-            survive(own)
-    except NoServerError as error:
-        pytest.skip(f"no Elasticsearch: {error}")
-
-
-def survive(own: Server) -> None:
-    url = f"{own.url}/killed"
+def test_a_node_killed_during_the_load_and_restarted_loses_and_doubles_nothing(
+    own_server: Server, elastic_url: str
+) -> None:
     builder = subprocess.Popen(
-        [sys.executable, "-c", BUILD, url], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", BUILD, elastic_url], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert builder.stdout is not None
     builder.stdout.readline()
-    wait_for_documents(own, 20)
-    own.kill()
-    own.start()
+    wait_for_documents(elastic_url, 20)
+    own_server.kill()
+    own_server.start()
     _, errors = builder.communicate(timeout=250)
     assert builder.returncode == 0, errors.decode()
     assert "no answer; trying again" in errors.decode()
-    index = open_index(url)
+    index = open_index(elastic_url)
     assert index.document_count() == 202
     assert index.info().contents == 201
     assert index.verify() == []
     index.close()
 
 
-def wait_for_documents(own: Server, at_least: int) -> None:
+def wait_for_documents(url: str, at_least: int) -> None:
     """Until the load is under way, which only asking tells."""
-    client = connect(ElasticPlace.parse(f"{own.url}/killed"))
+    place = ElasticPlace.parse(url)
+    client = connect(place)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        stats = client.options(ignore_status=404).indices.stats(index="killed-documents", metric="indexing")
+        stats = client.options(ignore_status=404).indices.stats(index=place.documents, metric="indexing")
         done = stats.get("_all", {}).get("primaries", {}).get("indexing", {}).get("index_total", 0)
         if done >= at_least:
             client.close()

@@ -149,10 +149,13 @@ def test_edits_are_reported_with_their_lines() -> None:
 
 
 def test_an_edit_of_a_long_file_does_not_walk_it() -> None:
-    """100,000 lines: pygls needs 30 to 60 ms a keystroke here; the bound leaves a slow machine room."""
+    """100,000 lines: pygls needs 30 to 60 ms a keystroke here; the bound leaves a slow machine room.
+
+    In time of the processor, of which a busy machine takes no more.
+    """
     document = open_text("    value = compute(1, 2, 3)  # a line\n" * 100_000)
-    started = time.perf_counter()
+    started = time.process_time()
     for column in range(100):
         change(document, (50_000, column), (50_000, column), "x")
-    assert (time.perf_counter() - started) / 100 < 2e-3
+    assert (time.process_time() - started) / 100 < 2e-3
     assert document.lines[50_000].startswith("x" * 100)

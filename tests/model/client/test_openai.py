@@ -16,6 +16,7 @@ from model.client.openai import OpenAIClient, base_url
 from model.errors import EngineUnavailableError, ModelError, RequestError
 from tests.model.foreign_server import ForeignServer, raw_server
 from tests.model.queries import CONTEXT, cursor, query, text_of
+from tests.model.serving import PATIENCE_S
 
 OK_STREAM = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
@@ -189,7 +190,7 @@ class TestDialects:
         async with foreign(pieces=["a", "(hang)"]) as (server, client):
             async with aclosing(client.complete(query())) as deltas:
                 assert (await anext(deltas)).logprobs == (-1.5,)
-            await asyncio.wait_for(server.cancelled.wait(), 10)
+            await asyncio.wait_for(server.cancelled.wait(), PATIENCE_S)
 
     async def test_text_with_odd_line_ends_arrives_whole(self) -> None:
         async with foreign(pieces=["a\u2028b", "\x0b\x85c"]) as (_, client):
@@ -221,7 +222,7 @@ class TestStopping:
     async def test_at_the_line_and_the_server_is_told(self) -> None:
         async with foreign(pieces=["1", "\nb = 2", "(hang)"]) as (server, client):
             deltas = [delta async for delta in client.complete(cursor("a = ║\n", stop_at="line"))]
-            await asyncio.wait_for(server.cancelled.wait(), 10)
+            await asyncio.wait_for(server.cancelled.wait(), PATIENCE_S)
         assert "".join(delta.text for delta in deltas) == "1"
         assert deltas[-1].finish_reason == "stop"
 

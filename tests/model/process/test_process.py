@@ -29,7 +29,7 @@ from model.process.process import START_SECONDS, EngineProcess
 from model.process.restart_backoff import RestartBackoff
 from model.version import release
 from tests.model.queries import text_of
-from tests.model.serving import alive
+from tests.model.serving import PATIENCE_S, alive
 
 ROOT = Path(__file__).parents[3]
 RELEASE = "1.5.0"
@@ -40,7 +40,7 @@ def query(prefix: str = "count") -> CompletionQuery:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -1,12 +1,13 @@
-"""Compile the decode kernels for a GPU generation that is not here; test_decode_graphs.py runs this.
+"""Compile the decode kernels for GPU generations that are not here; test_decode_graphs.py runs this.
 
-`python -m tests.model.pytorch.compile_mqa_decode 90`: for Hopper, prints the shared memory of each shape.
+`python -m tests.model.pytorch.compile_mqa_decode 80 90`: for Ampere and Hopper, a line each with the shared
+memory of each shape.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import triton  # type: ignore[import-untyped]
@@ -21,7 +22,7 @@ TYPES |= {"out": "*bf16", "n_splits": "i32"}
 NOT_ALIGNED = ("scale", "n_splits")
 
 
-def compiled(kernel: Any, constants: Mapping[str, int]) -> Any:
+def compiled(kernel: Any, constants: Mapping[str, int], capability: int) -> Any:
     """As a launch compiles it, which sees that pointers and strides are multiples of 16."""
     signature = {name: "constexpr" if name in constants else TYPES[name] for name in kernel.arg_names}
     aligned = {
@@ -30,25 +31,27 @@ def compiled(kernel: Any, constants: Mapping[str, int]) -> Any:
         if name not in constants and name not in NOT_ALIGNED
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=dict(constants), attrs=aligned)
-    target = GPUTarget("cuda", int(sys.argv[1]), 32)
+    target = GPUTarget("cuda", capability, 32)
     made = triton.compile(source, target=target, options={"enable_fp_fusion": True})
     assert made.asm["cubin"], constants
     return made
 
 
-def main() -> None:
+def shared_bytes(capability: int) -> Iterator[int]:
+    """Shared memory of every kernel, each of which is checked."""
     for heads, width in ((16, 128), (48, 128), (64, 128), (4, 16)):  # 1b, 15b, the largest, the least
         rows = max(LEAST_ROWS, triton.next_power_of_2(heads))
         constants = {"HEADS": heads, "ROWS": rows, "WIDTH": width, "BLOCK": BLOCK_KEYS}
-        kernel = compiled(partial_attention, constants)
+        kernel = compiled(partial_attention, constants, capability)
         ptx = kernel.asm["ptx"]
         assert "mma" in ptx, f"{heads} heads: no tensor cores"
         assert "cp.async" in ptx, f"{heads} heads: keys are not loaded ahead"
         assert "ld.global.b16" not in ptx, f"{heads} heads: keys are loaded number by number"
-        print(kernel.metadata.shared)
+        yield kernel.metadata.shared
     for width in (16, 128):
-        print(compiled(join_splits, {"WIDTH": width, "MOST": MOST_SPLITS}).metadata.shared)
+        yield compiled(join_splits, {"WIDTH": width, "MOST": MOST_SPLITS}, capability).metadata.shared
 
 
 if __name__ == "__main__":
-    main()
+    for capability in sys.argv[1:]:
+        print(*shared_bytes(int(capability)))

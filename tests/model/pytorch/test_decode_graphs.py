@@ -13,34 +13,22 @@ import pytest
 pytest.importorskip("triton", reason="Triton comes with PyTorch's builds for GPUs")
 
 
-@pytest.mark.parametrize("which", ["not compiled", pytest.param("compiled", marks=pytest.mark.slow)])
-def test_in_the_interpreter(which: str) -> None:
+@pytest.mark.slow
+def test_in_the_interpreter() -> None:
     """In a process of its own: Triton must be told before it is imported."""
     inside = Path(__file__).with_name("interpreted_decode_graphs.py")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rs",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        which,
-        str(inside),
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(inside)]
     environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    if " passed" not in done.stdout:
-        pytest.skip(done.stdout)
 
 
-@pytest.mark.parametrize("capability", [80, 90])
-def test_the_kernel_compiles_for_gpus_that_are_not_here(capability: int, tmp_path: Path) -> None:
+def test_the_kernels_compile_for_gpus_that_are_not_here(tmp_path: Path) -> None:
     """For StarCoder's shapes, the largest and the least. In a process that does not interpret."""
     environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "tests.model.pytorch.compile_mqa_decode", str(capability)]
+    command = [sys.executable, "-m", "tests.model.pytorch.compile_mqa_decode", "80", "90"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(int(size) < 100_000 for size in done.stdout.split()), "shared memory of a multiprocessor"
+    sizes = [int(size) for size in done.stdout.split()]
+    assert len(sizes) == 2 * 6
+    assert max(sizes) < 100_000, "shared memory of a multiprocessor"

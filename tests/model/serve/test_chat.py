@@ -34,7 +34,7 @@ from model.serve.serving import Served, Serving
 from model.start.load import load_engine
 from tests.lsp.spelling_model import write_spelling_model
 from tests.model.foreign_server import ForeignServer
-from tests.model.serving import events_of, metric, metric_is, until
+from tests.model.serving import PATIENCE_S, events_of, metric, metric_is, until
 
 CHAT = "/v1/chat/completions"
 BY_ROLE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}x = a"
@@ -71,12 +71,12 @@ async def served(
     async_engine.start()
     with Listen.parse(f"unix:{socket}").open() as listener:
         task = asyncio.create_task(serve(serving, listener, on_ready=ready.set))
-        await asyncio.wait_for(ready.wait(), 20)
+        await asyncio.wait_for(ready.wait(), PATIENCE_S)
         transport = httpx.AsyncHTTPTransport(uds=str(socket))
         async with httpx.AsyncClient(base_url="http://engine", transport=transport, timeout=60) as http:
             yield http
         serving.stopping.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE_S)
     await async_engine.stop()
 
 
@@ -337,7 +337,7 @@ class TestForeignServers:
         pieces = [" Yes", ".\nHu", "man", ": more", "(hang)"]
         async with ForeignServer(refuse=refuse, pieces=pieces).running() as server:
             text = await answer_of(OpenAIClient(server.url), user("Is it?"))
-            await asyncio.wait_for(server.cancelled.wait(), 20)
+            await asyncio.wait_for(server.cancelled.wait(), PATIENCE_S)
         assert text == "Yes."
         sent = server.bodies[-1]
         assert sent["prompt"].endswith("Human: Is it?\n\nAssistant:")
@@ -392,5 +392,5 @@ class TestForeignServers:
             client = OpenAIClient(server.url)
             async with aclosing(client.chat(ChatQuery(messages=(user("hi"),)))) as deltas:
                 assert (await anext(deltas)).text == "a"
-            await asyncio.wait_for(server.cancelled.wait(), 20)
+            await asyncio.wait_for(server.cancelled.wait(), PATIENCE_S)
             await client.aclose()

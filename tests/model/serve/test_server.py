@@ -23,6 +23,7 @@ from model.version import PROTOCOL
 from tests.model import scripted_engine
 from tests.model.scripted_engine import ScriptedServing, scripted_serving
 from tests.model.serving import (
+    PATIENCE_S,
     events_of,
     is_true,
     metric,
@@ -387,7 +388,9 @@ class TestEnd:
     async def test_when_idle(self, listen: Listen) -> None:
         serving = scripted_serving()
         with listen.open() as listener:
-            await asyncio.wait_for(serve(serving, listener, on_ready=lambda: None, idle_seconds=0.05), 10)
+            await asyncio.wait_for(
+                serve(serving, listener, on_ready=lambda: None, idle_seconds=0.05), PATIENCE_S
+            )
         assert not socket_of(listen).exists()
 
     async def test_not_while_a_request_runs(self, listen: Listen) -> None:
@@ -397,7 +400,7 @@ class TestEnd:
             done, _ = await asyncio.wait({idle}, timeout=0.1)
             assert not done
             assert not serving.stopping.is_set()
-        await asyncio.wait_for(idle, 10)
+        await asyncio.wait_for(idle, PATIENCE_S)
         assert serving.stopping.is_set()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -416,6 +419,6 @@ class TestEnd:
             assert engine.stdout.readline() == f"ready: {listen} model=m\n"
             assert socket_of(listen).is_socket()
             engine.send_signal(number)
-            assert engine.wait(10) == 0
+            assert engine.wait(PATIENCE_S) == 0
             assert engine.stdout.read() == ""
         assert not socket_of(listen).exists()

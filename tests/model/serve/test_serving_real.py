@@ -32,7 +32,7 @@ from model.serve.serving import Served, Serving
 from model.start.load import load_engine
 from tests.model import queries
 from tests.model.queries import text_of
-from tests.model.serving import events_of, metric, metric_is, until
+from tests.model.serving import PATIENCE_S, events_of, metric, metric_is, until
 
 SOURCE = "def area(width, height):\n    return width * height\n\n\nfor i in ra║nge(10):\n    print(i)\n"
 
@@ -60,12 +60,12 @@ async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[EngineClient]:
     async_engine.start()
     with listen.open() as listener:
         task = asyncio.create_task(serve(serving, listener, on_ready=ready.set))
-        await asyncio.wait_for(ready.wait(), 20)
+        await asyncio.wait_for(ready.wait(), PATIENCE_S)
         ours = EngineClient(unix_path=listen.unix_path)
         yield ours
         await ours.aclose()
         serving.stopping.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE_S)
     await async_engine.stop()
 
 
