@@ -60,7 +60,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-RUN = "install --quiet --constraint constraints.txt --editable ."
+RUN = "install --quiet --no-compile --constraint constraints.txt --editable ."
 DEV = RUN + "[dev]"
 
 
