@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from model.local.threads import available_cpus
 from training.compute.distributed import Group
 from training.data.data import DataOptions, TrainingSamples
 from training.data.encoding import Encoding
@@ -30,7 +31,8 @@ def stage_batches(
     loader = DataLoader(
         TrainingSamples(corpus, encoding, fim, options),
         batch_sampler=RankBatches(group, shape.micro_batch, first_sample),
-        num_workers=recipe.data.workers,
+        # More than there are cores would only wait for each other. How many there are changes no batch.
+        num_workers=min(recipe.data.workers, available_cpus()),
     )
     return iter(loader)
 

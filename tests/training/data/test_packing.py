@@ -146,6 +146,7 @@ def test_a_sample_depends_on_its_number_alone(tmp_path: Path) -> None:
     assert not torch.equal(other[3][0], first[3][0])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_workers_change_nothing(tmp_path: Path) -> None:
     corpus = packed(tmp_path, [document(i) for i in range(20)])
     samples = TrainingSamples(corpus, ENCODING, FIM, DataOptions(seq_len=64, fim=FimOptions(rate=0.8)))
