@@ -38,10 +38,6 @@ def _tokenizer_of(folder: Path, config: ModelConfig) -> Tokenizer:
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
             f"{config.vocab_size}; they do not belong together"
         )
-    try:
-        config.family.fim_format(tokenizer.special_ids)
-    except TokenizerError as error:
-        raise TokenizerError(f"{folder}: {error}") from error
     return tokenizer
 
 
