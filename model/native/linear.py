@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -86,23 +87,38 @@ class LinearReader:
         self._native, self._weights, self._threads = native, weights, threads
 
     def int8(
-        self, name: str, shape: tuple[int, int], *, bias: Floats | None = None, fine: bool = False
+        self, stacked: Mapping[str, tuple[int, int]], *, bias: Floats | None = None, fine: bool = False
     ) -> NativeLinear:
-        """The matrix `name` [O, I] in int8 by row."""
-        n_out, n_in = _whole_panels(shape[0]), shape[1]
+        """Matrices [O, I] in int8 by row, one under the other: of all but the last, O is whole panels."""
+        n_out, n_in = sum(rows for rows, _ in stacked.values()), next(iter(stacked.values()))[1]
+        n_rows, first = _whole_panels(n_out), 0
+        panels = zeros_in_lines((n_rows, n_in), np.int8)
+        scale, sums = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.int32)
+        for name, shape in stacked.items():
+            assert first % PANEL == 0
+            rows = slice(first, first + _whole_panels(shape[0]))
+            self._lay(name, shape, panels[rows], scale[rows], sums[rows])
+            self._weights.release(name)
+            first += shape[0]
+        return NativeLinear((n_out, n_in), 8, bias=bias, fine=fine, weight=panels, scale=scale, sums=sums)
+
+    def _lay(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        panels: NDArray[np.int8],
+        scale: Floats,
+        sums: NDArray[np.int32],
+    ) -> None:
         stored = self._weights.take(name, shape)
-        panels, sums = zeros_in_lines((n_out, n_in), np.int8), np.zeros(n_out, np.int32)
-        if stored.dtype == "I8":
-            scale = _padded(self._scale(name, shape))
-            code = self._native.starcoder_lay_int8(
-                stored.data.ctypes.data, *shape, panels.ctypes.data, sums.ctypes.data, self._threads
-            )
-            library.check(code)
-        else:
-            scale = np.zeros(n_out, np.float32)
+        if stored.dtype != "I8":
             self._round("starcoder_to_int8", stored, panels, scale, sums)
-        self._weights.release(name)
-        return NativeLinear(shape, 8, bias=bias, fine=fine, weight=panels, scale=scale, sums=sums)
+            return
+        scale[: shape[0]] = self._scale(name, shape)
+        code = self._native.starcoder_lay_int8(
+            stored.data.ctypes.data, *shape, panels.ctypes.data, sums.ctypes.data, self._threads
+        )
+        library.check(code)
 
     def int4(self, name: str, shape: tuple[int, int], *, bias: Floats | None = None) -> NativeLinear:
         """The matrix `name` [O, I] in 16 levels for each group of a row."""

@@ -120,7 +120,9 @@ class WeightFiles:
 
     def refuse_unexpected(self, expected: Shapes) -> None:
         """Raise `CheckpointError` for weights that the configuration has no place for."""
-        unexpected = {name for name in self._files if name.removesuffix(SCALE_SUFFIX) not in expected}
+        twin = self._family.output_head  # which some exports carry though it is tied
+        known = {*expected, twin}
+        unexpected = {name for name in self._files if name.removesuffix(SCALE_SUFFIX) not in known}
         if unexpected:
             raise CheckpointError(
                 f"{self._folder}: {len(unexpected)} weights do not belong to this configuration, "
