@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files
@@ -51,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
     return _ByFile(config, log)
 
 
-class _ByFile(LoadScopeScheduling):
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """The tests of a file run in one process; all that ask an Elasticsearch too, so that it starts once.
 
     Those have its name in theirs or in their file's. (Marks are not seen here, only names.)

@@ -63,7 +63,7 @@ def test_a_portrait_is_read_once(tmp_path: Path) -> None:
 def test_a_check_of_a_suggestion_asks_for_winnowed_fingerprints_only(index: Path) -> None:
     store = AttributionStore(Where(index=str(index)))
     # 19 tokens: less than what winnowing promises to find.
-    text = b"    return Match(fit=fit, typed=typed, remainder=remainder, closed=closed)"
+    text = b"    return TypedMatch(fit=fit, typed=typed, remainder=remainder, closed=closed)"
     assert text in COPIED
     assert store.search(text, by_hand=True).findings
     assert not store.search(text, by_hand=False).findings
