@@ -1,4 +1,4 @@
-"""What every token of a byte-level vocabulary spells, in bytes, and which tokens spell a wanted text.
+"""What every token of a vocabulary spells, in bytes, and which tokens spell a wanted text.
 
 Knows nothing about encoding: that needs the merges, see `model.prompt.tokenizer`.
 """
@@ -6,7 +6,8 @@ Knows nothing about encoding: that needs the merges, see `model.prompt.tokenizer
 from __future__ import annotations
 
 import bisect
-from collections.abc import Container, Mapping
+import re
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,13 +19,9 @@ Ids = NDArray[np.int64]
 class Spellings:
     """The bytes of each token id; a special token spells nothing."""
 
-    def __init__(self, vocabulary: Mapping[str, int], *, special: Container[int]) -> None:
-        """`vocabulary` holds tokens in GPT-2's printable byte alphabet, `special` ids that are not text."""
-        alphabet = _byte_alphabet()
-        self._bytes = [b""] * (1 + max(vocabulary.values()))
-        for token, token_id in vocabulary.items():
-            if token_id not in special:
-                self._bytes[token_id] = token.translate(alphabet).encode("latin-1")
+    def __init__(self, spelled: Sequence[bytes]) -> None:
+        """`spelled` has the bytes of each token, by id."""
+        self._bytes = spelled
 
     def of(self, token_id: int) -> bytes:
         """The bytes of one token; empty beyond the vocabulary, to which models pad their embedding."""
@@ -55,6 +52,30 @@ class Spellings:
         """Every spelling in order, and its id."""
         pairs = sorted((data, token_id) for token_id, data in enumerate(self._bytes) if data)
         return [data for data, _ in pairs], np.array([i for _, i in pairs], dtype=np.int64)
+
+
+def spelled_by_alphabet(tokens: Sequence[str]) -> list[bytes]:
+    """The bytes of tokens in GPT-2's printable byte alphabet; a token of other characters is itself."""
+    # All at once: a call for each would take several times as long.
+    latin = "\udcff".join(tokens).translate(_byte_alphabet()).split("\udcff")
+    return [_latin_bytes(token) for token in latin]
+
+
+def spelled_by_piece(token: str) -> bytes:
+    """The bytes of a SentencePiece token: `▁` is a space, and `<0xNN>` a byte."""
+    if match := _BYTE.fullmatch(token):
+        return bytes.fromhex(match[1])
+    return token.replace("▁", " ").encode()
+
+
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+def _latin_bytes(token: str) -> bytes:
+    try:
+        return token.encode("latin-1")
+    except UnicodeEncodeError:
+        return token.encode()
 
 
 def _byte_alphabet() -> dict[int, str]:
