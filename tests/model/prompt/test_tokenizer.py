@@ -15,6 +15,7 @@ from tokenizers import AddedToken, normalizers, pre_tokenizers
 from model.errors import TokenizerError
 from model.families.gpt_bigcode import SPECIAL_TOKENS
 from model.prompt.healing import Healer
+from model.prompt.spellings import spelled_by_alphabet
 from model.prompt.tokenizer import Tokenizer
 from tests.model.tiny import write_byte_tokenizer
 
@@ -274,3 +275,21 @@ class TestOtherTokenizers:
         tokenizer = Tokenizer(backend)
         parts = [tokenizer.decode(chunk) for chunk in tokenizer.encode_chunks("e\u0301(\n\n  b\nc\n")]
         assert parts == ["e\u0301(\n\n", "  b\n", "c\n"]  # and the letter is as it was
+
+
+class TestByteAlphabet:
+    def test_it_is_the_librarys(self) -> None:
+        # A text of each byte, spelled by the library: what is no UTF-8 cannot be asked of it.
+        spell = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        texts = ["".join(map(chr, range(0x80))), "".join(map(chr, range(0x80, 0x800))), "日本", "🦙", ""]
+        tokens = ["".join(word for word, _ in spell.pre_tokenize_str(text)) for text in texts]
+        assert spelled_by_alphabet(tokens) == [text.encode() for text in texts]
+
+    def test_tokens_of_other_characters_are_themselves(self) -> None:
+        assert spelled_by_alphabet(["a", "▁é", "", "日", "Ġ"]) == [
+            b"a",
+            "▁é".encode(),
+            b"",
+            "日".encode(),
+            b" ",
+        ]
