@@ -28,6 +28,10 @@ _BYTE_LEVEL, _SENTENCE_PIECE = "gpt2", "llama"
 _MARKER = re.compile(r"<.*>|\[.+\]", re.DOTALL)
 _JOINS_A_LINE_END = re.compile(r"[^\r\n][\r\n]|[\r\n][^\r\n]")
 
+# Far beyond any published vocabulary (262,144), and any piece of one (SentencePiece's own limit is 16).
+_MAX_TOKENS = 1_000_000
+_MAX_PIECE_CHARS = 512
+
 
 class TokenType(IntEnum):
     """What a file says of each token."""
@@ -100,6 +104,8 @@ def _tokens_of(metadata: Metadata) -> _Tokens:
     texts = metadata.texts("tokenizer.ggml.tokens")
     if not texts:
         raise TokenizerError("it holds no tokens: is it a language model?")
+    if len(texts) > _MAX_TOKENS:
+        raise TokenizerError(f"it holds {len(texts):,} tokens")
     types = metadata.numbers("tokenizer.ggml.token_type")
     if types is None:
         types = np.full(len(texts), TokenType.NORMAL, np.int32)
@@ -182,6 +188,8 @@ def _merges_of(pieces: Sequence[str], scores: NDArray[np.floating]) -> list[tupl
 
 
 def _halves(piece: str, known: set[str]) -> Iterator[tuple[str, str]]:
+    if len(piece) > _MAX_PIECE_CHARS:
+        return
     for cut in range(1, len(piece)):
         if piece[:cut] in known and piece[cut:] in known:
             yield piece[:cut], piece[cut:]

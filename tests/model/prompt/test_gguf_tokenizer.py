@@ -298,3 +298,37 @@ class TestRefused:
         }
         with pytest.raises(TokenizerError, match="merges"):
             gguf_tokenizer(Gguf(write_gguf(tmp_path / "m.gguf", metadata=metadata)).metadata)
+
+    @given(
+        kind=st.sampled_from(["gpt2", "llama"]),
+        tokens=st.lists(st.text(alphabet="ab<>|▁Ġ \n🦙", max_size=4), min_size=1, max_size=12),
+        data=st.data(),
+    )
+    def test_any_lists(
+        self, tmp_path_factory: pytest.TempPathFactory, kind: str, tokens: list[str], data: st.DataObject
+    ) -> None:
+        count = len(tokens)
+        numbers = st.sampled_from([0.0, -1.0, 5.0, float("nan"), float("inf")])
+        types = st.integers(-1, 7)
+        merges = st.lists(st.text(alphabet="ab Ġ", max_size=4), min_size=1, max_size=6)
+        metadata = {
+            "tokenizer.ggml.model": kind,
+            "tokenizer.ggml.pre": data.draw(st.sampled_from(["qwen2", "llama-bpe", "starcoder"])),
+            "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.scores": data.draw(st.lists(numbers, min_size=count, max_size=count)),
+            "tokenizer.ggml.token_type": data.draw(st.lists(types, min_size=count, max_size=count)),
+            "tokenizer.ggml.merges": data.draw(merges),
+        }
+        path = write_gguf(tmp_path_factory.mktemp("lists") / "m.gguf", metadata=metadata)
+        made = made_or_refused(path)
+        if made is not None:
+            ids = made.encode("a b\n" + "".join(tokens))
+            assert not set(made.special_ids.values()) & set(ids)
+
+
+def made_or_refused(path: Path) -> Tokenizer | None:
+    """Nothing but a `TokenizerError` may come of a file's lists."""
+    try:
+        return gguf_tokenizer(Gguf(path).metadata)
+    except TokenizerError:
+        return None
