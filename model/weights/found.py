@@ -32,7 +32,7 @@ _MAX_DEPTH = 4
 _MAX_ENTRIES = 10_000
 
 
-class Format(StrEnum):
+class WeightFormat(StrEnum):
     """How weights are stored."""
 
     GGUF = "gguf"
@@ -50,7 +50,7 @@ class FoundModel:
     place: str
     """Whose folder it lies in."""
     n_bytes: int
-    format: Format
+    format: WeightFormat
     architecture: str | None
     """What its file calls it; None where the file does not say."""
     quantisation: str | None
@@ -189,7 +189,7 @@ def _gguf(path: Path, name: str, place: str) -> FoundModel | None:
         path=path,
         place=place,
         n_bytes=n_bytes,
-        format=Format.GGUF,
+        format=WeightFormat.GGUF,
         architecture=architecture if isinstance(architecture, str) else None,
         quantisation=FILE_TYPES.get(file_type) if isinstance(file_type, int) else None,
     )
@@ -207,7 +207,7 @@ def _safetensors(folder: Path, name: str, place: str) -> FoundModel | None:
         path=folder,
         place=place,
         n_bytes=sum(path.stat().st_size for path in files),
-        format=Format.SAFETENSORS,
+        format=WeightFormat.SAFETENSORS,
         architecture=architecture if isinstance(architecture, str) else None,
         quantisation=None,
     )
