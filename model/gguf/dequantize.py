@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,16 @@ def _f32_values(blocks: Blocks) -> Floats:
     return _f32(blocks["x"])
 
 
+@cache
+def _halves() -> Floats:
+    """Every fp16 number by its bits: looking them up is twice as quick as NumPy's conversion."""
+    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+
+
+def _f16(blocks: Blocks) -> Floats:
+    return _halves().take(blocks["x"])
+
+
 def _bf16(blocks: Blocks) -> Floats:
     bits = blocks["x"].astype(np.uint32) << np.uint32(16)
     return bits.view(np.float32)
@@ -173,7 +184,7 @@ def _q6_k(blocks: Blocks) -> Floats:
 
 
 def _iq4_nl(blocks: Blocks) -> Floats:
-    return _LEVELS[nibbles(blocks["codes"], 16).reshape(-1, 32)] * _column(blocks, "scale")
+    return _LEVELS.take(nibbles(blocks["codes"], 16).reshape(-1, 32)) * _column(blocks, "scale")
 
 
 def _iq4_xs(blocks: Blocks) -> Floats:
@@ -183,7 +194,7 @@ def _iq4_xs(blocks: Blocks) -> Floats:
     levels = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
     scales = _column(blocks, "scale") * _f32(levels)
     codes = nibbles(blocks["codes"], 16).reshape(-1, 8, 32)
-    return _LEVELS[codes] * scales[:, :, None]
+    return _LEVELS.take(codes) * scales[:, :, None]
 
 
 @dataclass(frozen=True)
@@ -201,7 +212,7 @@ def _form(compute: Callable[[Blocks], Floats], **fields: tuple[str, int] | str) 
 
 _FORMS = {
     "F32": _form(_f32_values, x="<f4"),
-    "F16": _form(_f32_values, x="<f2"),
+    "F16": _form(_f16, x="<u2"),
     "BF16": _form(_bf16, x="<u2"),
     "Q8_0": _form(_q8_0, scale="<f2", codes=("i1", 32)),
     "Q4_0": _form(_q4_0, scale="<f2", codes=("u1", 16)),
