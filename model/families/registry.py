@@ -25,7 +25,7 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path} does not exist: is {folder} a model folder?") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON ({error})") from error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.native import library, structures
 from model.weights.scheme import SCALE_SUFFIX
-from model.weights.weight_files import Stored, WeightFiles
+from model.weights.weight_files import Stored, Weights
 
 Floats = NDArray[np.float32]
 
@@ -81,7 +81,7 @@ class NativeLinear:
 class LinearReader:
     """Makes layers of a model's matrices, with as many threads as it is given."""
 
-    def __init__(self, weights: WeightFiles, *, threads: int) -> None:
+    def __init__(self, weights: Weights, *, threads: int) -> None:
         native = library.native_library()
         assert native is not None, "ask `library.native_library` first"
         self._native, self._weights, self._threads = native, weights, threads
@@ -110,15 +110,20 @@ class LinearReader:
         scale: Floats,
         sums: NDArray[np.int32],
     ) -> None:
-        stored = self._weights.take(name, shape)
-        if stored.dtype != "I8":
-            self._round("starcoder_to_int8", stored, panels, scale, sums)
-            return
-        scale[: shape[0]] = self._scale(name, shape)
-        code = self._native.starcoder_lay_int8(
-            stored.data.ctypes.data, *shape, panels.ctypes.data, sums.ctypes.data, self._threads
-        )
-        library.check(code)
+        first = 0
+        for stored in self._weights.parts(name, shape):
+            n_rows = len(stored.data)
+            rows = slice(first, first + _whole_panels(n_rows))
+            if stored.dtype == "I8":
+                code = self._native.starcoder_lay_int8(
+                    *(stored.data.ctypes.data, *stored.data.shape),
+                    *(panels[rows].ctypes.data, sums[rows].ctypes.data, self._threads),
+                )
+                library.check(code)
+                scale[rows][:n_rows] = self._scale(name, shape)[first : first + n_rows]
+            else:
+                self._round("starcoder_to_int8", stored, panels[rows], scale[rows], sums[rows])
+            first += n_rows
 
     def int4(self, name: str, shape: tuple[int, int], *, bias: Floats | None = None) -> NativeLinear:
         """The matrix `name` [O, I] in 16 levels for each group of a row."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from model.families.config import Activation, Biases, BlockNames, ModelConfig, Norm
 from model.native import library, structures
 from model.native.linear import GROUP, PANEL, Floats, LinearReader, NativeLinear
-from model.weights.scheme import SCALE_SUFFIX, Scheme, bits_of
-from model.weights.weight_files import Stored, WeightFiles
+from model.weights.opening import open_weights
+from model.weights.scheme import Scheme, bits_of
 
 _HEAD_LANES = 16
 # `enum Norm` and `enum Activation`.
@@ -41,11 +40,11 @@ class NativeModel:
     """A model's weights where compiled code finds them: `struct` is what it is handed."""
 
     def __init__(self, folder: Path, config: ModelConfig, scheme: Scheme, *, threads: int) -> None:
-        """Load the weights of `folder`. Raises `CheckpointError`."""
+        """Load the weights of `folder`, or of a GGUF file. Raises `CheckpointError`."""
         assert takes(config), "ask `takes` first"
         self.config = config
         self._scheme, self._fine = scheme, _fine_fields(config)
-        self._weights, self._shapes = WeightFiles(folder, config.family), config.family.shapes(config)
+        self._weights, self._shapes = open_weights(folder, config), config.family.shapes(config)
         self._weights.refuse_unexpected(self._shapes)
         self._reader = LinearReader(self._weights, threads=threads)
         self._kept: list[Floats] = []
@@ -68,9 +67,9 @@ class NativeModel:
     def _read_embeddings(self) -> None:
         family, shapes = self.config.family, self._shapes
         name = family.position_embedding
-        self._positions = None if name is None else _Rows(self._weights, name, shapes[name])
+        self._positions = None if name is None else self._weights.table(name, shapes[name])
         tokens = family.token_embedding
-        self._tokens = None if self.config.tied_head else _Rows(self._weights, tokens, shapes[tokens])
+        self._tokens = None if self.config.tied_head else self._weights.table(tokens, shapes[tokens])
         head = tokens if self.config.tied_head else family.output_head
         self.head = self._reader.int8({head: self._matrix(head)}, fine="head" in self._fine)
 
@@ -141,20 +140,6 @@ class NativeModel:
     def _keep(self, values: Floats) -> int:
         self._kept.append(np.ascontiguousarray(values))
         return self._kept[-1].ctypes.data
-
-
-class _Rows:
-    """A matrix of which rows are looked up: it stays where it lies in its file."""
-
-    def __init__(self, weights: WeightFiles, name: str, shape: tuple[int, ...]) -> None:
-        self._stored = weights.take(name, shape)
-        is_int8 = self._stored.dtype == "I8"
-        self._scale = weights.take(name + SCALE_SUFFIX, shape[:1]).floats() if is_int8 else None
-
-    def __call__(self, rows: NDArray[np.integer[Any]]) -> Floats:
-        """rows [N] -> fp32 [N, D]."""
-        found = Stored(dtype=self._stored.dtype, data=self._stored.data[rows]).floats()
-        return found if self._scale is None else found * self._scale[rows, None]
 
 
 def _fine_fields(config: ModelConfig) -> Collection[str]:
