@@ -143,7 +143,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 @app.command()
 def engine(
-    model: Annotated[str, typer.Option(metavar="NAME|FOLDER|HF_ID", help="What to load.")] = "starter",
+    model: Annotated[str, typer.Option(metavar="NAME|FOLDER|FILE|HF_ID", help="What to load.")] = "starter",
     listen: Annotated[
         str | None,
         typer.Option(metavar="unix:PATH|HOST:PORT", help="Default: the socket where language servers look."),

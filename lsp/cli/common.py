@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 PROGRAM = "starcoder-lsp"
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|FOLDER|HF_ID", help="Instead of the model that is set.")
+    str | None,
+    typer.Option("--model", metavar="NAME|FOLDER|FILE|HF_ID", help="Instead of the model that is set."),
 ]
 # Long enough to fetch weights: no editor is waiting.
 _PATIENCE_S = 600.0

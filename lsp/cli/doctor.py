@@ -72,12 +72,12 @@ def find_model(settings: Settings) -> LocalModel:
     """The local model's files; nothing is fetched."""
     if settings.engine.url is not None:
         return LocalModel()
-    from model.families.registry import read_config
     from model.weights.hub import resolve
+    from model.weights.opening import describe
 
     try:
         resolved = resolve(settings.model, offline=True)
-        config = read_config(resolved.folder)
+        config = describe(resolved.folder)
     except ModelError as error:
         return LocalModel(error=str(error))
     return LocalModel(resolved=resolved, config=config)
@@ -132,7 +132,8 @@ def check_model(settings: Settings, model: LocalModel) -> Check:
     if model.resolved is None or model.config is None:
         return Check(name="model", verdict=Verdict.PROBLEM, finding=settings.model, remedy=model.error)
     folder = model.resolved.folder
-    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    files = [folder] if folder.is_file() else folder.glob("*.safetensors")
+    n_bytes = sum(path.stat().st_size for path in files)
     return Check(
         name="model",
         verdict=Verdict.GOOD,
@@ -147,7 +148,7 @@ def check_licence(model: LocalModel) -> list[Check]:
         return []
     licence, restrictions = model.resolved.license, model.resolved.restrictions
     if licence is None:
-        finding, remedy = "not stated in the model's folder", "read it where the model comes from"
+        finding, remedy = "not stated by the model's files", "read it where the model comes from"
         return [Check(name="licence", verdict=Verdict.NOTE, finding=finding, remedy=remedy)]
     finding = f"{licence} (of the model)"
     if restrictions is None:

@@ -1,6 +1,6 @@
 """The demo in the terminal: types, shows what streams in, and how long it took.
 
-python -I -m lsp.demo [--model NAME|FOLDER|HF_ID] [--keys-per-second N]
+python -I -m lsp.demo [--model NAME|FOLDER|FILE|HF_ID] [--keys-per-second N]
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ async def run(options: argparse.Namespace, console: Console) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     arguments = argparse.ArgumentParser(prog="python -I -m lsp.demo", description=__doc__.split("\n")[0])
-    arguments.add_argument("--model", metavar="NAME|FOLDER|HF_ID", help="instead of the model that is set")
+    arguments.add_argument(
+        "--model", metavar="NAME|FOLDER|FILE|HF_ID", help="instead of the model that is set"
+    )
     arguments.add_argument(
         "--keys-per-second", type=float, default=20.0, help="how fast to type (default 20)"
     )

@@ -132,7 +132,7 @@ class Settings:
     model: str = _setting(
         "starter",
         TEXT,
-        "The local model: a bundled name, a folder or a Hugging Face id.",
+        "The local model: a bundled name, a folder, a GGUF file or a Hugging Face id.",
         reach="user_only",
     )
     engine: EngineSettings = EngineSettings()

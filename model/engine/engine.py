@@ -77,8 +77,8 @@ class Engine:
             prefill_chunk=chunk,
         )
         self._drafts = DraftPolicy(self.options.max_draft)
-        # What follows any special token would be another text.
-        self._end_ids = frozenset((*self.config.end_token_ids, *tokenizer.special_ids.values()))
+        ends = self.config.family.end_ids(tokenizer.special_ids)
+        self._end_ids = frozenset((*self.config.end_token_ids, *ends))
         self._handle_of: dict[Running, Handle] = {}
         self._stats = EngineStats()
 

@@ -7,11 +7,12 @@ Owns the description and what a family must say to have one. Knows no family by 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from model.families.rotary import Rotary
 from model.prompt.fim_format import FimFormat
 
 CONFIG_FILE = "config.json"
@@ -24,18 +25,29 @@ class Norm(StrEnum):
     """How a block's inputs are normalised."""
 
     LAYER = "LayerNorm"
+    RMS = "RMSNorm"
 
 
 class Activation(StrEnum):
     """What stands between the layers of a feed-forward."""
 
     GELU_TANH = "GELU, tanh approximation"
+    SILU = "SiLU"
 
 
 class Positions(StrEnum):
     """How a token knows its place."""
 
     LEARNED = "learned"
+    ROTARY = "rotary"
+
+
+class Biases(StrEnum):
+    """Which linear layers of a block have them."""
+
+    ALL = "all"
+    QUERY_KEY_VALUE = "queries, keys and values"
+    NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +69,32 @@ class BlockNames:
     """A block's modules, as checkpoints call them: `<name>.weight` and, with biases, `<name>.bias`."""
 
     attention_norm: str
-    query_key_value: str
+    query_key_value: tuple[str, ...]
+    """One for all three, or queries, keys and values, each head by head."""
     attention_output: str
     feed_forward_norm: str
     feed_forward_in: str
     feed_forward_out: str
+    feed_forward_gate: str | None = None
+    """What the activation is of, where the inner features are multiplied with it."""
+    query_norm: str | None = None
+    """Of each head, before it is rotated."""
+    key_norm: str | None = None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """All that there are."""
+        rest = (
+            self.attention_norm,
+            self.attention_output,
+            self.feed_forward_norm,
+            self.feed_forward_in,
+            self.feed_forward_out,
+            self.feed_forward_gate,
+            self.query_norm,
+            self.key_norm,
+        )
+        return (*self.query_key_value, *(name for name in rest if name is not None))
 
 
 class Family(Protocol):
@@ -92,8 +125,12 @@ class Family(Protocol):
         """The tensor of the token embedding."""
 
     @property
-    def position_embedding(self) -> str:
-        """The tensor of the learned positions."""
+    def position_embedding(self) -> str | None:
+        """The tensor of the learned positions; None where there are none."""
+
+    @property
+    def output_head(self) -> str:
+        """The tensor of an output head that is not the token embedding."""
 
     @property
     def final_norm(self) -> str:
@@ -128,6 +165,9 @@ class Family(Protocol):
     def tensor_name(self, stored: str) -> str | None:
         """A tensor's name by what a file calls it; None for one that says nothing (a mask, a tied twin)."""
 
+    def end_ids(self, special_ids: Mapping[str, int]) -> Collection[int]:
+        """The special tokens of a tokenizer after which another text would follow."""
+
     def fim_format(self, special_ids: Mapping[str, int]) -> FimFormat:
         """The prompts of a tokenizer with those special tokens. Raises `TokenizerError` if one is missing."""
 
@@ -153,8 +193,9 @@ class ModelConfig:
     norm_epsilon: float
     activation: Activation
     positions: Positions
-    has_biases: bool
-    """Whether linear layers have them."""
+    rotary: Rotary | None = None
+    """The turns of rotary positions."""
+    biases: Biases
     tied_head: bool
     """Whether the output head is the token embedding."""
     bos_token_id: int

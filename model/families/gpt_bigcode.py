@@ -7,13 +7,14 @@ and shapes of its tensors, its special tokens and the orders of its prompts (§5
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from model.errors import ConfigError, TokenizerError
 from model.families.config import (
     Activation,
+    Biases,
     BlockNames,
     Dropout,
     ModelConfig,
@@ -98,6 +99,7 @@ class GPTBigCodeFamily:
     end_of_text = END_OF_TEXT
     token_embedding = "transformer.wte.weight"
     position_embedding = "transformer.wpe.weight"
+    output_head = "lm_head.weight"
     final_norm = "transformer.ln_f"
     linear_layers = ("c_attn", "c_proj", "c_fc")
 
@@ -126,7 +128,7 @@ class GPTBigCodeFamily:
             norm_epsilon=keys.layer_norm_epsilon,
             activation=Activation.GELU_TANH,
             positions=Positions.LEARNED,
-            has_biases=True,
+            biases=Biases.ALL,
             tied_head=True,
             bos_token_id=keys.bos_token_id,
             end_token_ids=(keys.eos_token_id,),
@@ -178,7 +180,7 @@ class GPTBigCodeFamily:
         for number in range(config.n_layer):
             block = self.block(number)
             shapes |= _module(block.attention_norm, width)
-            shapes |= _module(block.query_key_value, attention, width)
+            shapes |= _module(block.query_key_value[0], attention, width)
             shapes |= _module(block.attention_output, width, width)
             shapes |= _module(block.feed_forward_norm, width)
             shapes |= _module(block.feed_forward_in, inner, width)
@@ -190,7 +192,7 @@ class GPTBigCodeFamily:
         block = f"{_PREFIX}h.{number}"
         return BlockNames(
             attention_norm=f"{block}.ln_1",
-            query_key_value=f"{block}.attn.c_attn",
+            query_key_value=(f"{block}.attn.c_attn",),
             attention_output=f"{block}.attn.c_proj",
             feed_forward_norm=f"{block}.ln_2",
             feed_forward_in=f"{block}.mlp.c_fc",
@@ -206,6 +208,10 @@ class GPTBigCodeFamily:
         if stored.endswith(_IGNORED_ENDINGS):
             return None
         return stored if stored.startswith(_PREFIX) else _PREFIX + stored
+
+    def end_ids(self, special_ids: Mapping[str, int]) -> Collection[int]:
+        """All of them."""
+        return special_ids.values()
 
     def fim_format(self, special_ids: Mapping[str, int]) -> FimFormat:
         """Suffix first or prefix first; SantaCoder's `<fim-prefix>` counts as `<fim_prefix>`."""

@@ -13,8 +13,9 @@ from typing import Any
 from model.errors import ConfigError
 from model.families.config import CONFIG_FILE, Family, ModelConfig
 from model.families.gpt_bigcode import GPT_BIGCODE
+from model.families.llama import LLAMA_FAMILIES
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (GPT_BIGCODE,)}
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (GPT_BIGCODE, *LLAMA_FAMILIES)}
 # What is trained from nothing where nobody says otherwise.
 OWN_FAMILY: Family = GPT_BIGCODE
 
@@ -24,7 +25,7 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path} does not exist: is {folder} a model folder?") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON ({error})") from error
@@ -47,7 +48,7 @@ def family_of(model_type: object) -> Family:
     if family is None:
         known = ", ".join(f"{name!r} ({one.known_models})" for name, one in FAMILIES.items())
         raise ConfigError(
-            f"model_type is {model_type!r}; only {known} is loaded here. "
+            f"model_type is {model_type!r}; only {known} are loaded here. "
             "Serve other families by an OpenAI-compatible engine and set engine.url."
         )
     return family

@@ -1,4 +1,4 @@
-// Attention over the cache, whose keys and values all heads of a token share.
+// Attention over the cache, whose keys and values the heads of a group share.
 //
 // Whatever is computed together, a score is the same tree of sums, and values are summed in the order of cached
 // tokens: a token's result does not depend on its batch.
@@ -72,13 +72,12 @@ inline Lanes sums_of(Lanes *vectors) {
 
 // The scores of kHeads heads q [kHeads, C] against `visible` cached tokens, where they lie: [kHeads, n_scores].
 template <typename Cached>
-void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slots, size_t visible, float *scores,
-               size_t n_scores) {
-    const float scale = 1.f / std::sqrt(static_cast<float>(C));
+void scores_of(const float *q, size_t C, const Cached *keys, size_t stride, const int64_t *slots, size_t visible,
+               float scale, float *scores, size_t n_scores) {
     for (size_t l = 0; l < visible; l += kAtOnce) {
-        const size_t keys = std::min<size_t>(kAtOnce, visible - l);
+        const size_t here = std::min<size_t>(kAtOnce, visible - l);
         const Cached *key[kAtOnce];
-        for (size_t k = 0; k < kAtOnce; k++) key[k] = cache + slots[l + std::min(k, keys - 1)] * 2 * C;
+        for (size_t k = 0; k < kAtOnce; k++) key[k] = keys + slots[l + std::min(k, here - 1)] * stride;
         Lanes sums[kHeads * kAtOnce] = {};
         for (size_t c = 0; c < C; c += kLanes) {
             Lanes head[kHeads];
@@ -95,18 +94,17 @@ void scores_of(const float *q, size_t C, const Cached *cache, const int64_t *slo
         for (int i = 0; i < kHeads * kAtOnce; i += kLanes) store(found + i, sums_of(sums + i) * scale);
         for (int h = 0; h < kHeads; h++) {
             float *to = scores + h * n_scores + l;
-            if (keys == kAtOnce) std::memcpy(to, found + h * kAtOnce, sizeof(float) * kAtOnce);
-            else std::copy_n(found + h * kAtOnce, keys, to);
+            if (here == kAtOnce) std::memcpy(to, found + h * kAtOnce, sizeof(float) * kAtOnce);
+            else std::copy_n(found + h * kAtOnce, here, to);
         }
     }
 }
 
-// Up to kLanes keys [C] of a cache [slots, 2, C] -> side by side [C, kLanes]. Where there are fewer, the last one
-// fills up.
+// Up to kLanes keys [C] of a cache -> side by side [C, kLanes]. Where there are fewer, the last one fills up.
 template <typename Cached>
-void lay_keys(const Cached *cache, const int64_t *slots, size_t n, size_t C, float *panel) {
+void lay_keys(const Cached *keys, size_t stride, const int64_t *slots, size_t n, size_t C, float *panel) {
     for (size_t i = 0; i < kLanes; i++) {
-        const Cached *key = cache + slots[std::min(i, n - 1)] * 2 * C;
+        const Cached *key = keys + slots[std::min(i, n - 1)] * stride;
         for (size_t c = 0; c < C; c += kLanes) {
             float part[kLanes];
             store(part, load(key + c));
@@ -228,18 +226,18 @@ void finish(const Task *tasks, size_t n, size_t C, const Cached *values, size_t 
                 store(tasks[t].out + c, load(tasks[t].out + c) * inverse[t][h]);
 }
 
-// Up to kTasks tasks of one sequence, over a cache [slots, 2, C] where it lies.
+// Up to kTasks tasks of one sequence and one group of heads, over keys and values [.., stride] where they lie.
 template <typename Cached>
-void attend(const Task *tasks, size_t n, size_t C, const Cached *cache, const int64_t *slots, float *room, size_t n_scores) {
+void attend(const Task *tasks, size_t n, size_t C, const Cached *keys, const Cached *values, size_t stride,
+            const int64_t *slots, float scale, float *room, size_t n_scores) {
     for (size_t t = 0; t < n; t++)
-        scores_of(tasks[t].q, C, cache, slots, tasks[t].visible, room + t * kHeads * n_scores, n_scores);
-    finish(tasks, n, C, cache + C, 2 * C, slots, room, n_scores);
+        scores_of(tasks[t].q, C, keys, stride, slots, tasks[t].visible, scale, room + t * kHeads * n_scores, n_scores);
+    finish(tasks, n, C, values, stride, slots, room, n_scores);
 }
 
 // The same over keys that are laid out [n_scores / kLanes, C, kLanes] and values [L, C]; slots are 0, 1, 2…
 void attend_laid(const Task *tasks, size_t n, size_t C, const float *keys, const float *values, const int64_t *slots,
-                 float *room, size_t n_scores) {
-    const float scale = 1.f / std::sqrt(static_cast<float>(C));
+                 float scale, float *room, size_t n_scores) {
     for (size_t l = 0; l < n_scores; l += kKeys)
         for (size_t t = 0; t < n; t++)
             if (l < tasks[t].visible)

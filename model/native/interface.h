@@ -23,26 +23,34 @@ struct Linear {
     const float *bias;      // [O] or null
 };
 
+enum Norm { kLayerNorm = 0, kRmsNorm = 1 };
+enum Activation { kGelu = 0, kSilu = 1 }; // the first by its tanh approximation
+
 struct Layer {
-    const float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias; // [D] each
-    Linear qkv, proj, fc, out;
+    const float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias; // [D] each; no biases in an RMSNorm
+    const float *query_norm, *key_norm;                             // [C], an RMSNorm of each head; or null
+    Linear qkv, proj, gate, fc, out; // gate: what the inner features are multiplied with; no outputs where there is none
 };
 
 struct Model {
-    int64_t n_layer, width, n_head, head_dim, inner;
-    double epsilon;
+    int64_t n_layer, width, n_head, n_kv_head, head_dim, inner;
+    int64_t norm, activation;
+    double epsilon, score_scale; // 1 / sqrt(C), mostly
     const Layer *layers;
     const float *ln_f_weight, *ln_f_bias; // [D]
+    const float *rotary;                  // [positions, 2, R / 2], cosines and sines; or null
+    int64_t n_positions, rotary_dim;      // rows of `rotary`; R, the first inputs of a head, which are rotated
 };
 
 struct Step {
     int64_t n_tokens, n_sequences, n_slots, is_bf16, threads;
     const float *embedded;          // [M, D]
+    const int64_t *positions;       // [M]
     const int64_t *new_slots;       // [M]
     const int64_t *n_new;           // [sequences]: they sum to M
     const int64_t *context_bounds;  // [sequences + 1] into context_slots
     const int64_t *context_slots;   // a sequence's context, its new tokens last
-    void *cache;                    // [layers, slots, 2, C]
+    void *cache;                    // [layers, slots, 2, N · C]
     float *hidden;                  // [M, D], written
 };
 

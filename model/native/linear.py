@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.native import library, structures
 from model.weights.scheme import SCALE_SUFFIX
-from model.weights.weight_files import Stored, WeightFiles
+from model.weights.weight_files import Stored, Weights
 
 Floats = NDArray[np.float32]
 
@@ -80,29 +81,49 @@ class NativeLinear:
 class LinearReader:
     """Makes layers of a model's matrices, with as many threads as it is given."""
 
-    def __init__(self, weights: WeightFiles, *, threads: int) -> None:
+    def __init__(self, weights: Weights, *, threads: int) -> None:
         native = library.native_library()
         assert native is not None, "ask `library.native_library` first"
         self._native, self._weights, self._threads = native, weights, threads
 
     def int8(
-        self, name: str, shape: tuple[int, int], *, bias: Floats | None = None, fine: bool = False
+        self, stacked: Mapping[str, tuple[int, int]], *, bias: Floats | None = None, fine: bool = False
     ) -> NativeLinear:
-        """The matrix `name` [O, I] in int8 by row."""
-        n_out, n_in = _whole_panels(shape[0]), shape[1]
-        stored = self._weights.take(name, shape)
-        panels, sums = zeros_in_lines((n_out, n_in), np.int8), np.zeros(n_out, np.int32)
-        if stored.dtype == "I8":
-            scale = _padded(self._scale(name, shape))
-            code = self._native.starcoder_lay_int8(
-                stored.data.ctypes.data, *shape, panels.ctypes.data, sums.ctypes.data, self._threads
-            )
-            library.check(code)
-        else:
-            scale = np.zeros(n_out, np.float32)
-            self._round("starcoder_to_int8", stored, panels, scale, sums)
-        self._weights.release(name)
-        return NativeLinear(shape, 8, bias=bias, fine=fine, weight=panels, scale=scale, sums=sums)
+        """Matrices [O, I] in int8 by row, one under the other: of all but the last, O is whole panels."""
+        n_out, n_in = sum(rows for rows, _ in stacked.values()), next(iter(stacked.values()))[1]
+        n_rows, first = _whole_panels(n_out), 0
+        panels = zeros_in_lines((n_rows, n_in), np.int8)
+        scale, sums = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.int32)
+        for name, shape in stacked.items():
+            assert first % PANEL == 0
+            rows = slice(first, first + _whole_panels(shape[0]))
+            self._lay(name, shape, panels[rows], scale[rows], sums[rows])
+            self._weights.release(name)
+            first += shape[0]
+        return NativeLinear((n_out, n_in), 8, bias=bias, fine=fine, weight=panels, scale=scale, sums=sums)
+
+    def _lay(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        panels: NDArray[np.int8],
+        scale: Floats,
+        sums: NDArray[np.int32],
+    ) -> None:
+        first = 0
+        for stored in self._weights.parts(name, shape):
+            n_rows = len(stored.data)
+            rows = slice(first, first + _whole_panels(n_rows))
+            if stored.dtype == "I8":
+                code = self._native.starcoder_lay_int8(
+                    *(stored.data.ctypes.data, *stored.data.shape),
+                    *(panels[rows].ctypes.data, sums[rows].ctypes.data, self._threads),
+                )
+                library.check(code)
+                scale[rows][:n_rows] = self._scale(name, shape)[first : first + n_rows]
+            else:
+                self._round("starcoder_to_int8", stored, panels[rows], scale[rows], sums[rows])
+            first += n_rows
 
     def int4(self, name: str, shape: tuple[int, int], *, bias: Floats | None = None) -> NativeLinear:
         """The matrix `name` [O, I] in 16 levels for each group of a row."""

@@ -141,6 +141,8 @@ inline Lanes gelu(Lanes x) { // the tanh approximation: x · sigmoid(2u)
     return x / (1.f + exponential(-2.f * u));
 }
 
+inline Lanes silu(Lanes x) { return x / (1.f + exponential(-x)); }
+
 inline float widened(uint16_t bf16) {
     const uint32_t bits = static_cast<uint32_t>(bf16) << 16;
     float value;

@@ -1,4 +1,4 @@
-// A whole decode step of a multi-query GPTBigCode model of quantised weights, on the CPU.
+// A whole step of a decoder of quantised weights, on the CPU.
 //
 // One OpenMP region runs over all layers: on a small model the dispatch of operators costs as much
 // as the arithmetic, and on a large one a step then reads each weight once at memory speed. This
@@ -8,8 +8,8 @@
 // Numbers: activations are quantised by token to int8, symmetric; int8 weights have a scale a row,
 // int4 weights a scale and a minimum for each group of 64 inputs.
 //
-// Letters: M tokens of a step, D hidden width, F feed-forward width, H query heads, C head width,
-// L tokens of a context, O output and K input features of a linear layer, G = K / 64 groups.
+// Letters: M tokens of a step, D hidden width, F feed-forward width, H query heads, N heads of keys and values, C head
+// width, L tokens of a context, O output and K input features of a linear layer, G = K / 64 groups.
 
 #include <sched.h>
 #if defined(_OPENMP)
@@ -54,6 +54,24 @@ void layer_norm(const float *x, size_t D, const float *weight, const float *bias
         store(out + d, (load(x + d) - mean) * scale * load(weight + d) + load(bias + d));
 }
 
+void rms_norm(const float *x, size_t D, const float *weight, float epsilon, float *out) {
+    Lanes squares = {};
+    for (size_t d = 0; d < D; d += kLanes) squares += load(x + d) * load(x + d);
+    const float scale = 1.f / std::sqrt(sum(squares) / static_cast<float>(D) + epsilon);
+    for (size_t d = 0; d < D; d += kLanes) store(out + d, load(x + d) * scale * load(weight + d));
+}
+
+// Rotate the pairs of a head (c, c + half) by a position's angles [2, half] (Su et al. 2021, in halves as GPT-NeoX has
+// it).
+void rotate(float *head, const float *angles, size_t half) {
+    for (size_t c = 0; c < half; c += kLanes) {
+        const Lanes cosine = load(angles + c), sine = load(angles + half + c);
+        const Lanes first = load(head + c), second = load(head + half + c);
+        store(head + c, first * cosine - second * sine);
+        store(head + half + c, second * cosine + first * sine);
+    }
+}
+
 // All threads wait for each other. They spin for some microseconds, as the work between two meetings
 // is short, then let others have the core: an editor's machine is busy.
 class Meeting {
@@ -93,9 +111,10 @@ struct Worker {
 };
 
 struct Scratch {
-    Buffer<float> x, query, mixed, inner; // [M, D], [M, D], [M, D], [M, F]
+    Buffer<float> x, query, mixed, inner; // [M, D], [M, H, C], [M, H, C], [M, F]
+    Buffer<float> fresh;                  // [M, N, C]: keys that are still to be rotated
     // The contexts of sequences with many new tokens, widened, in order; L a multiple of kKeys.
-    Buffer<float> keys, values;                // [L / kLanes, C, kLanes] and [L, C]
+    Buffer<float> keys, values;                // of each sequence [N, L / kLanes, C, kLanes] and [N, L, C]
     std::vector<size_t> starts;                // where in them each sequence's are, in tokens
     std::vector<int64_t> in_order;             // 0, 1, 2…: the slots of a context that lies there
     Quantised codes;                           // of many tokens: each thread makes its share
@@ -103,6 +122,7 @@ struct Scratch {
 
     void reserve(const Model &model, const Step &step) {
         const size_t M = step.n_tokens, D = model.width, F = model.inner, C = model.head_dim;
+        const size_t Q = model.n_head * C, widest = std::max({D, F, Q});
         auto grow = [](auto &buffer, size_t size) { buffer.resize(std::max(buffer.size(), size)); };
         size_t longest = 0, laid = 0;
         starts.clear();
@@ -112,19 +132,21 @@ struct Scratch {
             starts.push_back(laid);
             if (is_many(step.n_new[s])) laid += whole_keys(length);
         }
-        for (auto *buffer : {&x, &mixed}) grow(*buffer, M * D);
-        // Attention reads whole groups of heads, the last of which may be half empty.
-        grow(query, M * D + kHeads * C);
+        grow(x, M * D);
+        grow(mixed, M * Q);
+        // Attention reads as many heads at a time as it takes, of which the last may not be there.
+        grow(query, M * Q + kHeads * C);
         grow(inner, M * F);
-        for (auto *buffer : {&keys, &values}) grow(*buffer, laid * C);
+        if (model.rotary) grow(fresh, M * model.n_kv_head * C);
+        for (auto *buffer : {&keys, &values}) grow(*buffer, laid * model.n_kv_head * C);
         for (size_t l = in_order.size(); laid && l < longest; l++) in_order.push_back(l);
-        if (is_many(M)) codes.reserve(M, std::max(D, F));
+        if (is_many(M)) codes.reserve(M, widest);
         grow(workers, step.threads);
         for (Worker &worker : workers) {
             grow(worker.normed, D);
             grow(worker.scores, kTasks * kHeads * whole_keys(longest));
             grow(worker.sums, 2 * M * kPanel);
-            if (!is_many(M)) worker.codes.reserve(M, std::max(D, F));
+            if (!is_many(M)) worker.codes.reserve(M, widest);
         }
     }
 
@@ -134,61 +156,102 @@ struct Scratch {
 
 // The contexts of sequences with many new tokens, widened once for all of them.
 template <typename Cached>
-void lay_contexts(const Step &step, const Cached *cache, size_t C, Scratch &scratch, int id, int threads,
+void lay_contexts(const Model &model, const Step &step, const Cached *cache, Scratch &scratch, int id, int threads,
                   Meeting &meeting) {
+    const size_t C = model.head_dim, N = model.n_kv_head, stride = 2 * N * C;
     bool any = false;
     for (int64_t s = 0; s < step.n_sequences; s++) {
         if (!Scratch::is_many(step.n_new[s])) continue;
         any = true;
         const int64_t *slots = step.context_slots + step.context_bounds[s];
         const size_t length = step.context_bounds[s + 1] - step.context_bounds[s];
-        float *keys = scratch.keys.data() + scratch.starts[s] * C, *values = scratch.values.data() + scratch.starts[s] * C;
-        const Part part = share(Scratch::whole_keys(length), kLanes, id, threads);
-        for (size_t l = part.first; l < part.last; l += kLanes) {
+        const size_t whole = Scratch::whole_keys(length), start = scratch.starts[s] * N * C;
+        const Part part = share(N * whole, kLanes, id, threads); // `whole` is a multiple of kLanes
+        for (size_t unit = part.first; unit < part.last; unit += kLanes) {
+            const size_t head = unit / whole, l = unit % whole;
+            const Cached *of_keys = cache + head * C, *of_values = cache + (N + head) * C;
+            float *keys = scratch.keys.data() + start + head * whole * C;
+            float *values = scratch.values.data() + start + head * whole * C;
             const size_t at = std::min(l, length - 1); // the last group may be empty: it repeats a key, which nobody sees
-            lay_keys(cache, slots + at, length - at, C, keys + l * C);
+            lay_keys(of_keys, stride, slots + at, length - at, C, keys + l * C);
             for (size_t i = l; i < std::min(length, l + kLanes); i++)
-                for (size_t c = 0; c < C; c += kLanes) store(values + i * C + c, load(cache + (slots[i] * 2 + 1) * C + c));
+                for (size_t c = 0; c < C; c += kLanes) store(values + i * C + c, load(of_values + slots[i] * stride + c));
         }
     }
     if (any) meeting.wait(threads);
 }
 
-// A thread's share of a layer's attention: tasks, of each token one for every kHeads heads.
+// Tasks of attention for a token and one head of keys and values: of the heads that share it, kHeads each.
+size_t tasks_of(const Model &model) { return (model.n_head / model.n_kv_head + kHeads - 1) / kHeads; }
+
+// A thread's share of a layer's attention. The tasks of a sequence are in order of their keys, of which those that are
+// computed together share one set.
 template <typename Cached>
-void attend_to(const Step &step, const Cached *cache, size_t H, size_t C, Part part, const float *query, float *mixed,
+void attend_to(const Model &model, const Step &step, const Cached *cache, Part part, const float *query, float *mixed,
                const Scratch &scratch, Worker &worker) {
-    const size_t quads = (H + kHeads - 1) / kHeads;
+    const size_t H = model.n_head, N = model.n_kv_head, C = model.head_dim, group = H / N, of_token = tasks_of(model);
+    const float scale = static_cast<float>(model.score_scale);
     size_t row = 0;
     for (int64_t s = 0; s < step.n_sequences; row += step.n_new[s++]) {
         const int64_t *slots = step.context_slots + step.context_bounds[s];
         const size_t length = step.context_bounds[s + 1] - step.context_bounds[s], n_scores = Scratch::whole_keys(length);
-        const size_t last = std::min(part.last, (row + step.n_new[s]) * quads), start = scratch.starts[s] * C;
-        for (size_t next = std::max(part.first, row * quads); next < last;) {
+        const size_t of_keys = step.n_new[s] * of_token, base = row * of_token * N; // tasks for one head of keys; before s
+        const size_t last = std::min(part.last, base + of_keys * N);
+        for (size_t next = std::max(part.first, base); next < last;) {
+            const size_t head = (next - base) / of_keys, until = std::min(last, base + (head + 1) * of_keys);
             Task tasks[kTasks];
             size_t n = 0;
-            for (; n < kTasks && next < last; n++, next++) {
-                const size_t token = next / quads, head = next % quads * kHeads, at = (token * H + head) * C;
-                const size_t visible = length - step.n_new[s] + (token - row) + 1;
-                tasks[n] = {query + at, mixed + at, std::min<size_t>(kHeads, H - head), visible};
+            for (; n < kTasks && next < until; n++, next++) {
+                const size_t within = (next - base) % of_keys, token = within / of_token, first = within % of_token * kHeads;
+                const size_t at = ((row + token) * H + head * group + first) * C;
+                const size_t visible = length - step.n_new[s] + token + 1;
+                tasks[n] = {query + at, mixed + at, std::min<size_t>(kHeads, group - first), visible};
             }
-            if (Scratch::is_many(step.n_new[s]))
+            if (Scratch::is_many(step.n_new[s])) {
+                const size_t start = (scratch.starts[s] * N + head * n_scores) * C;
                 attend_laid(tasks, n, C, scratch.keys.data() + start, scratch.values.data() + start, scratch.in_order.data(),
-                            worker.scores.data(), n_scores);
-            else attend(tasks, n, C, cache, slots, worker.scores.data(), n_scores);
+                            scale, worker.scores.data(), n_scores);
+            } else {
+                attend(tasks, n, C, cache + head * C, cache + (N + head) * C, 2 * N * C, slots, scale, worker.scores.data(),
+                       n_scores);
+            }
         }
+    }
+}
+
+// A thread's share of the queries and new keys of a layer: normalised, where the model does, and rotated; then the keys go
+// to the cache.
+template <typename Cached>
+void place(const Model &model, const Step &step, const Layer &layer, Cached *cache, Part part, float *query, float *fresh) {
+    const size_t H = model.n_head, N = model.n_kv_head, C = model.head_dim, half = model.rotary_dim / 2;
+    const float epsilon = static_cast<float>(model.epsilon);
+    for (size_t unit = part.first; unit < part.last; unit++) {
+        const size_t m = unit / (H + N), head = unit % (H + N);
+        const bool is_key = head >= H;
+        float *x = is_key ? fresh + (m * N + head - H) * C : query + (m * H + head) * C;
+        const float *norm = is_key ? layer.key_norm : layer.query_norm;
+        if (norm) rms_norm(x, C, norm, epsilon, x);
+        rotate(x, model.rotary + step.positions[m] * 2 * half, half);
+        if (!is_key) continue;
+        Cached *to = cache + (step.new_slots[m] * 2 * N + head - H) * C;
+        for (size_t c = 0; c < C; c += kLanes) put(to + c, load(x + c));
     }
 }
 
 template <typename Cached>
 void run(const Model &model, const Step &step, Scratch &scratch) {
-    const size_t M = step.n_tokens, D = model.width, H = model.n_head, C = model.head_dim, F = model.inner;
+    const size_t M = step.n_tokens, D = model.width, F = model.inner, Q = model.n_head * model.head_dim;
+    const size_t KV = model.n_kv_head * model.head_dim;
     const float epsilon = static_cast<float>(model.epsilon);
-    float *x = scratch.x.data(), *query = scratch.query.data();
+    float *x = scratch.x.data(), *query = scratch.query.data(), *fresh = scratch.fresh.data();
     float *mixed = scratch.mixed.data(), *inner = scratch.inner.data();
+    auto normalise = [&](const float *row, const float *weight, const float *bias, float *out) {
+        if (model.norm == kRmsNorm) rms_norm(row, D, weight, epsilon, out);
+        else layer_norm(row, D, weight, bias, epsilon, out);
+    };
+    auto activate = [&](Lanes value) { return model.activation == kSilu ? silu(value) : gelu(value); };
     std::memcpy(x, step.embedded, M * D * sizeof(float));
     Meeting meeting;
-    const size_t quads = (H + kHeads - 1) / kHeads;
 #pragma omp parallel num_threads(at_most(step.threads))
     {
         const int id = thread_number(), threads = thread_count();
@@ -203,24 +266,30 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
         };
         auto norm = [&](const float *weight, const float *bias, const Linear &linear) {
             for (size_t m = mine.first; m < mine.last; m++) {
-                layer_norm(x + m * D, D, weight, bias, epsilon, normed);
+                normalise(x + m * D, weight, bias, normed);
                 codes.take(normed, m, linear);
             }
             if (many) meeting.wait(threads);
         };
         for (int64_t l = 0; l < model.n_layer; l++) {
             const Layer &layer = model.layers[l];
-            Cached *cache = static_cast<Cached *>(step.cache) + l * step.n_slots * 2 * C;
+            Cached *cache = static_cast<Cached *>(step.cache) + l * step.n_slots * 2 * KV;
             norm(layer.ln_1_weight, layer.ln_1_bias, layer.qkv);
             Part part = share(layer.qkv.n_out, kPanel, id, threads);
             multiply(layer.qkv, codes, M, part.first, part.last, worker.sums.data(), [&](size_t m, size_t n, Lanes value) {
-                if (n < D) put(query + m * D + n, value);
-                else put(cache + step.new_slots[m] * 2 * C + (n - D), value);
+                if (n < Q) put(query + m * Q + n, value);
+                else if (model.rotary && n < Q + KV) put(fresh + m * KV + (n - Q), value);
+                else if (n < Q + 2 * KV) put(cache + step.new_slots[m] * 2 * KV + (n - Q), value);
             });
             meeting.wait(threads);
-            lay_contexts(step, cache, C, scratch, id, threads, meeting);
-            part = share(M * quads, 1, id, threads);
-            attend_to(step, cache, H, C, part, query, mixed, scratch, worker);
+            if (model.rotary) {
+                part = share(M * (model.n_head + model.n_kv_head), 1, id, threads);
+                place(model, step, layer, cache, part, query, fresh);
+                meeting.wait(threads);
+            }
+            lay_contexts(model, step, cache, scratch, id, threads, meeting);
+            part = share(M * tasks_of(model) * model.n_kv_head, 1, id, threads);
+            attend_to(model, step, cache, part, query, mixed, scratch, worker);
             meeting.wait(threads);
             quantise(mixed, layer.proj);
             part = share(D, kPanel, id, threads);
@@ -229,8 +298,16 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
             meeting.wait(threads);
             norm(layer.ln_2_weight, layer.ln_2_bias, layer.fc);
             part = share(F, kPanel, id, threads);
-            multiply(layer.fc, codes, M, part.first, part.last, worker.sums.data(),
-                     [&](size_t m, size_t n, Lanes value) { store(inner + m * F + n, gelu(value)); });
+            if (layer.gate.n_out) {
+                multiply(layer.gate, codes, M, part.first, part.last, worker.sums.data(),
+                         [&](size_t m, size_t n, Lanes value) { store(inner + m * F + n, activate(value)); });
+                multiply(layer.fc, codes, M, part.first, part.last, worker.sums.data(), [&](size_t m, size_t n, Lanes value) {
+                    store(inner + m * F + n, load(inner + m * F + n) * value);
+                });
+            } else {
+                multiply(layer.fc, codes, M, part.first, part.last, worker.sums.data(),
+                         [&](size_t m, size_t n, Lanes value) { store(inner + m * F + n, activate(value)); });
+            }
             meeting.wait(threads);
             quantise(inner, layer.out);
             part = share(D, kPanel, id, threads);
@@ -240,7 +317,7 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
         }
         const Part part = share(M, 1, id, threads);
         for (size_t m = part.first; m < part.last; m++)
-            layer_norm(x + m * D, D, model.ln_f_weight, model.ln_f_bias, epsilon, step.hidden + m * D);
+            normalise(x + m * D, model.ln_f_weight, model.ln_f_bias, step.hidden + m * D);
     }
 }
 
@@ -253,13 +330,17 @@ bool fits(const Linear &linear, int64_t n_out, int64_t n_in) {
 
 Error check(const Model &model, const Step &step) {
     const int64_t D = model.width, C = model.head_dim, F = model.inner, M = step.n_tokens;
-    if (D <= 0 || C <= 0 || F <= 0 || D % kGroup || F % kGroup || C % (kPanel / 2) || model.n_head * C != D)
-        return kShape;
+    const int64_t Q = model.n_head * C, KV = model.n_kv_head * C;
+    if (D <= 0 || C <= 0 || F <= 0 || Q <= 0 || KV <= 0 || D % kGroup || F % kGroup || Q % kGroup) return kShape;
+    if (C % (kPanel / 2) || model.n_head % model.n_kv_head) return kShape;
+    const bool rotates = model.rotary;
+    if (rotates && (model.rotary_dim < 1 || model.rotary_dim > C || model.rotary_dim % kPanel)) return kShape;
     for (int64_t l = 0; l < model.n_layer; l++) {
         const Layer &layer = model.layers[l];
-        if (!fits(layer.qkv, D + 2 * C, D) || !fits(layer.proj, D, D) || !fits(layer.fc, F, D) ||
-            !fits(layer.out, D, F))
+        if (!fits(layer.qkv, Q + 2 * KV, D) || !fits(layer.proj, D, Q) || !fits(layer.fc, F, D) ||
+            !fits(layer.out, D, F) || (layer.gate.n_out && !fits(layer.gate, F, D)))
             return kShape;
+        if ((layer.query_norm || layer.key_norm) && !rotates) return kShape;
     }
     if (M < 1 || M > kMaxTokens || step.n_sequences < 1 || step.threads < 1 || step.n_slots < 1) return kShape;
     int64_t tokens = 0;
@@ -269,8 +350,10 @@ Error check(const Model &model, const Step &step) {
         tokens += step.n_new[s];
     }
     if (tokens != M) return kShape;
-    for (int64_t m = 0; m < M; m++)
+    for (int64_t m = 0; m < M; m++) {
         if (step.new_slots[m] < 0 || step.new_slots[m] >= step.n_slots) return kSlot;
+        if (rotates && (step.positions[m] < 0 || step.positions[m] >= model.n_positions)) return kShape;
+    }
     for (int64_t i = 0; i < step.context_bounds[step.n_sequences]; i++)
         if (step.context_slots[i] < 0 || step.context_slots[i] >= step.n_slots) return kSlot;
     return kOk;

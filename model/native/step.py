@@ -48,6 +48,7 @@ class NativeStep:
             is_bf16=cache.dtype == np.uint16,
             threads=threads,
             embedded=embedded.ctypes.data,
+            positions=batch.positions.ctypes.data,
             new_slots=batch.slots.ctypes.data,
             n_new=n_new.ctypes.data,
             context_bounds=bounds.ctypes.data,

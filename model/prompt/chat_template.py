@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from model.errors import RequestError, TokenizerError
+from model.gguf.files import Gguf
+from model.gguf.metadata import Metadata
 from model.prompt.conversation import Message
 
 if TYPE_CHECKING:
@@ -46,10 +48,12 @@ class ChatTemplate:
 
     @classmethod
     def of_folder(cls, folder: Path) -> ChatTemplate | None:
-        """The template of a model's folder: `chat_template.jinja`, or in `tokenizer_config.json`.
+        """The template of a GGUF file, or of a folder: `chat_template.jinja`, or in `tokenizer_config.json`.
 
         None if it has none: a base model. Raises `TokenizerError` if they cannot be read.
         """
+        if folder.is_file():
+            return cls._of_gguf(Gguf(folder).metadata)
         path = folder / "tokenizer_config.json"
         config = _read_object(path) if path.is_file() else {}
         file = folder / "chat_template.jinja"
@@ -60,6 +64,18 @@ class ChatTemplate:
         else:
             return None
         template = cls(source, names=_special_names(config), where=str(path))
+        template.check()
+        return template
+
+    @classmethod
+    def _of_gguf(cls, metadata: Metadata) -> ChatTemplate | None:
+        source = metadata.text("tokenizer.chat_template")
+        if source is None:
+            return None
+        tokens = metadata.texts("tokenizer.ggml.tokens") or []
+        ids = {one: metadata.integer(f"tokenizer.ggml.{one}_token_id") for one in ("bos", "eos")}
+        names = {f"{one}_token": tokens[i] for one, i in ids.items() if i is not None and i < len(tokens)}
+        template = cls(source, names=names, where=metadata.where)
         template.check()
         return template
 

@@ -1,10 +1,10 @@
-"""Text to token ids and back, for the byte-level BPE tokenizers of the StarCoder family.
+"""Text to token ids and back, for byte-level BPE tokenizers and SentencePiece ones.
 
 User text never becomes a special token here: `<fim_middle>` in a file is twelve ordinary
 characters; the special ids are for `model.prompt.fim` to place, and what they mean is a family's
-knowledge (`model.families`). Encoding is cached by lines, so that a
-file is not encoded anew at each keystroke. Safe to share between threads: the caches only ever
-gain entries whose value is a function of their key.
+knowledge (`model.families`). Encoding is cached by lines, so that a file is not encoded anew at each
+keystroke; where a line can be cut off is the knowledge of `model.prompt.pre_tokenizers`. Safe to share
+between threads: the caches only ever gain entries whose value is a function of their key.
 Knows nothing about prompts, windows or budgets.
 """
 
@@ -13,20 +13,18 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import tokenizers
+from tokenizers import normalizers
 
 from model.errors import TokenizerError
-from model.prompt.spellings import Ids, Spellings
+from model.prompt.pre_tokenizers import boundary_of
+from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
-# Between a character that is no white space and a line end there is always a pre-token boundary:
-# no alternative of GPT-2's expression matches both. (A space would be one too, but lines repeat.)
-_BOUNDARY = re.compile(r"\S(?=[\r\n])")
 # Two generations of that many chunks, about 10 MB; longer chunks are not worth keeping.
 _CACHED_CHUNKS = 16_384
 _CACHED_CHUNK_CHARS = 2_000
@@ -45,21 +43,33 @@ class _Head:
     chunks: Chunks
 
 
-class Tokenizer:
-    """A tokenizer.json. Its special tokens are all the added ones, by their own names."""
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """What is known of the tokens beside how text becomes them."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        """Take over `backend`. Raises `TokenizerError` if it is of another kind."""
-        _check_kind(json.loads(backend.pre_tokenizer.__getstate__()) if backend.pre_tokenizer else None)
-        if backend.normalizer is not None:
-            raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
-        self._backend = _without_recognition(backend)
-        self.vocab_size: int = 1 + max(backend.get_vocab(with_added_tokens=True).values())
-        self.special_ids: dict[str, int] = {
-            token.content: number for number, token in backend.get_added_tokens_decoder().items()
-        }
+    spelled: Sequence[bytes]
+    """What each id stands for; special tokens stand for nothing."""
+    special_ids: dict[str, int]
+    """By their own names."""
+    boundary: re.Pattern[str]
+    """Matches one character, and ends where a text may be cut without changing a token."""
+
+
+class Tokenizer:
+    """A tokenizer of the `tokenizers` library and its vocabulary."""
+
+    def __init__(self, backend: tokenizers.Tokenizer, vocabulary: Vocabulary | None = None) -> None:
+        """Take over `backend`. Without `vocabulary` it is a tokenizer.json's, and its special tokens are
+        all the added ones. Raises `TokenizerError` if it is of another kind."""
+        if vocabulary is None:
+            vocabulary = _vocabulary_of(backend)
+            backend = _without_recognition(backend)
+        self._backend = backend
+        self._boundary = vocabulary.boundary
+        self.vocab_size: int = len(vocabulary.spelled)
+        self.special_ids = vocabulary.special_ids
         self._names = {number: name for name, number in self.special_ids.items()}
-        self._spellings = Spellings(backend.get_vocab(with_added_tokens=True), special=self._names.keys())
+        self._spellings = Spellings(vocabulary.spelled)
         self._young: dict[str, tuple[int, ...]] = {}
         self._old: dict[str, tuple[int, ...]] = {}
         self._heads: tuple[_Head, ...] = ()
@@ -87,12 +97,12 @@ class Tokenizer:
     def encode_chunks(self, text: str) -> list[tuple[int, ...]]:
         """Token ids of `text`, cut into chunks of about a line; joined they are `encode(text)`.
 
-        All but the first begin with a line end. Appending to `text` changes only the last one,
-        unless what is appended begins a new chunk.
+        All but the first begin with a line end, or after one, as the tokenizer allows. Appending to `text`
+        changes only the last one, or divides it.
         """
         head = self._longest_head(text)
         known = len(head.text)
-        ends = [match.end() for match in _BOUNDARY.finditer(text, known)]
+        ends = [match.end() for match in self._boundary.finditer(text, known)]
         starts = [known, *ends]
         chunks = [*head.chunks]
         chunks += [self._chunk(text[a:b]) for a, b in zip(starts, [*ends, len(text)], strict=True)]
@@ -148,8 +158,9 @@ class Tokenizer:
         best = _Head("", ())
         for head in self._heads:
             size = len(head.text)
-            if len(best.text) < size < len(text) and text[size] in "\r\n" and text.startswith(head.text):
-                best = head
+            if len(best.text) < size < len(text) and text.startswith(head.text):
+                # What comes next in this text tells whether it can still be cut there.
+                best = head if self._boundary.match(text, size - 1) else best
         return best
 
     def _remember(self, head: _Head, grown_from: _Head) -> None:
@@ -192,17 +203,27 @@ def _well_formed(text: str) -> str:
     return text
 
 
-def _check_kind(pre_tokenizer: Mapping[str, Any] | None) -> None:
-    """Raise unless this is GPT-2's byte-level splitting, after nothing but the splitting of digits."""
-    steps = pre_tokenizer and pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    *before, last = steps or [{}]
-    byte_level = last.get("type") == "ByteLevel" and last.get("use_regex", True)
-    plain = not last.get("add_prefix_space") and all(step.get("type") == "Digits" for step in before)
-    if not (byte_level and plain):
-        raise TokenizerError(
-            f"its pre-tokenizer is {pre_tokenizer}; only the byte-level ones of the StarCoder family are "
-            "read here. Serve other families by an OpenAI-compatible engine and set engine.url."
-        )
+def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
+    """The vocabulary of a tokenizer.json."""
+    pre_tokenizer = backend.pre_tokenizer
+    boundary = boundary_of(json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else None)
+    if isinstance(backend.normalizer, normalizers.NFC):
+        # Qwen's. With it a decomposed letter's tokens would spell other bytes than the file has.
+        backend.normalizer = None
+    if backend.normalizer is not None:
+        raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
+    ids = backend.get_vocab(with_added_tokens=True)
+    tokens = [""] * (1 + max(ids.values()))
+    for token, token_id in ids.items():
+        tokens[token_id] = token
+    added = backend.get_added_tokens_decoder()
+    for token_id in added:
+        tokens[token_id] = ""
+    return Vocabulary(
+        spelled=spelled_by_alphabet(tokens),
+        special_ids={token.content: token_id for token_id, token in added.items()},
+        boundary=boundary,
+    )
 
 
 def _without_recognition(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

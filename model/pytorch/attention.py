@@ -4,7 +4,8 @@
 `CachedAttend` serves the engine: each sequence of a ragged batch brings some new tokens, whose
 keys and values are written to the cache before the sequence's whole context is attended to.
 Multi-query keys and values are never repeated over the heads: short queries put the heads into
-the rows of a single head, long ones broadcast by a stride of zero.
+the rows of a single head, long ones broadcast by a stride of zero. Those of groups are copied for
+each head of the group.
 
 Neither knows about weights, prompts or scheduling. Shapes: N new tokens of the whole batch,
 B sequences, T new tokens of a sequence, L tokens of context (the new ones included), H query
@@ -76,7 +77,7 @@ def _sdpa_attend(n_sequences: int, mask: Tensor | None, dropout: float) -> Atten
         del layer
         q = _split_rows(query, n_sequences).transpose(1, 2)  # [B, H, T, C]
         kv = _split_rows(key_value, n_sequences).permute(2, 0, 3, 1, 4)  # [2, B, K, T, C]
-        key, value = (t.expand(-1, q.shape[1], -1, -1) for t in kv)  # [B, H, T, C], no copy
+        key, value = (_over_heads(t, q.shape[1]) for t in kv)  # [B, H, T, C]
         out = F.scaled_dot_product_attention(
             q, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
         )
@@ -126,6 +127,13 @@ def document_bounds(document_ids: Tensor) -> Tensor:
 def _split_rows(x: Tensor, n_sequences: int) -> Tensor:
     """[B·T, ...] -> [B, T, ...]."""
     return x.reshape(n_sequences, -1, *x.shape[1:])
+
+
+def _over_heads(x: Tensor, n_head: int) -> Tensor:
+    """Keys or values [B, K, L, C] -> [B, H, L, C]: each K for the H / K heads in turn that share it."""
+    if x.shape[1] in (1, n_head):
+        return x.expand(-1, n_head, -1, -1)
+    return x.repeat_interleave(n_head // x.shape[1], 1)
 
 
 def _document_mask(document_ids: Tensor | None) -> Tensor | None:
@@ -192,7 +200,7 @@ class _Group:
             out = F.scaled_dot_product_attention(q, key, value, attn_mask=self.mask)
             return out.reshape(query.shape)
         q = _split_rows(query, self.batch).transpose(1, 2)  # [B, H, T, C]
-        key, value = (t.expand(-1, n_head, -1, -1) for t in (key, value))
+        key, value = (_over_heads(t, n_head) for t in (key, value))
         out = F.scaled_dot_product_attention(q, key, value, attn_mask=self.mask, is_causal=self.is_causal)
         return out.transpose(1, 2).reshape(query.shape)
 

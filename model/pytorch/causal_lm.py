@@ -1,4 +1,4 @@
-"""What a language model of any family is in PyTorch: embeddings, blocks, a last norm, a tied output head.
+"""What a language model of any family is in PyTorch: embeddings, blocks, a last norm, an output head.
 
 Owns the passes and the loss; the parameters are a family's module's, by the names published checkpoints
 give them. It does not know how keys and values are kept or masked: that is the `Attend` function it is
@@ -41,12 +41,12 @@ class CausalLM(nn.Module, ABC):
     @property
     @abstractmethod
     def token_embedding(self) -> nn.Embedding:
-        """The embedding that the output head is tied to."""
+        """The embedding of the tokens, which the output head may be tied to."""
 
     @property
-    @abstractmethod
-    def position_embedding(self) -> nn.Embedding:
-        """The learned positions."""
+    def position_embedding(self) -> nn.Embedding | None:
+        """The learned positions, where there are any."""
+        return None
 
     @property
     @abstractmethod
@@ -124,6 +124,13 @@ class CausalLM(nn.Module, ABC):
     def _summed_loss(self, hidden: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
         logits = self.logits(hidden).float()
         return F.cross_entropy(logits, targets, ignore_index=ignore_index, reduction="sum")
+
+
+def empty_embedding(n_rows: int, width: int) -> nn.Embedding:
+    """An embedding that takes its rows from a checkpoint, or from `init_weights`."""
+    # Given its weight it draws no random numbers, which on the meta device (where a checkpoint's
+    # model is first built) would import torch's compiler: a second of every start.
+    return nn.Embedding(n_rows, width, _weight=torch.zeros(n_rows, width))
 
 
 def _chunks(hidden: Tensor, targets: Tensor, chunk_tokens: int) -> Iterator[tuple[Tensor, Tensor]]:

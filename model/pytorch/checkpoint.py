@@ -53,9 +53,12 @@ def load_weights(folder: Path, config: ModelConfig, placement: Placement) -> Cau
         elif isinstance(module, nn.LayerNorm):
             module.weight = loader.parameter(f"{name}.weight")
             module.bias = loader.parameter(f"{name}.bias")
+        elif isinstance(module, nn.RMSNorm):
+            module.weight = loader.parameter(f"{name}.weight")
         elif module is model.token_embedding and placement.scheme is not Scheme.NONE:
-            embedding, model.head = loader.tied_embedding(f"{name}.weight")
+            embedding, head = loader.embedding(f"{name}.weight", tied=config.tied_head)
             _replace(model, name, embedding)
+            model.head = head
         elif isinstance(module, nn.Embedding):
             module.weight = loader.parameter(f"{name}.weight")
     return model.eval().requires_grad_(False)
@@ -81,11 +84,11 @@ class _Loader:
         bias = self._dense(f"{name}.bias") if has_bias else None
         return self._linear(weight_name, bias)
 
-    def tied_embedding(self, name: str) -> tuple[Int8Embedding, Int8Linear]:
-        """The embedding in int8, and the head of the same weights."""
+    def embedding(self, name: str, *, tied: bool) -> tuple[Int8Embedding, Int8Linear | None]:
+        """The embedding in int8 and, where it is tied, the head of the same weights."""
         weight, scale = self._int8(name)
         embedding = Int8Embedding(weight, scale, self._to.dtype)
-        return embedding, Int8Linear(weight, scale, None, torch.float32)
+        return embedding, Int8Linear(weight, scale, None, torch.float32) if tied else None
 
     def _linear(self, name: str, bias: Tensor | None) -> nn.Module:
         bits = bits_of(self._to.scheme, feed_forward=self._family.is_feed_forward(name))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from model.families.config import ModelConfig
 from model.pytorch.attention import Attend
-from model.pytorch.causal_lm import CausalLM
+from model.pytorch.causal_lm import CausalLM, empty_embedding
 
 
 class Attention(nn.Module):
@@ -87,8 +87,8 @@ class Body(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.wte = _embedding(config.vocab_size, config.width)
-        self.wpe = _embedding(config.n_positions, config.width)
+        self.wte = empty_embedding(config.vocab_size, config.width)
+        self.wpe = empty_embedding(config.n_positions, config.width)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
@@ -136,9 +136,3 @@ class GPTBigCode(CausalLM):
             return
         scale = 1 / math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
         nn.init.normal_(tensor, 0.0, self.config.initializer_range * scale, generator=generator)
-
-
-def _embedding(n_rows: int, width: int) -> nn.Embedding:
-    # Given its weight it draws no random numbers, which on the meta device (where a checkpoint's
-    # model is first built) would import torch's compiler: a second of every start.
-    return nn.Embedding(n_rows, width, _weight=torch.zeros(n_rows, width))

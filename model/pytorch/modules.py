@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from model.families.config import ModelConfig
 from model.pytorch.causal_lm import CausalLM
 from model.pytorch.gpt_bigcode import GPTBigCode
+from model.pytorch.llama import Llama
 
 # By `model_type`: every family of `model.families.registry` has one.
-MODULES: Mapping[str, type[CausalLM]] = {"gpt_bigcode": GPTBigCode}
+MODULES: Mapping[str, type[CausalLM]] = {
+    "gpt_bigcode": GPTBigCode,
+    "llama": Llama,
+    "mistral": Llama,
+    "qwen2": Llama,
+    "qwen3": Llama,
+}
 
 
 def build(config: ModelConfig) -> CausalLM:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.engine.generation import GenerationRequest
-from model.errors import ContextLengthError, RequestError
+from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.prompt.fim import ContextFile, build_prompt
 from model.prompt.fim_format import FimOrder
 from model.runner.sampling import SamplingParams
@@ -37,9 +37,8 @@ def generation_request(
 
     `template` is the model's own for chats; None means a base model.
     """
-    fim = config.family.fim_format(tokenizer.special_ids)
     if isinstance(body, ChatBody):
-        prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=fim.end_of_text_id)
+        prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=_end_id(tokenizer, config))
         return _chat_request(body, prompter)
     if body.max_tokens >= config.n_positions:
         raise ContextLengthError(
@@ -47,7 +46,7 @@ def generation_request(
             f"{config.n_positions} positions: ask for fewer",
             field="max_tokens",
         )
-    prompt_ids, healed = _prompt(body, tokenizer, fim, config.n_positions - body.max_tokens)
+    prompt_ids, healed = _prompt(body, tokenizer, config)
     return GenerationRequest(
         prompt_ids=prompt_ids,
         sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
@@ -87,26 +86,38 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
 
 
-def _prompt(
-    body: CompletionBody, tokenizer: Tokenizer, fim: FimFormat, max_prompt_tokens: int
-) -> tuple[list[int], bytes]:
+def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[int], bytes]:
     if not isinstance(body.prompt, str):
         return _checked_ids(body.prompt, tokenizer.vocab_size), b""
     if not body.is_fim:
         # An empty prompt starts a new document, as in training.
-        return tokenizer.encode(body.prompt) or [fim.end_of_text_id], b""
+        return tokenizer.encode(body.prompt) or [_end_id(tokenizer, config)], b""
+    fim = _fim_format(tokenizer, config)
     prompt = build_prompt(
         tokenizer,
         fim,
         prefix=body.prompt,
         suffix=body.suffix or "",
         context=[ContextFile(path=item.path, text=item.text) for item in body.context],
-        order=FimOrder(body.fim_order),
-        max_prompt_tokens=max_prompt_tokens,
+        order=FimOrder(body.fim_order) if body.fim_order else fim.orders[0],
+        max_prompt_tokens=config.n_positions - body.max_tokens,
         path=body.path,
         heal=body.heal,
     )
     return prompt.token_ids, prompt.healed
+
+
+def _end_id(tokenizer: Tokenizer, config: ModelConfig) -> int:
+    """The token that ends a text, after which the next one begins."""
+    return tokenizer.special_ids.get(config.family.end_of_text, config.end_token_ids[0])
+
+
+def _fim_format(tokenizer: Tokenizer, config: ModelConfig) -> FimFormat:
+    try:
+        return config.family.fim_format(tokenizer.special_ids)
+    except TokenizerError as error:
+        remedy = "Without suffix and context it continues the prompt."
+        raise RequestError(f"suffix: {error} {remedy}", field="suffix") from error
 
 
 def _checked_ids(token_ids: list[int], vocab_size: int) -> list[int]:

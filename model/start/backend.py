@@ -61,8 +61,8 @@ def only_with_torch(*, device: str, quantize: str) -> str:
     if native_variant() is None:
         return f"an engine without compiled code ({_why_none_runs()})"
     return (
-        "a model that compiled code does not take (multi-query attention, heads of a multiple of 16 channels "
-        "and widths of a multiple of 64 are what it takes)"
+        "a model that compiled code does not take (heads of a multiple of 16 channels, of 32 where they are "
+        "rotated, and widths of a multiple of 64 are what it takes; of GPTBigCode multi-query attention)"
     )
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.engine.engine import Engine, EngineOptions
-from model.errors import TokenizerError
+from model.errors import ConfigError, TokenizerError
 from model.extras import extra_needed
 from model.families.config import ModelConfig
+from model.families.gguf import read_gguf
 from model.families.registry import read_config
+from model.gguf.files import Gguf
 from model.local.threads import available_cpus
+from model.prompt.gguf_tokenizer import adds_space_prefix, gguf_tokenizer
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Runner
 from model.start.backend import compiled_scheme, only_with_torch
@@ -22,35 +25,53 @@ from model.start.backend import compiled_scheme, only_with_torch
 def load_engine(
     folder: Path, *, device: str = "auto", quantize: str = "auto", options: EngineOptions | None = None
 ) -> Engine:
-    """Load the model of `folder` and its tokenizer. Raises `ModelError` with the remedy."""
+    """Load the model and the tokenizer of `folder`, or of a GGUF file.
+
+    Raises `ModelError` with the remedy.
+    """
     options = options or EngineOptions()
-    config = read_config(folder)
-    tokenizer = _tokenizer_of(folder, config)
-    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
-    return Engine(runner, tokenizer, options)
-
-
-def _tokenizer_of(folder: Path, config: ModelConfig) -> Tokenizer:
-    """The folder's tokenizer, checked before any weights are read."""
-    tokenizer = Tokenizer.from_folder(folder)
+    config, tokenizer = _read_gguf(folder) if folder.is_file() else _read_folder(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
             f"{config.vocab_size}; they do not belong together"
         )
-    try:
-        config.family.fim_format(tokenizer.special_ids)
-    except TokenizerError as error:
-        raise TokenizerError(f"{folder}: {error}") from error
-    return tokenizer
+    runner = _load_runner(folder, config, device, quantize, options.threads or available_cpus())
+    return Engine(runner, tokenizer, options)
+
+
+def _read_folder(folder: Path) -> tuple[ModelConfig, Tokenizer]:
+    return read_config(folder), Tokenizer.from_folder(folder)
+
+
+def _read_gguf(path: Path) -> tuple[ModelConfig, Tokenizer]:
+    file = Gguf(path)
+    config = read_gguf(file)
+    if file.metadata.flag("tokenizer.ggml.add_bos_token") or adds_space_prefix(file.metadata):
+        raise TokenizerError(
+            f"{path}: this model expects a first token or a space before each text, which is not written "
+            f"here. {_served_elsewhere(path)}"
+        )
+    return config, gguf_tokenizer(file.metadata)
+
+
+def _served_elsewhere(path: Path) -> str:
+    return f"Serve it with `llama-server -m {path}` and set engine.url to http://127.0.0.1:8080/v1."
 
 
 def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
+    if folder.is_file() and device == "auto":
+        device = "cpu"  # what computes on a GPU reads no such file
     if (compiled := compiled_scheme(config, device=device, quantize=quantize)) is not None:
         from model.native.runner import NativeRunner
 
         scheme, reason = compiled
         return NativeRunner(folder, config, scheme, threads=threads, reason=reason)
+    if folder.is_file():
+        raise ConfigError(
+            f"{folder}: a GGUF file is computed by the compiled step alone, which does not do "
+            f"{only_with_torch(device=device, quantize=quantize)}. {_served_elsewhere(folder)}"
+        )
     with extra_needed("gpu", only_with_torch(device=device, quantize=quantize)):
         from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
 

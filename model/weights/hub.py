@@ -1,6 +1,6 @@
 """From a model's name to its files on this machine.
 
-A name is `starter` (bundled), a folder, or a Hugging Face id (`bigcode/starcoderbase-1b`, with
+A name is `starter` (bundled), a folder, a GGUF file, or a Hugging Face id (`bigcode/starcoderbase-1b`, with
 `@REVISION` if wanted). Only safetensors and JSON are ever fetched or loaded: pickles can run code.
 huggingface_hub, with its token and cache, is imported when something has to come from there.
 """
@@ -21,6 +21,7 @@ from model.local import user_folders
 from model.weights.licence import read_licence, restrictions_of
 
 STARTER = "starter"
+_GGUF_SUFFIX = ".gguf"
 _HF_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _WANTED = [
     CONFIG_FILE,
@@ -38,7 +39,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedModel:
-    """A complete model folder and what its licence says."""
+    """A complete model folder, or a GGUF file, and what its licence says."""
 
     folder: Path
     name: str
@@ -57,14 +58,17 @@ def resolve(
     """
     if name == STARTER:
         return _checked(bundled_folder(), STARTER)
+    file = Path(name).expanduser()
+    if file.suffix == _GGUF_SUFFIX and file.is_file():
+        return _file(file)
     if match := _HF_ID.fullmatch(name):
         folder = _from_hub(match["id"], match["revision"], cache_dir, offline, endpoint)
         return _checked(folder, name)
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise HubError(
-            f"model {name!r} is neither {STARTER!r}, nor a folder here, nor a Hugging Face id such as "
-            "bigcode/starcoderbase-1b"
+            f"model {name!r} is neither {STARTER!r}, nor a folder or {_GGUF_SUFFIX} file here, nor a "
+            "Hugging Face id such as bigcode/starcoderbase-1b"
         )
     return _checked(folder, folder.absolute().name)
 
@@ -88,6 +92,14 @@ def first_notice(name: str, restrictions: str | None, *, folder: Path | None = N
     marks.mkdir(parents=True, exist_ok=True)
     mark.write_text(f"{name}\n\n{restrictions}\n", encoding="utf-8")
     return restrictions
+
+
+def _file(path: Path) -> ResolvedModel:
+    from model.gguf.files import peek  # imports NumPy, which a language server does without
+
+    licence = peek(path, ("general.license",)).get("general.license")
+    named = licence if isinstance(licence, str) else None
+    return ResolvedModel(folder=path, name=path.stem, license=named, restrictions=restrictions_of(named))
 
 
 def _checked(folder: Path, name: str) -> ResolvedModel:

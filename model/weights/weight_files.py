@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import mmap
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from model.errors import CheckpointError
 from model.families.config import Family, Shapes
 from model.weights.scheme import SCALE_SUFFIX
+
+Floats = NDArray[np.float32]
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -87,6 +90,29 @@ class _File:
             self._map.madvise(mmap.MADV_DONTNEED, first, length)
 
 
+# Rows of a matrix by their numbers [N] -> fp32 [N, columns].
+Table = Callable[[NDArray[np.integer[Any]]], Floats]
+
+
+class Weights(Protocol):
+    """A model's tensors by their family's names. All raise `CheckpointError`."""
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Stored:
+        """A tensor, which is checked to be of that shape."""
+
+    def parts(self, name: str, shape: tuple[int, ...]) -> Iterator[Stored]:
+        """The same in parts of whole rows, all but the last of a multiple of 32 of them."""
+
+    def table(self, name: str, shape: tuple[int, ...]) -> Table:
+        """A matrix of which single rows are looked up: it stays where it lies."""
+
+    def release(self, name: str) -> None:
+        """Say that a tensor has been copied: its pages need not stay in memory."""
+
+    def refuse_unexpected(self, expected: Shapes) -> None:
+        """Raise for weights that the configuration has no place for."""
+
+
 class WeightFiles:
     """The tensors of a model folder. Raises `CheckpointError` for files that cannot be used."""
 
@@ -113,6 +139,21 @@ class WeightFiles:
             )
         return stored
 
+    def parts(self, name: str, shape: tuple[int, ...]) -> Iterator[Stored]:
+        """The tensor as stored, in one part."""
+        yield self.take(name, shape)
+
+    def table(self, name: str, shape: tuple[int, ...]) -> Table:
+        """Single rows of a matrix, which stays where it lies in its file."""
+        stored = self.take(name, shape)
+        scale = self.take(name + SCALE_SUFFIX, shape[:1]).floats() if stored.dtype == "I8" else None
+
+        def rows(numbers: NDArray[np.integer[Any]]) -> Floats:
+            found = Stored(dtype=stored.dtype, data=stored.data[numbers]).floats()
+            return found if scale is None else found * scale[numbers, None]
+
+        return rows
+
     def release(self, name: str) -> None:
         """Say that a tensor has been copied: its pages need not stay in memory."""
         file, stored_name = self._files[name]
@@ -120,7 +161,9 @@ class WeightFiles:
 
     def refuse_unexpected(self, expected: Shapes) -> None:
         """Raise `CheckpointError` for weights that the configuration has no place for."""
-        unexpected = {name for name in self._files if name.removesuffix(SCALE_SUFFIX) not in expected}
+        twin = self._family.output_head  # which some exports carry though it is tied
+        known = {*expected, twin}
+        unexpected = {name for name in self._files if name.removesuffix(SCALE_SUFFIX) not in known}
         if unexpected:
             raise CheckpointError(
                 f"{self._folder}: {len(unexpected)} weights do not belong to this configuration, "

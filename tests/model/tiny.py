@@ -11,10 +11,38 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from model.families.config import ModelConfig
 from model.families.gpt_bigcode import GPT_BIGCODE, SPECIAL_TOKENS
+from model.families.registry import config_of
 from model.pytorch.checkpoint import save_checkpoint
 from model.pytorch.gpt_bigcode import GPTBigCode
+from model.pytorch.modules import build
 
 N_SPECIAL_AND_BYTES = len(SPECIAL_TOKENS) + 256
+
+_LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+# Keys of a config.json beside those of `write_tiny_llama`.
+LLAMA_SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {"model_type": "llama"},
+    "llama, tied": {"model_type": "llama", "tie_word_embeddings": True, "num_key_value_heads": 4},
+    "llama, llama3 positions": {"model_type": "llama", "rope_theta": 5e5, "rope_scaling": _LLAMA3},
+    "llama, linear positions": {
+        "model_type": "llama",
+        "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+    },
+    "llama, one head of keys": {"model_type": "llama", "num_key_value_heads": 1},
+    "mistral": {"model_type": "mistral", "sliding_window": None},
+    "qwen2": {"model_type": "qwen2", "rope_theta": 1e6},
+    "qwen2, yarn positions": {
+        "model_type": "qwen2",
+        "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 40},
+    },
+    "qwen3": {"model_type": "qwen3", "head_dim": 64},
+}
 
 
 def write_byte_tokenizer(folder: Path) -> None:
@@ -52,5 +80,28 @@ def write_tiny_model(folder: Path, *, max_shard_bytes: int = 5_000_000_000, **co
     whole = config_with(**shape | config)
     folder.mkdir(parents=True, exist_ok=True)
     save_checkpoint(folder, whole, random_model(whole).state_dict(), max_shard_bytes=max_shard_bytes)
+    write_byte_tokenizer(folder)
+    return folder
+
+
+def llama_config(*, n_positions: int = 1024, **keys: Any) -> ModelConfig:
+    """Four heads of 32, two of keys and values, two layers; `keys` of a config.json override them."""
+    shape = {"hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
+    sizes = {"num_hidden_layers": 2, "intermediate_size": 192, "vocab_size": N_SPECIAL_AND_BYTES}
+    return config_of({**shape, **sizes, "max_position_embeddings": n_positions, **keys})
+
+
+def write_tiny_llama(folder: Path, *, twin: bool = False, **keys: Any) -> Path:
+    """A complete model folder of such a model. With `twin` it carries a tied head under its own name too."""
+    config = llama_config(**keys)
+    generator = torch.Generator().manual_seed(0)
+    state = build(config).state_dict()
+    for name, tensor in state.items():
+        shift = 1.0 if "norm" in name else 0.0
+        torch.nn.init.normal_(tensor, shift, 0.15 if tensor.dim() > 1 else 0.1, generator=generator)
+    if twin:
+        state[config.family.output_head] = state[config.family.token_embedding].clone()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(folder, config, state)
     write_byte_tokenizer(folder)
     return folder

@@ -126,7 +126,9 @@ class Trainee:
 
     def extend_positions(self, *, trained: int, wanted: int) -> None:
         """Give positions that were never trained their first values, for a stage of longer samples."""
-        rows = self.model.position_embedding.weight
+        embedding = self.model.position_embedding
+        assert embedding is not None, "a recipe has no model without learned positions"
+        rows = embedding.weight
         put(rows, extended_positions(whole(rows.detach()), trained=trained, wanted=wanted))
 
     @contextmanager

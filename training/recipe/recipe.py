@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from model.errors import ConfigError
-from model.families.config import ModelConfig
+from model.families.config import ModelConfig, Positions
 from model.families.registry import OWN_FAMILY, family_of
 from training.data.fim_samples import FimOptions
 from training.errors import RecipeError
@@ -51,6 +51,11 @@ class Recipe:
         if not starts or starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1:
             raise RecipeError(
                 f"stages start at {starts}: the first at 0, each later than the one before, below 1"
+            )
+        if self.model.positions is not Positions.LEARNED:
+            raise RecipeError(
+                f"model: {self.model.family.name} models are served here, not trained: "
+                f"take {OWN_FAMILY.name} ({OWN_FAMILY.known_models})"
             )
         longest = max(stage.seq_len for stage in self.stages)
         if longest > self.model.n_positions:

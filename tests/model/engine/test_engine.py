@@ -261,7 +261,9 @@ def test_nan_logits_fail_one_request_and_no_other(tiny_model_folder: Path) -> No
     expected = generate(make_engine(tiny_model_folder), "hello")
     engine = make_engine(tiny_model_folder)
     # The tied head would spread a bad embedding to every row; a bad position reaches one place.
-    model_of(engine).position_embedding.weight[700] = float("nan")
+    positions = model_of(engine).position_embedding
+    assert positions is not None
+    positions.weight[700] = float("nan")
     bad, good = run(engine, request_of(engine, SOURCE[:701]), request_of(engine, "hello"))
     assert bad[-1].finish_reason == "error"
     assert "NaN" in (bad[-1].error or "")

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <random>
-#include <tuple>
 
 static std::mt19937 random_bits(7);
 
@@ -33,44 +32,57 @@ struct OwnLinear {
     }
 };
 
-static void run_shape(int width, int heads, int inner, int bits, bool is_bf16, void *scratch) {
-    const int head_dim = width / heads, n_slots = 50, layers = 2;
-    std::vector<float> ones(width, 1.f), zeros(width, 0.f);
+struct Shape {
+    int width, heads, kv_heads, head_dim, inner;
+    bool rotates; // and has RMSNorms, of each head too, and gates
+};
+
+static void run_shape(const Shape &shape, int bits, bool is_bf16, void *scratch) {
+    const auto [width, heads, kv_heads, head_dim, inner, rotates] = shape;
+    const int n_slots = 50, layers = 2, all_heads = heads * head_dim;
+    std::vector<float> ones(width, 1.f), zeros(width, 0.f), of_head(head_dim, 1.f), angles(n_slots * head_dim, 0.7f);
     std::vector<OwnLinear> linears;
-    linears.reserve(layers * 4);
+    linears.reserve(layers * 5);
     std::vector<Layer> table;
     for (int l = 0; l < layers; l++) {
-        linears.emplace_back(width + 2 * head_dim, width, 8, true);
-        linears.emplace_back(width, width, 8, true);
+        linears.emplace_back(all_heads + 2 * kv_heads * head_dim, width, 8, true);
+        linears.emplace_back(width, all_heads, 8, true);
+        linears.emplace_back(inner, width, bits, false);
         linears.emplace_back(inner, width, bits, false);
         linears.emplace_back(width, inner, bits, false);
-        const OwnLinear *own = &linears[l * 4];
-        table.push_back({ones.data(), zeros.data(), ones.data(), zeros.data(), own[0].view, own[1].view, own[2].view,
-                         own[3].view});
+        const OwnLinear *own = &linears[l * 5];
+        const float *bias = rotates ? nullptr : zeros.data(), *norm = rotates ? of_head.data() : nullptr;
+        table.push_back({ones.data(), bias, ones.data(), bias, norm, norm, own[0].view, own[1].view,
+                         rotates ? own[2].view : Linear{}, own[3].view, own[4].view});
     }
-    Model model{layers, width, heads, head_dim, inner, 1e-5, table.data(), ones.data(), zeros.data()};
-    const size_t cached = static_cast<size_t>(layers) * n_slots * 2 * head_dim;
+    Model model{layers, width, heads, kv_heads, head_dim, inner, rotates ? kRmsNorm : kLayerNorm, rotates ? kSilu : kGelu,
+                1e-5, 1 / std::sqrt(head_dim), table.data(), ones.data(), rotates ? nullptr : zeros.data(),
+                rotates ? angles.data() : nullptr, n_slots, head_dim};
+    const size_t cached = static_cast<size_t>(layers) * n_slots * 2 * kv_heads * head_dim;
     std::vector<uint16_t> halves(is_bf16 ? cached : 0);
     std::vector<float> floats(is_bf16 ? 0 : cached);
     for (int round = 0; round < 6; round++) {
-        std::vector<int64_t> n_new, bounds{0}, context, new_slots;
+        std::vector<int64_t> n_new, bounds{0}, context, new_slots, positions;
         for (int s = 0; s < 1 + below(3); s++) {
-            const int length = 1 + below(n_slots), fresh = 1 + below(std::min(length, 9));
+            const int length = 1 + below(n_slots), fresh = 1 + below(std::min(length, round == 5 ? 50 : 9));
             for (int i = 0; i < length; i++) context.push_back(below(n_slots));
-            for (int i = length - fresh; i < length; i++) new_slots.push_back(context[bounds.back() + i]);
+            for (int i = length - fresh; i < length; i++)
+                new_slots.push_back(context[bounds.back() + i]), positions.push_back(i);
             bounds.push_back(static_cast<int64_t>(context.size())), n_new.push_back(fresh);
         }
         const size_t tokens = new_slots.size();
         std::vector<float> embedded(tokens * width), hidden(tokens * width);
         for (auto &value : embedded) value = static_cast<float>(below(2001) - 1000) / 500.f;
         Step step{static_cast<int64_t>(tokens), static_cast<int64_t>(n_new.size()), n_slots, is_bf16, 1 + below(3),
-                  embedded.data(), new_slots.data(), n_new.data(), bounds.data(), context.data(),
+                  embedded.data(), positions.data(), new_slots.data(), n_new.data(), bounds.data(), context.data(),
                   is_bf16 ? static_cast<void *>(halves.data()) : floats.data(), hidden.data()};
         if (starcoder_step(&model, &step, scratch) != kOk) std::abort();
         for (float value : hidden)
             if (!std::isfinite(value)) std::abort();
         new_slots[below(static_cast<int>(tokens))] = n_slots;
         if (starcoder_step(&model, &step, scratch) != kSlot) std::abort();
+        new_slots.assign(tokens, 0), positions[below(static_cast<int>(tokens))] = n_slots;
+        if (starcoder_step(&model, &step, scratch) != (rotates ? kShape : kOk)) std::abort();
     }
 }
 
@@ -114,8 +126,10 @@ int main() {
     int steps = 0;
     for (int bits : {8, 4})
         for (bool is_bf16 : {false, true})
-            for (auto [width, heads, inner] : {std::tuple{64, 4, 256}, {128, 2, 192}, {192, 3, 64}, {320, 5, 128}}) {
-                run_shape(width, heads, inner, bits, is_bf16, scratch);
+            for (const Shape &shape : {Shape{64, 4, 1, 16, 256, false}, {128, 2, 1, 64, 192, false}, {192, 3, 1, 64, 64, false},
+                                       {320, 5, 1, 64, 128, false}, {128, 4, 4, 32, 64, true}, {64, 14, 2, 32, 192, true},
+                                       {192, 6, 2, 64, 128, true}}) {
+                run_shape(shape, bits, is_bf16, scratch);
                 steps += 6;
             }
     starcoder_free_scratch(scratch);

@@ -10,11 +10,12 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, normalizers
+from tokenizers import AddedToken, normalizers, pre_tokenizers
 
 from model.errors import TokenizerError
 from model.families.gpt_bigcode import SPECIAL_TOKENS
 from model.prompt.healing import Healer
+from model.prompt.spellings import spelled_by_alphabet
 from model.prompt.tokenizer import Tokenizer
 from tests.model.tiny import write_byte_tokenizer
 
@@ -259,3 +260,36 @@ class TestOtherTokenizers:
         backend.enable_padding(length=10)
         assert len(Tokenizer(backend).encode("abcdefg")) == 7
         assert len(Tokenizer(backend).encode("a")) == 1
+
+    def test_a_tokenizer_json_with_qwens_words(self, tmp_path: Path) -> None:
+        write_byte_tokenizer(tmp_path)
+        backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        published = (
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+            r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+        )
+        words = pre_tokenizers.Split(tokenizers.Regex(published), "isolated")
+        spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([words, spelled])
+        backend.normalizer = normalizers.NFC()
+        tokenizer = Tokenizer(backend)
+        parts = [tokenizer.decode(chunk) for chunk in tokenizer.encode_chunks("e\u0301(\n\n  b\nc\n")]
+        assert parts == ["e\u0301(\n\n", "  b\n", "c\n"]  # and the letter is as it was
+
+
+class TestByteAlphabet:
+    def test_it_is_the_librarys(self) -> None:
+        # A text of each byte, spelled by the library: what is no UTF-8 cannot be asked of it.
+        spell = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        texts = ["".join(map(chr, range(0x80))), "".join(map(chr, range(0x80, 0x800))), "日本", "🦙", ""]
+        tokens = ["".join(word for word, _ in spell.pre_tokenize_str(text)) for text in texts]
+        assert spelled_by_alphabet(tokens) == [text.encode() for text in texts]
+
+    def test_tokens_of_other_characters_are_themselves(self) -> None:
+        assert spelled_by_alphabet(["a", "▁é", "", "日", "Ġ"]) == [
+            b"a",
+            "▁é".encode(),
+            b"",
+            "日".encode(),
+            b" ",
+        ]

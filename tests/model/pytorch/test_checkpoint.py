@@ -38,7 +38,7 @@ def test_the_configuration_survives_the_disk(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "llama"}, "model_type is 'llama'.*OpenAI-compatible"),
+        ({"model_type": "gemma"}, "model_type is 'gemma'.*OpenAI-compatible"),
         ({"n_head": 5}, "n_embd = 64 is not a multiple of n_head = 5"),
         ({"n_layer": 0}, "n_layer = 0"),
         ({"n_layer": "two"}, "n_layer = 'two': expected int"),

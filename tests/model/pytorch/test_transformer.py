@@ -60,7 +60,7 @@ class CacheRun:
 
     def __init__(self, model: CausalLM, n_slots: int = 4096) -> None:
         self.model = model
-        dtype = model.position_embedding.weight.dtype
+        dtype = model.token_embedding.weight.dtype
         self.cache = allocate(model.config, n_slots, dtype, torch.device("cpu"))
         self.slots = [torch.empty(0, dtype=torch.int64)] * 8
         # Scattered on purpose: nothing may rely on a sequence lying in one piece.

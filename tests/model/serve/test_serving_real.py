@@ -180,7 +180,9 @@ async def test_nan_logits_end_one_request_and_the_engine_keeps_serving(
 ) -> None:
     expected = await text_of(client, cursor("a = ║"))
     assert isinstance(engine.runner, TorchRunner)
-    weight = engine.runner.model.position_embedding.weight
+    positions = engine.runner.model.position_embedding
+    assert positions is not None
+    weight = positions.weight
     kept = weight.clone()
     with torch.no_grad():
         weight.fill_(float("nan"))

@@ -6,20 +6,26 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.engine.engine import Engine
-from model.errors import ConfigError, TokenizerError
+from model.errors import ConfigError, RequestError, TokenizerError
 from model.native.library import native_library
+from model.serve.prompting import generation_request
+from model.serve.protocol import CompletionBody, ContextItem
 from model.start.load import load_engine
 from tests.model.tiny import write_byte_tokenizer, write_tiny_model
 
 ROOT = Path(__file__).parents[3]
+CONTEXT = ContextItem(path="a.py", text="x = 1")
 # Counts what is opened, by the interpreter's own audit events.
 COUNT_OPENS = """
 import sys
 from pathlib import Path
+from model.serve.prompting import generation_request
+from model.serve.protocol import CompletionBody, ContextItem
 from model.start.load import load_engine
 
 opened = []
@@ -64,11 +70,23 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
         load_engine(tmp_path, device="cpu")
 
 
-def test_a_tokenizer_that_cannot_fill_in_is_refused_before_weights_are_read(tmp_path: Path) -> None:
+def test_a_model_that_cannot_fill_in_continues_a_prompt(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path)
     path = folder / "tokenizer.json"
     path.write_text(path.read_text().replace("<fim_middle>", "<hole>"))
-    for weights in folder.glob("*.safetensors"):
-        weights.unlink()
-    with pytest.raises(TokenizerError, match=f"{folder}: the tokenizer lacks <fim_middle>: .* Take one that"):
-        load_engine(folder, device="cpu")
+    engine = load_engine(folder, device="cpu", quantize="none")
+    plain = generation_request(CompletionBody(prompt="ab"), engine.tokenizer, engine.config)
+    assert plain.prompt_ids == engine.tokenizer.encode("ab")
+    for fim in (CompletionBody(prompt="a", suffix="b"), CompletionBody(prompt="a", context=[CONTEXT])):
+        with pytest.raises(RequestError, match=r"suffix: the tokenizer lacks <fim_middle>: .* Take one that"):
+            generation_request(fim, engine.tokenizer, engine.config)
+
+
+def test_without_an_order_the_models_own_is_taken(tmp_path: Path) -> None:
+    engine = load_engine(write_tiny_model(tmp_path), device="cpu", quantize="none")
+
+    def prompt_of(**order: Any) -> list[int]:
+        body = CompletionBody(prompt="a = (", suffix=")", **order)
+        return list(generation_request(body, engine.tokenizer, engine.config).prompt_ids)
+
+    assert prompt_of() == prompt_of(fim_order="spm") != prompt_of(fim_order="psm")

@@ -41,7 +41,7 @@ def test_the_starter_is_the_design() -> None:
         ({"modell": {}}, "recipe.modell"),
         ({"model": {"n_embd": 30, "n_head": 4}}, "multiple of n_head"),
         ({"model": {"hidden_size": 30}}, "recipe.model.hidden_size is not known: there are attn_pdrop"),
-        ({"model": {"model_type": "llama"}}, "model_type is 'llama'"),
+        ({"model": {"model_type": "gemma"}}, "model_type is 'gemma'"),
         ({"model": 3}, "recipe.model is 3: expected a table"),
         ({"schedule": {}}, "exactly one"),
         ({"schedule": {"steps": 1, "minutes": 1}}, "exactly one"),
@@ -61,6 +61,12 @@ def test_a_bad_recipe_is_refused_by_name(values: dict[str, object], message: str
     sound = {"name": "x", "model": {}, "schedule": {"steps": 1}}
     with pytest.raises(RecipeError, match=message):
         recipe_from_dict({**sound, **values})
+
+
+def test_models_that_are_only_served_are_refused_by_name() -> None:
+    table = {"model_type": "qwen2", "hidden_size": 64, "num_attention_heads": 4}
+    with pytest.raises(RecipeError, match=r"Qwen2 models are served here, not trained: take GPTBigCode"):
+        recipe_from_dict({"name": "x", "schedule": {"steps": 5}, "model": table})
 
 
 def test_an_unknown_name_and_a_missing_file(tmp_path: Path) -> None:
