@@ -114,7 +114,7 @@ class LlamaCpp:
 
 def write_gguf(folder: Path, path: Path, quantization: str) -> None:
     """The checkpoint of `folder` in llama.cpp's format, matrices in `quantization` (Q8_0, Q4_0)."""
-    import gguf  # type: ignore[import-not-found]  # comes with the peer
+    import gguf
 
     from model.pytorch.checkpoint import (
         dense_state,  # needs PyTorch, which no start of llama.cpp should pay for

@@ -61,6 +61,7 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer, vocabulary: Vocabulary | None = None) -> None:
         """Take over `backend`. Without `vocabulary` it is a tokenizer.json's, and its special tokens are
         all the added ones. Raises `TokenizerError` if it is of another kind."""
+        self.first_ids = _first_ids(backend)
         if vocabulary is None:
             vocabulary = _vocabulary_of(backend)
             backend = _without_recognition(backend)
@@ -224,6 +225,12 @@ def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
     )
+
+
+def _first_ids(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
+    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    bare, whole = (backend.encode("a", add_special_tokens=special).ids for special in (False, True))
+    return tuple(whole[: whole.index(bare[0])]) if bare and bare[0] in whole else ()
 
 
 def _without_recognition(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

@@ -80,7 +80,7 @@ class ChatPrompter:
         """Token ids of a whole conversation, ready for the answer."""
         encode = self._tokenizer.encode
         if self._template is None:
-            return encode(dialogue(messages, n_examples=self._n_examples))
+            return [*self._tokenizer.first_ids, *encode(dialogue(messages, n_examples=self._n_examples))]
         special = self._tokenizer.special_ids
         ids: list[int] = []
         for piece in self._template.render(messages, special.keys()):

@@ -91,7 +91,7 @@ def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> 
         return _checked_ids(body.prompt, tokenizer.vocab_size), b""
     if not body.is_fim:
         # An empty prompt starts a new document, as in training.
-        return tokenizer.encode(body.prompt) or [_end_id(tokenizer, config)], b""
+        return [*tokenizer.first_ids, *tokenizer.encode(body.prompt)] or [_end_id(tokenizer, config)], b""
     fim = _fim_format(tokenizer, config)
     prompt = build_prompt(
         tokenizer,
@@ -100,11 +100,11 @@ def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> 
         suffix=body.suffix or "",
         context=[ContextFile(path=item.path, text=item.text) for item in body.context],
         order=FimOrder(body.fim_order) if body.fim_order else fim.orders[0],
-        max_prompt_tokens=config.n_positions - body.max_tokens,
+        max_prompt_tokens=config.n_positions - body.max_tokens - len(tokenizer.first_ids),
         path=body.path,
         heal=body.heal,
     )
-    return prompt.token_ids, prompt.healed
+    return [*tokenizer.first_ids, *prompt.token_ids], prompt.healed
 
 
 def _end_id(tokenizer: Tokenizer, config: ModelConfig) -> int:

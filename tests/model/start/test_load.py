@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
+from tokenizers import processors
 
 from model.engine.engine import Engine
 from model.errors import ConfigError, RequestError, TokenizerError
 from model.native.library import native_library
+from model.serve.chat_protocol import ChatBody, ChatMessage
 from model.serve.prompting import generation_request
 from model.serve.protocol import CompletionBody, ContextItem
 from model.start.load import load_engine
@@ -90,3 +93,23 @@ def test_without_an_order_the_models_own_is_taken(tmp_path: Path) -> None:
         return list(generation_request(body, engine.tokenizer, engine.config).prompt_ids)
 
     assert prompt_of() == prompt_of(fim_order="spm") != prompt_of(fim_order="psm")
+
+
+def test_what_a_tokenizer_puts_before_every_text_begins_each_prompt(tmp_path: Path) -> None:
+    """Llama 3's `<|begin_of_text|>`, say."""
+    folder = write_tiny_model(tmp_path)
+    backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.post_processor = processors.TemplateProcessing(
+        single="<gh_stars> $A", special_tokens=[("<gh_stars>", 6)]
+    )
+    backend.save(str(folder / "tokenizer.json"))
+    engine = load_engine(folder, device="cpu", quantize="none")
+    bodies = (
+        CompletionBody(prompt="x = ", max_tokens=4),
+        CompletionBody(prompt="x = ", suffix="\n", max_tokens=4),
+        ChatBody(messages=[ChatMessage(role="user", content="Why?")], max_tokens=4),
+    )
+    for body in bodies:
+        ids = generation_request(body, engine.tokenizer, engine.config).prompt_ids
+        assert (ids[0], list(ids).count(6)) == (6, 1)
+    assert 6 not in engine.tokenizer.encode("x = ")
