@@ -1,4 +1,4 @@
-"""Llama and what is of its shape: Llama 2 and 3, Mistral, Qwen 2, 2.5 and 3, and others by their names.
+"""Llama and what is of its shape: Llama 3, Mistral, Qwen 2, 2.5 and 3, and others by their names.
 
 RMSNorm, rotary positions, groups of query heads that share keys and values, a gated SiLU. Owns the keys of
 their config.json (transformers'), the names and shapes of their tensors, and Qwen's fill-in-the-middle
@@ -230,9 +230,12 @@ class LlamaFamily:
 
 
 LLAMA_FAMILIES = (
-    LlamaFamily(model_type="llama", name="Llama", known_models="Llama 2 and 3, SmolLM2, DeepSeek-Coder"),
+    LlamaFamily(model_type="llama", name="Llama", known_models="Llama 3, SmolLM2"),
     LlamaFamily(
-        model_type="mistral", name="Mistral", known_models="Mistral 7B, Codestral", default_window=4_096
+        model_type="mistral",
+        name="Mistral",
+        known_models="those with a byte-level tokenizer",
+        default_window=4_096,
     ),
     LlamaFamily(
         model_type="qwen2",
