@@ -9,8 +9,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+# Every run tries the same examples, so that it says the same of the same code; "search" looks for new ones.
+# How long an example takes says more about what else the machine does than about the code.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _UNHURRIED, derandomize=True)
+settings.register_profile("search", _UNHURRIED, max_examples=1000)
+settings.load_profile("same")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files

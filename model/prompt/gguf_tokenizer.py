@@ -9,7 +9,7 @@ first token nor the space that SentencePiece puts before it (`adds_space_prefix`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -119,7 +119,8 @@ def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     merges = metadata.texts("tokenizer.ggml.merges")
     if merges is None:
         raise TokenizerError("it holds no merges")
-    model = models.BPE(vocab=_ids(tokens), merges=_pairs(merges), ignore_merges=pre_tokenizer.whole_words)
+    ids = _ids(tokens)
+    model = models.BPE(vocab=ids, merges=_pairs(merges, ids), ignore_merges=pre_tokenizer.whole_words)
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizer.backend()
     spelled = spelled_by_alphabet(_only(tokens, tokens.of(TokenType.NORMAL, TokenType.BYTE)))
@@ -169,12 +170,16 @@ def _only(tokens: _Tokens, wanted: Sequence[int]) -> list[str]:
     return texts
 
 
-def _pairs(merges: list[str]) -> list[tuple[str, str]]:
-    """The two halves of each merge."""
+def _pairs(merges: list[str], known: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The two halves of each merge. They and what they make are tokens: the library panics at some others."""
     halves = " ".join(merges).split(" ")  # together, as one by one it takes four times as long
-    if len(halves) == 2 * len(merges):
-        return list(zip(halves[::2], halves[1::2], strict=True))
-    raise TokenizerError("its merges are not pairs of tokens")
+    if len(halves) != 2 * len(merges):
+        raise TokenizerError("its merges are not pairs of tokens")
+    pairs = list(zip(halves[::2], halves[1::2], strict=True))
+    for texts in (halves, map("".join, pairs)):
+        if (strange := next((text for text in texts if text not in known), None)) is not None:
+            raise TokenizerError(f"its merges name {strange!r}, which is not one of its tokens")
+    return pairs
 
 
 def _merges_of(pieces: Sequence[str], scores: NDArray[np.floating]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Settings of the attribution tests, and the stores they run on."""
+"""The stores that the attribution tests run on."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from attribution.store.elastic.place import ElasticPlace, connect
 from tests.attribution.elasticsearch_archive import NoServerError
 from tests.attribution.elasticsearch_server import URL_VARIABLE, Server, running_server
-
-# How long one example takes says nothing on a machine that does other work too.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,11 @@ import argparse
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from model.local.listen import Listen
 from model.prompt.tokenizer import Tokenizer
 from tests.model.prompt.small_tokenizers import write_merging_tokenizer
 from tests.model.tiny import write_byte_tokenizer, write_tiny_model
-
-# How long one example takes says nothing on a machine that does other work too.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

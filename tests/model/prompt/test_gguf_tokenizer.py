@@ -288,7 +288,7 @@ class TestRefused:
         with pytest.raises(TokenizerError, match=f"m.gguf: .*({message})"):
             gguf_tokenizer(Gguf(write_gguf(tmp_path / "m.gguf", metadata=metadata)).metadata)
 
-    @pytest.mark.parametrize("merges", [["a b c"], ["a"], ["x y"]])
+    @pytest.mark.parametrize("merges", [["a b c"], ["a"], ["x y"], ["b a"], ["ab ab"]])
     def test_merges_of_other_tokens(self, tmp_path: Path, merges: list[str]) -> None:
         metadata = {
             "tokenizer.ggml.model": "gpt2",
