@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import TokenizerError
@@ -299,6 +299,7 @@ class TestRefused:
         with pytest.raises(TokenizerError, match="merges"):
             gguf_tokenizer(Gguf(write_gguf(tmp_path / "m.gguf", metadata=metadata)).metadata)
 
+    @settings(max_examples=40)
     @given(
         kind=st.sampled_from(["gpt2", "llama"]),
         tokens=st.lists(st.text(alphabet="ab<>|▁Ġ \n🦙", max_size=4), min_size=1, max_size=12),
