@@ -74,22 +74,11 @@ def _chat_request(body: ChatBody, prompter: ChatPrompter) -> GenerationRequest:
     )
 
 
-def token_text(tokenizer: Tokenizer, token_id: int) -> str:
-    """How one token is shown beside its log-probability: its text or, as OpenAI writes them, its bytes.
-
-    The bytes keep two tokens apart that are both half a character.
-    """
-    spelled = tokenizer.token_bytes(token_id)
-    try:
-        return spelled.decode()
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
-
-
 def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[int], bytes]:
     if not isinstance(body.prompt, str):
         return _checked_ids(body.prompt, tokenizer.vocab_size), b""
     if not body.is_fim:
+        _check_length(body.prompt, tokenizer, config)
         # An empty prompt starts a new document, as in training.
         return [*tokenizer.first_ids, *tokenizer.encode(body.prompt)] or [_end_id(tokenizer, config)], b""
     fim = _fim_format(tokenizer, config)
@@ -105,6 +94,16 @@ def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> 
         heal=body.heal,
     )
     return [*tokenizer.first_ids, *prompt.token_ids], prompt.healed
+
+
+def _check_length(prompt: str, tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Refuse what cannot fit before it is encoded, which takes seconds and much memory for some megabytes."""
+    if (least := len(prompt) // tokenizer.longest_token_bytes) > config.n_positions:
+        raise ContextLengthError(
+            f"prompt has {len(prompt)} characters, more than {least} tokens; this model has "
+            f"{config.n_positions} positions: send less",
+            field="prompt",
+        )
 
 
 def _end_id(tokenizer: Tokenizer, config: ModelConfig) -> int:

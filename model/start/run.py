@@ -76,7 +76,7 @@ async def _serve(
 ) -> None:
     from model.engine.async_engine import AsyncEngine
     from model.prompt.chat_template import ChatTemplate
-    from model.serve.prompting import generation_request, token_text
+    from model.serve.prompting import generation_request
     from model.serve.server import serve, stopping_on_signals
     from model.serve.serving import Served, Serving
 
@@ -97,7 +97,7 @@ async def _serve(
         prepare=partial(
             generation_request, tokenizer=engine.tokenizer, config=engine.config, template=template
         ),
-        token_text=partial(token_text, engine.tokenizer),
+        token_bytes=engine.tokenizer.token_bytes,
     )
     async_engine.start()
     try:

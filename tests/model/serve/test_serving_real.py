@@ -25,7 +25,7 @@ from model.local.listen import Listen
 from model.process.engine_files import EngineFiles, LaunchOptions
 from model.process.process import EngineProcess
 from model.pytorch.torch_runner import TorchRunner
-from model.serve.prompting import generation_request, token_text
+from model.serve.prompting import generation_request
 from model.serve.protocol import CompletionBody
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
@@ -54,7 +54,7 @@ async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[EngineClient]:
         async_engine,
         Served(name="tiny"),
         prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
-        token_text=partial(token_text, engine.tokenizer),
+        token_bytes=engine.tokenizer.token_bytes,
     )
     ready = asyncio.Event()
     async_engine.start()
