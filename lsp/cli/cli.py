@@ -156,6 +156,9 @@ def engine(
     ] = None,
     idle_minutes: Annotated[float, typer.Option(min=0, help="End after so much rest; 0 is never.")] = 10.0,
     offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing, whatever the model.")] = False,
+    fim_text: Annotated[
+        bool, typer.Option("--fim-text", help="Fill in the middle of prompts with the model's sentinels.")
+    ] = False,
 ) -> None:
     """Serve a model by an OpenAI-compatible HTTP API (language servers start this by themselves)."""
     from model.process.engine_files import LaunchOptions
@@ -167,6 +170,7 @@ def engine(
         token=token,
         idle_seconds=idle_minutes * 60 or None,
         offline=offline,
+        fim_text=fim_text,
     )
 
 

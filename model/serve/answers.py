@@ -94,6 +94,8 @@ class AnswerBuilder:
     object_name: str = "text_completion"
     echo: bool = False
     """Whether each text begins with its prompt."""
+    last_event: bytes = DONE_EVENT
+    """What a stream ends with."""
     answers: bool = True
     """Whether the answer holds what the model adds to the prompt."""
     created_s: int = field(default_factory=lambda: int(time.time()))
@@ -123,13 +125,17 @@ class AnswerBuilder:
             choice["text"] = (echoed.echo or "") + choice["text"]
             if choice["logprobs"] is not None:
                 choice["logprobs"] = self._with_prompt(choice["logprobs"], delta, echoed)
-        chunk = self._envelope([choice])
+        chunk = self.part(delta, choice)
         if delta.error is not None:
             chunk |= engine_error(delta.error)
         if delta.timings is not None:
             self._timings = self._prompt(delta.index).timings = delta.timings
-            chunk["timings"] = asdict(delta.timings)
+            chunk.setdefault("timings", asdict(delta.timings))
         return chunk
+
+    def part(self, delta: Delta, choice: Json) -> Json:
+        """A delta's event, around what it adds to its alternative."""
+        return self._envelope([choice])
 
     def choice(self, delta: Delta) -> Json:
         """What a delta adds to its alternative."""

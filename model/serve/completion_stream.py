@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model.errors import EngineUnavailableError, ModelError, RequestError
-from model.serve.answers import DONE_EVENT, AnswerBuilder, Json, dump, error_object, event, stopping_error
+from model.serve.answers import AnswerBuilder, Json, dump, error_object, event, stopping_error
 from model.serve.merging import merged
 from model.serve.protocol import CompletionBody
 
@@ -99,7 +99,7 @@ class CompletionStream:
                 await send({"type": "http.response.body", "body": event(chunk), "more_body": True})
         options = self._body.stream_options
         usage = event(self._answer.usage_chunk()) if options and options.include_usage else b""
-        await send({"type": "http.response.body", "body": usage + DONE_EVENT})
+        await send({"type": "http.response.body", "body": usage + self._answer.last_event})
 
     async def _send_whole(self, send: Send, chunks: list[Json]) -> None:
         failed = [chunk for chunk in chunks if "error" in chunk]
@@ -124,7 +124,7 @@ class CompletionStream:
             await self._send_head(send, status, _JSON)
             await send({"type": "http.response.body", "body": dump(only_error)})
         else:
-            await send({"type": "http.response.body", "body": event(only_error) + DONE_EVENT})
+            await send({"type": "http.response.body", "body": event(only_error) + self._answer.last_event})
 
     async def _send_head(self, send: Send, status: int, content_type: tuple[bytes, bytes]) -> None:
         self._status = status

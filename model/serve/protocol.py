@@ -113,6 +113,9 @@ class CompletionBody(SamplingBody):
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
     heal: bool = True
+    fim_text: bool | None = None
+    """Whether a prompt with the model's own sentinels is read as one that fills in the middle. None: the
+    engine's setting."""
 
     @field_validator("prompt")
     @classmethod

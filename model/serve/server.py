@@ -1,6 +1,7 @@
 """The HTTP face of the engine: routes, access, and the life of the process's socket.
 
-Owns `/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/metrics` and `/shutdown`.
+Owns `/v1/completions`, `/v1/chat/completions`, `/v1/fim/completions`, `/infill`, `/v1/models`, `/health`,
+`/metrics` and `/shutdown`.
 Knows nothing about models: `model.serve.serving` holds what the requests share,
 `model.serve.completion_stream` runs one of them.
 """
@@ -32,7 +33,9 @@ from model.serve.answers import AnswerBuilder, Json, error_object, route_error
 from model.serve.chat_answers import ChatAnswerBuilder
 from model.serve.chat_protocol import ChatBody
 from model.serve.completion_stream import CLIENT_LEFT, CompletionStream
+from model.serve.fim_completions import FimAnswerBuilder, FimBody
 from model.serve.guard import Guard
+from model.serve.infill import InfillAnswerBuilder, InfillBody
 from model.serve.metrics import CONTENT_TYPE
 from model.serve.patience import PatientProtocol
 from model.serve.protocol import Body, CompletionBody, parse_body
@@ -63,6 +66,8 @@ def make_app(serving: Serving, *, token: str | None, local_only: bool) -> ASGIAp
         routes=[
             Route("/v1/completions", routes.completions, methods=["POST"]),
             Route("/v1/chat/completions", routes.chat_completions, methods=["POST"]),
+            Route("/v1/fim/completions", routes.fim_completions, methods=["POST"]),
+            Route("/infill", routes.infill, methods=["POST"]),
             Route("/v1/models", routes.models, methods=["GET"]),
             Route("/v1/models/{name:path}", routes.model, methods=["GET"]),
             Route("/health", routes.health, methods=["GET"]),
@@ -136,6 +141,31 @@ class _Routes:
             token_bytes=self._serving.token_bytes,
         )
         return CompletionStream(self._serving, body, answer)
+
+    async def fim_completions(self, request: Request) -> ASGIApp:
+        body = await self._body(request, FimBody)
+        if isinstance(body, Response):
+            return body
+        answer = FimAnswerBuilder(
+            request_id=f"fim-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            token_bytes=self._serving.token_bytes,
+        )
+        return CompletionStream(self._serving, body.completion, answer)
+
+    async def infill(self, request: Request) -> ASGIApp:
+        body = await self._body(request, InfillBody)
+        if isinstance(body, Response):
+            return body
+        answer = InfillAnswerBuilder(
+            request_id=f"infill-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            logprobs=None,
+            answers=body.n_predict != 0,
+            token_bytes=self._serving.token_bytes,
+            response_fields=body.response_fields,
+        )
+        return CompletionStream(self._serving, body.completion, answer)
 
     async def _body(self, request: Request, kind: type[Body]) -> Body | Response:
         """The request's body, or the answer to one that cannot be served."""

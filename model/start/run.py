@@ -32,12 +32,14 @@ def run_engine(
     token: str | None = None,
     idle_seconds: float | None = IDLE_SECONDS,
     offline: bool = False,
+    fim_text: bool = False,
 ) -> None:
     """Load a model and answer requests until SIGTERM, Ctrl+C, `/shutdown` or `idle_seconds` of rest.
 
     `listen` is `unix:PATH` or `HOST:PORT`; None takes the socket where this user's language servers
     look. `token` None takes the environment's. Writes one line to the standard output when ready,
-    and everything else to the log on standard error. Raises `ModelError`.
+    and everything else to the log on standard error. `fim_text` is `model.serve.prompting`'s. Raises
+    `ModelError`.
     """
     options = options or LaunchOptions()
     token = token or os.environ.get(TOKEN_VARIABLE) or None
@@ -63,7 +65,9 @@ def run_engine(
             quantize=options.quantize,
             options=EngineOptions(threads=options.threads),
         )
-        asyncio.run(_serve(engine, resolved, listener, token=token, idle_seconds=idle_seconds))
+        asyncio.run(
+            _serve(engine, resolved, listener, token=token, idle_seconds=idle_seconds, fim_text=fim_text)
+        )
 
 
 async def _serve(
@@ -73,6 +77,7 @@ async def _serve(
     *,
     token: str | None,
     idle_seconds: float | None,
+    fim_text: bool,
 ) -> None:
     from model.engine.async_engine import AsyncEngine
     from model.prompt.chat_template import ChatTemplate
@@ -95,7 +100,11 @@ async def _serve(
         async_engine,
         served,
         prepare=partial(
-            generation_request, tokenizer=engine.tokenizer, config=engine.config, template=template
+            generation_request,
+            tokenizer=engine.tokenizer,
+            config=engine.config,
+            template=template,
+            fim_text=fim_text,
         ),
         token_bytes=engine.tokenizer.token_bytes,
     )
