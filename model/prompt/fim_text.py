@@ -27,7 +27,7 @@ class FimTextReader:
         """The names of the three sentinels."""
         self._names = (prefix, suffix, middle)
         p, s, m = map(re.escape, self._names)
-        # Prefix-suffix-middle; suffix first; and suffix first as StarCoder writes it, with the prefix at the end.
+        # Prefix first; suffix first; and suffix first as StarCoder has it, with the prefix at the end.
         self._forms = [
             re.compile(form, re.DOTALL)
             for form in (
