@@ -96,6 +96,9 @@ class AnswerBuilder:
     """Whether each text begins with its prompt."""
     last_event: bytes = DONE_EVENT
     """What a stream ends with."""
+    tells_timings: bool = True
+    """Whether it says how long the work took and how much of the prompt was known already, which tells of the
+    prompts of others."""
     answers: bool = True
     """Whether the answer holds what the model adds to the prompt."""
     created_s: int = field(default_factory=lambda: int(time.time()))
@@ -131,6 +134,8 @@ class AnswerBuilder:
         if delta.timings is not None:
             self._timings = self._prompt(delta.index).timings = delta.timings
             chunk.setdefault("timings", asdict(delta.timings))
+            if not self.tells_timings:
+                del chunk["timings"]
         return chunk
 
     def part(self, delta: Delta, choice: Json) -> Json:
@@ -166,7 +171,7 @@ class AnswerBuilder:
     def closed(self, choices: Sequence[Json]) -> Json:
         """These choices with what is known at the end: usage and timings."""
         answer = {**self._envelope(choices), "usage": self._usage()}
-        if self._timings is not None:
+        if self._timings is not None and self.tells_timings:
             answer["timings"] = asdict(self._timings)
         return answer
 
@@ -183,13 +188,15 @@ class AnswerBuilder:
         # A prompt's side is known once an alternative of it has finished.
         known = [prompt.timings for prompt in self._prompts if prompt.timings is not None]
         prompt_tokens = sum(timings.prompt_tokens for timings in known)
-        cached_tokens = sum(timings.cached_tokens for timings in known)
-        return {
+        usage: Json = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": prompt_tokens + self.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": cached_tokens},
         }
+        if self.tells_timings:
+            cached_tokens = sum(timings.cached_tokens for timings in known)
+            usage["prompt_tokens_details"] = {"cached_tokens": cached_tokens}
+        return usage
 
     def _prompt(self, index: int) -> _Prompt:
         return next(prompt for prompt in self._prompts if index in prompt.indices)

@@ -61,7 +61,7 @@ _LAST_WORDS_S = 2
 
 def make_app(serving: Serving, *, token: str | None, local_only: bool) -> ASGIApp:
     """The routes behind the guard. `local_only` is true for a loopback port without a token."""
-    routes = _Routes(serving)
+    routes = _Routes(serving, tells_timings=not local_only)
     app = Starlette(
         routes=[
             Route("/v1/completions", routes.completions, methods=["POST"]),
@@ -114,8 +114,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
 class _Routes:
     """Handlers: they only translate."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, *, tells_timings: bool) -> None:
         self._serving = serving
+        self._tells_timings = tells_timings
 
     async def completions(self, request: Request) -> ASGIApp:
         body = await self._body(request, CompletionBody)
@@ -128,6 +129,7 @@ class _Routes:
             echo=body.echo,
             answers=body.max_tokens > 0,
             token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
         )
         return CompletionStream(self._serving, body, answer)
 
@@ -139,6 +141,7 @@ class _Routes:
             request_id=f"chatcmpl-{uuid.uuid4().hex}",
             model=self._serving.served.name,
             token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
         )
         return CompletionStream(self._serving, body, answer)
 
@@ -150,6 +153,7 @@ class _Routes:
             request_id=f"fim-{uuid.uuid4().hex}",
             model=self._serving.served.name,
             token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
         )
         return CompletionStream(self._serving, body.completion, answer)
 
@@ -163,6 +167,7 @@ class _Routes:
             logprobs=None,
             answers=body.n_predict != 0,
             token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
             response_fields=body.response_fields,
         )
         return CompletionStream(self._serving, body.completion, answer)

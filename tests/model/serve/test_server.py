@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -448,12 +449,29 @@ class TestAccess:
 
     async def test_web_pages_are_kept_out_of_a_port(self) -> None:
         async with serving_at(Listen.parse("127.0.0.1:0")) as (client, _):
-            simple = await client.post("/shutdown", content=b"{}", headers={"content-type": "text/plain"})
+            simple = await client.post(COMPLETIONS, content=b"{}", headers={"content-type": "text/plain"})
             assert simple.status_code == 415
             rebound = await client.get("/v1/models", headers={"host": "attacker.example:80"})
             assert rebound.status_code == 403
+            for header in ({"origin": "http://localhost"}, {"sec-fetch-site": "cross-site"}):
+                assert (await client.get("/v1/models", headers=header)).status_code == 403
             for host in ("localhost", "127.0.0.1:8080", "[::1]:8080"):
                 assert (await client.get("/v1/models", headers={"host": host})).status_code == 200
+
+    async def test_a_port_without_a_token_tells_nothing_of_others(self) -> None:
+        """Guesses at another user's prompt could be checked by what the cache has of them."""
+        async with serving_at(Listen.parse("127.0.0.1:0")) as (client, _):
+            for body in ({"prompt": "count"}, {"prompt": "count", "stream": True}):
+                answer = await client.post(
+                    COMPLETIONS, json={**body, "stream_options": {"include_usage": True}, "max_tokens": 2}
+                )
+                assert answer.status_code == 200
+                assert not re.search("timings|cached|_ms", answer.text)
+            infill = await client.post("/infill", json={"input_prefix": "count", "input_suffix": ""})
+            assert not re.search("timings|_ms", infill.text)
+            assert (await client.get("/metrics")).status_code == 403
+            assert (await client.post("/shutdown", json={})).status_code == 403
+            assert "Host" not in (await client.get("/health")).text
 
     async def test_a_socket_is_its_users_alone(self, client: httpx.AsyncClient, listen: Listen) -> None:
         assert stat.S_IMODE(socket_of(listen).stat().st_mode) == 0o600
