@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import tokenizers
@@ -25,11 +25,14 @@ from model.errors import TokenizerError
 from model.prompt.pre_tokenizers import boundary_of
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
-# Two generations of that many chunks, about 10 MB; longer chunks are not worth keeping.
+# Two generations of that many chunks or characters, 10 to 30 MB; longer chunks are not worth keeping.
 _CACHED_CHUNKS = 16_384
+_CACHED_CHARS = 1_000_000
 _CACHED_CHUNK_CHARS = 2_000
-# Prefix and suffix of several open documents; shorter texts are quick enough without.
+# Prefix and suffix of several open documents, together of at most so many characters (with their ids some 20
+# bytes each); shorter texts are quick enough without.
 _KNOWN_HEADS = 16
+_KNOWN_HEADS_CHARS = 2_000_000
 _HEAD_CHARS = 256
 
 Chunks = tuple[tuple[int, ...], ...]
@@ -73,6 +76,7 @@ class Tokenizer:
         self._spellings = Spellings(vocabulary.spelled)
         self._young: dict[str, tuple[int, ...]] = {}
         self._old: dict[str, tuple[int, ...]] = {}
+        self._young_chars = 0
         self._heads: tuple[_Head, ...] = ()
         self._check_specials()
 
@@ -131,6 +135,11 @@ class Tokenizer:
         """
         return self._spellings.of(token_id)
 
+    @property
+    def longest_token_bytes(self) -> int:
+        """How many bytes the longest token stands for: a text of N times as many has more than N tokens."""
+        return self._spellings.longest
+
     def stream(self, *, strip: Callable[[bytes], bytes] | None = None) -> TextStream:
         """An incremental decoder of one sequence; `strip` sees each token's bytes first (token healing)."""
         return TextStream(self, strip=strip)
@@ -149,9 +158,10 @@ class Tokenizer:
             if ids is None:
                 ids = tuple(self.encode_uncached(text))
             if len(text) <= _CACHED_CHUNK_CHARS:
-                if len(self._young) >= _CACHED_CHUNKS:
-                    self._old, self._young = self._young, {}
+                if len(self._young) >= _CACHED_CHUNKS or self._young_chars >= _CACHED_CHARS:
+                    self._old, self._young, self._young_chars = self._young, {}, 0
                 self._young[text] = ids
+                self._young_chars += len(text)
         return ids
 
     def _longest_head(self, text: str) -> _Head:
@@ -166,8 +176,9 @@ class Tokenizer:
 
     def _remember(self, head: _Head, grown_from: _Head) -> None:
         # One assignment of a new tuple: a thread that loses the race loses an entry, nothing more.
-        others = tuple(one for one in self._heads if one is not grown_from)
-        self._heads = (head, *others)[:_KNOWN_HEADS]
+        heads = (head, *(one for one in self._heads if one is not grown_from))[:_KNOWN_HEADS]
+        sizes = accumulate(len(one.text) for one in heads)
+        self._heads = tuple(one for one, size in zip(heads, sizes, strict=True) if size <= _KNOWN_HEADS_CHARS)
 
     def _check_specials(self) -> None:
         """Prove rule 16 for this very vocabulary: the names of special tokens are ordinary text."""

@@ -58,15 +58,20 @@ class ChatPrompter:
         conversation that makes no sense.
         """
         room = self._n_positions - self.max_tokens(body)
-        kept = fitted(body.conversation, lambda messages: len(self.encode(messages)) <= room)
+        kept = fitted(body.conversation, lambda messages: self._n_tokens(messages, room) <= room)
         if kept is None:
-            last = self.encode((*_instructions(body.conversation), body.conversation[-1]))
+            last = self._n_tokens((*_instructions(body.conversation), body.conversation[-1]), room)
             raise ContextLengthError(
-                f"messages: the last one takes {len(last)} tokens with what must go before it, and "
+                f"messages: the last one takes {last} tokens or more with what must go before it, and "
                 f"{room} of this model's {self._n_positions} are left beside the answer: send less",
                 field="messages",
             )
         return self.encode(kept)
+
+    def _n_tokens(self, messages: Messages, room: int) -> int:
+        """The tokens of a prompt; only at least how many where its length alone says that it cannot fit."""
+        least = sum(len(message.text) for message in messages) // self._tokenizer.longest_token_bytes
+        return least if least > room else len(self.encode(messages))
 
     def stop_rules(self, body: ChatBody) -> StopRules:
         """Where the answer ends, beside the model's own end of text."""
