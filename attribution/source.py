@@ -122,7 +122,8 @@ ALL_KINDS = frozenset(MatchKind)
 class Match:
     """A verified copy: `tokens` of the query are the same as the source's, `similarity` is 0 to 1.
 
-    `also_in` counts further files that hold the same copy; `key` names the content (`Index.contents`).
+    `holders` are all files that were found to hold the same copy, `source` first; `key` names its content
+    (`Index.contents`).
     """
 
     kind: MatchKind
@@ -132,7 +133,12 @@ class Match:
     source: Source
     source_span: Span
     key: bytes
-    also_in: int = 0
+    holders: tuple[Source, ...]
+
+    @property
+    def also_in(self) -> int:
+        """How many further files hold it."""
+        return len(self.holders) - 1
 
     @property
     def common(self) -> bool:

@@ -34,12 +34,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A text, the first of its sources (by repository and path), and how many documents hold it."""
+    """A text and the sources of all documents that hold it, by `Source.sort_key`."""
 
     key: bytes
     text: bytes
-    source: Source
-    documents: int
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +90,9 @@ class Index(Protocol):
 
     def candidates(self, fingerprints: U64, channel: Channel, *, limit: int) -> list[Candidate]:
         """At most `limit` contents that share any of the fingerprints, best first, ties by key."""
+
+    def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content; None among them where one is unknown."""
 
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are (still) there."""

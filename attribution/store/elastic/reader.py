@@ -23,6 +23,9 @@ from attribution.tokens.lexer import U64
 MAX_TERMS = 1000
 _SPARE_CANDIDATES = 16
 _PAGE = 500
+# What one search may answer (`index.max_result_window`).
+_MAX_HITS = 10_000
+SOURCE_FIELDS = ("content", "repository", "path", "revision", "license", "url")
 
 
 class ElasticIndex:
@@ -98,31 +101,43 @@ class ElasticIndex:
             stored = self._client.mget(
                 index=self._place.contents, ids=ids, source_includes=["packed", "text_bytes"]
             )
-            sources = self._sources(ids)
+            holders = self._holders(ids, SOURCE_FIELDS)
+        sources: dict[str, list[Source]] = {}
+        for holder in holders:
+            sources.setdefault(holder["content"], []).append(source_of(holder))
         found = {}
         for one in stored["docs"]:
             if one.get("found") and one["_id"] in sources:
-                source, documents = sources[one["_id"]]
                 key = bytes.fromhex(one["_id"])
-                found[key] = Content(key=key, text=_text(one["_source"]), source=source, documents=documents)
+                by_name = sorted(sources[one["_id"]], key=lambda source: source.sort_key)
+                found[key] = Content(key=key, text=_text(one["_source"]), sources=tuple(by_name))
         return {key: found[key] for key in keys if key in found}
 
-    def _sources(self, ids: Sequence[str]) -> dict[str, tuple[Source, int]]:
-        """The first source of each content, and how many documents hold it."""
-        first = {"top_hits": {"size": 1, "sort": [{"repository": "asc"}, {"path": "asc"}]}}
+    def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content."""
+        found: dict[bytes, set[str | None]] = {}
+        with translated(self._place):
+            for page in pages([key.hex() for key in keys]):
+                for holder in self._holders(page, ("content", "license")):
+                    found.setdefault(bytes.fromhex(holder["content"]), set()).add(holder.get("license"))
+        return {key: frozenset(licences) for key, licences in found.items()}
+
+    def _holders(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """The stored fields of all documents that hold any of these contents."""
+        query = {"terms": {"content": list(ids)}}
         answer = self._client.search(
             index=self._place.documents,
-            size=0,
-            query={"terms": {"content": list(ids)}},
-            aggs={"contents": {"terms": {"field": "content", "size": len(ids)}, "aggs": {"first": first}}},
+            query=query,
+            size=_MAX_HITS,
+            sort=["_doc"],
+            source_includes=list(fields),
+            track_total_hits=True,
         )
-        return {
-            bucket["key"]: (
-                source_of(bucket["first"]["hits"]["hits"][0]["_source"]),
-                int(bucket["doc_count"]),
-            )
-            for bucket in answer["aggregations"]["contents"]["buckets"]
-        }
+        hits = list(answer["hits"]["hits"])
+        if len(hits) < int(answer["hits"]["total"]["value"]):
+            search = {"query": query, "_source": list(fields)}
+            hits = list(helpers.scan(self._client, index=self._place.documents, query=search))
+        return [hit["_source"] for hit in hits]
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""

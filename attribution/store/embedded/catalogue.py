@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from attribution.tokens.fingerprint import FORMAT_VERSION, WINNOWING, Channel
 from attribution.tokens.lexer import U64
 
 _BUSY_TIMEOUT_S = 30.0
+_Value = TypeVar("_Value", int, bytes)
 
 
 class Catalogue:
@@ -135,20 +137,30 @@ class Catalogue:
         ).fetchone()
         return None if row is None else (row[0], unpack(row[1])[row[2] : row[2] + row[3]])
 
-    def sources(self, content: int) -> tuple[Source, int] | None:
-        """The first source of a content, and how many documents hold it."""
-        row = self.connection.execute(
+    def sources(self, content: int) -> tuple[Source, ...]:
+        """The sources of all documents that hold a content, in their order."""
+        rows = self.connection.execute(
             "SELECT name, path, revision, license, url FROM documents "
-            "JOIN repositories ON repositories.id = repository WHERE content = ? ORDER BY name, path LIMIT 1",
+            "JOIN repositories ON repositories.id = repository WHERE content = ? ORDER BY name, path",
             (content,),
-        ).fetchone()
-        if row is None:
-            return None
-        count = self.connection.execute("SELECT count(*) FROM documents WHERE content = ?", (content,))
-        return (
-            Source(repository=row[0], path=row[1], revision=row[2], license=row[3], url=row[4]),
-            int(count.fetchone()[0]),
         )
+        return tuple(
+            Source(repository=row[0], path=row[1], revision=row[2], license=row[3], url=row[4])
+            for row in rows
+        )
+
+    def licences(self, keys: Sequence[bytes]) -> dict[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content."""
+        found: dict[bytes, set[str | None]] = {}
+        for part in _parts(keys):
+            rows = self.connection.execute(
+                "SELECT DISTINCT key, license FROM contents JOIN documents ON content = contents.id "
+                f"WHERE key IN ({_marks(part)})",
+                part,
+            )
+            for key, license in rows:
+                found.setdefault(key, set()).add(license)
+        return {key: frozenset(licences) for key, licences in found.items()}
 
     def content_of_key(self, key: bytes) -> int | None:
         """The content with this key."""
@@ -211,11 +223,11 @@ def meta(channels: Sequence[Channel]) -> dict[str, str]:
     }
 
 
-def _parts(values: Sequence[int]) -> Iterator[list[int]]:
+def _parts(values: Sequence[_Value]) -> Iterator[list[_Value]]:
     """Pieces that SQLite takes as the parameters of one statement."""
     for start in range(0, len(values), 900):
         yield list(values[start : start + 900])
 
 
-def _marks(values: Sequence[int]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))

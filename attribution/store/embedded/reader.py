@@ -101,6 +101,11 @@ class EmbeddedIndex:
         ]
         return sorted(found, key=lambda candidate: (-candidate.score, candidate.key))[:limit]
 
+    def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content."""
+        with self._lock:
+            return self._catalogue.licences(keys)
+
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are there, with their texts."""
         found = {}
@@ -112,10 +117,9 @@ class EmbeddedIndex:
 
     def _content(self, key: bytes) -> Content | None:
         stored = self._catalogue.text(key)
-        if stored is None or (sources := self._catalogue.sources(stored[0])) is None:
+        if stored is None or not (sources := self._catalogue.sources(stored[0])):
             return None
-        source, documents = sources
-        return Content(key=key, text=stored[1], source=source, documents=documents)
+        return Content(key=key, text=stored[1], sources=sources)
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""

@@ -82,6 +82,18 @@ def test_json_has_the_documented_shape(index: Path, tmp_path: Path) -> None:
                     "end_line": 30,
                 },
                 "also_in": 0,
+                "cell": None,
+                "holders": [
+                    {
+                        "repository": "o1/r",
+                        "path": "src/f1.py",
+                        "revision": "v1",
+                        "license": "GPL-3.0-only",
+                        "url": "https://github.com/o1/r",
+                    }
+                ],
+                "verdict": {"outcome": "passed", "reason": ""},
+                "fingerprint": first["matches"][0]["fingerprint"],
             }
         ],
     }
@@ -115,8 +127,8 @@ def test_text_names_lines_repository_and_licence(index: Path) -> None:
     result = run("check", "-", "--index", index, stdin=code(3).encode())
     count = len(lex(code(3).encode()))
     assert result.output == (
-        f"-:1-30: exact, {count} tokens\n    o3/r: src/f3.py:1-30\n"
-        "    licence: unknown   https://github.com/o3/r\n"
+        f"-:1-30: exact, {count} tokens\n    o3/r: src/f3.py:1-30   https://github.com/o3/r\n"
+        "    licence: unknown\n"
     )
     assert "no match in 4 indexed documents" in run("check", "-", "--index", index, stdin=b"x").output
 

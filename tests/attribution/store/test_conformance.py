@@ -149,3 +149,16 @@ def test_elasticsearch_gives_the_answers_of_the_embedded_store_in_the_same_order
         assert attribute(query, one) == attribute(query, other)
     one.close()
     other.close()
+
+
+def test_a_content_names_all_its_holders_and_their_licences(url: str) -> None:
+    licences = ["MIT", "GPL-3.0-only", None, "MIT"]
+    held = [document(f"o{n}/r", "x.py", code(1), license=licence) for n, licence in enumerate(licences)]
+    index_of(url, held)
+    index = open_index(url)
+    [content] = index.contents([held[0].key]).values()
+    assert content.sources == tuple(one.source for one in held)
+    assert index.licences([held[0].key, b"absent"]) == {held[0].key: {"MIT", "GPL-3.0-only", None}}
+    [match] = attribute(held[0].text, index)
+    assert (match.holders, match.also_in) == (content.sources, 3)
+    index.close()

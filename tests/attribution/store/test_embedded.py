@@ -51,7 +51,7 @@ def test_every_document_is_found_by_its_own_text(tmp_path: Path) -> None:
     for one in everything:
         assert finds(index, one.text) == [one.key]
         content = index.contents([one.key])[one.key]
-        assert (content.text, content.source, content.documents) == (one.text, one.source, 1)
+        assert (content.text, content.sources) == (one.text, (one.source,))
     assert index.verify() == []
     index.close()
 
@@ -70,7 +70,7 @@ def test_copies_share_a_content_and_a_new_version_replaces_the_old(tmp_path: Pat
     index_of(tmp_path, same)
     index = EmbeddedIndex(tmp_path)
     content = index.contents([same[0].key])[same[0].key]
-    assert (content.source.repository, content.documents) == ("a/first", 2)
+    assert (content.sources[0].repository, len(content.sources)) == ("a/first", 2)
     assert (index.info().documents, index.info().contents) == (2, 1)
     index_of(tmp_path, [document("a/first", "x.py", code(2)), document("b/copy", "x.py", code(2))])
     assert finds(index, code(1).encode()) == []
