@@ -64,9 +64,11 @@ def reported_errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        # SQLite's and anybody's: what to do is in the traceback, not what to answer.
-        traceback.print_exc()
-        say(f"error: {type(error).__name__}: {error}", err=True)
+        if type(error).__module__ == "sqlite3":  # the disk's: full, read-only, damaged
+            say(f"error: {error}; the index is as it was after its last commit", err=True)
+        else:
+            traceback.print_exc()
+            say(f"error: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(FAILED) from error
 
 

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.errors import IndexDamagedError
+from attribution.source import AnyDocument
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
 from attribution.store.embedded.folder import SEGMENTS
 from attribution.store.embedded.segment import SegmentFile, Written
+from attribution.store.opt_outs import lines_of
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
@@ -141,10 +143,15 @@ class EmbeddedIndex:
                 removed_contents=len(view.dead),
             )
 
+    def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
+        """The documents that are not held with just this content."""
+        with self._lock:
+            return [document for document in documents if not self._catalogue.holds(document)]
+
     def opt_outs(self) -> list[str]:
         """What was removed for good, as the lines of an opt-out list."""
         with self._lock:
-            return sorted({rule.line for rule in self._catalogue.opt_outs()})
+            return lines_of(self._catalogue.opt_outs())
 
     def verify(self) -> list[str]:
         """Read every file; what is wrong."""

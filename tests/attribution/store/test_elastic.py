@@ -136,7 +136,7 @@ def test_opt_outs_hold_before_anything_is_deleted(elastic_url: str, monkeypatch:
     with open_writer(elastic_url) as writer:
         assert writer.register(documents(6)[1:2]) == []
         assert writer.counts.refused == 1
-        assert writer.remove([OptOut(owner="owner1")]) == 1
+        assert writer.remove([OptOut(owner="owner1")]).documents == 1
     assert all(name.startswith("Owner3/") for name, _ in finds(elastic_url, documents()[1].text))
 
 

@@ -102,7 +102,7 @@ def test_what_is_removed_is_gone_at_once_and_stays_gone(tmp_path: Path) -> None:
     index_of(tmp_path, [*everything, secret])
     reader = EmbeddedIndex(tmp_path)
     with open_writer(tmp_path) as writer:
-        assert writer.remove([OptOut(repository="Owner3/Project")]) == 3
+        assert writer.remove([OptOut(repository="Owner3/Project")]).documents == 3
     gone = [one for one in [*everything, secret] if one.source.owner == "owner3"]
     assert all(finds(reader, one.text) == [] for one in gone)
     assert reader.contents([one.key for one in gone]) == {}
@@ -153,7 +153,7 @@ def test_copies_in_one_batch_leave_no_second_text_behind(tmp_path: Path) -> None
     index_of(tmp_path, [document("a/a", "x", text), document("a/b", "y", text)])
     index = EmbeddedIndex(tmp_path)
     with open_writer(tmp_path) as writer:
-        assert writer.remove([OptOut(owner="a")]) == 2
+        assert writer.remove([OptOut(owner="a")]).documents == 2
     packed = index._catalogue.connection.execute("SELECT packed FROM blocks").fetchall()
     assert packed
     assert all(b"UNMISTAKABLE" not in prepare.unpack(row[0]) for row in packed)
@@ -306,7 +306,7 @@ def test_an_index_of_another_format_is_refused(tmp_path: Path, change: str, told
     index._catalogue.connection.execute(change)
     index.close()
     for opened in (open_index, lambda path: open_writer(path).__enter__()):
-        with pytest.raises(IndexFormatError, match="build the index again") as caught:
+        with pytest.raises(IndexFormatError, match="opt-outs list") as caught:
             opened(tmp_path)
         assert told in str(caught.value)
 
