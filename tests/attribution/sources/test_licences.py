@@ -80,6 +80,11 @@ def test_our_own_licence() -> None:
         ("BSD", None),
         ("GNU Lesser General Public License v3 (LGPLv3)", "LGPL-3.0-only"),
         ("GPLv3+", "GPL-3.0-only"),
+        ("UNLICENSED", "LicenseRef-scancode-proprietary-license"),
+        ("Unlicense", "Unlicense"),
+        ("MIT/Apache-2.0", "MIT OR Apache-2.0"),
+        ("GPL-2.0/3.0", "GPL-3.0-only"),
+        ("MIT License (non-commercial)", None),
         ("see the website", None),
         ("", None),
     ],
@@ -95,3 +100,6 @@ def test_headers() -> None:
     )
     assert licence_of_header(b"# SPDX-License-Identifier: \xff\n") is None
     assert licence_of_header(b"nothing") is None
+    assert licence_of_header(b"<!-- SPDX-License-Identifier: GPL-3.0-only -->\n") == "GPL-3.0-only"
+    several = b"// SPDX-License-Identifier: MIT\n// SPDX-License-Identifier: MIT OR ISC\n"
+    assert licence_of_header(several) == "MIT AND (MIT OR ISC)"
