@@ -273,10 +273,11 @@ def build_command(model: str | None) -> str:
 
 def _open(url: str) -> Index:
     try:
-        import license_expression  # type: ignore[import-untyped] # noqa: F401 # for verdicts, and it has no types
-
+        # For verdicts; found out now, and not at the first match.
+        from attribution.sources.spdx import parse
         from attribution.store.open import open_index
 
+        parse("MIT")
         return open_index(url)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
