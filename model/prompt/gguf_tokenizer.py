@@ -18,7 +18,7 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import AddedToken, models, normalizers
 
-from model.errors import TokenizerError
+from model.errors import TokenizerError, served_elsewhere
 from model.gguf.metadata import Metadata
 from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE, named
 from model.prompt.spellings import spelled_by_alphabet, spelled_by_piece
@@ -88,7 +88,7 @@ def _read(metadata: Metadata) -> Tokenizer:
     if kind not in (_BYTE_LEVEL, _SENTENCE_PIECE):
         raise TokenizerError(
             f"its tokenizer is of kind {kind!r}; only {_BYTE_LEVEL!r} and {_SENTENCE_PIECE!r} are read. "
-            "Serve this model with llama-server and set engine.url."
+            f"{served_elsewhere(metadata.where)}"
         )
     tokens = _tokens_of(metadata)
     build = _byte_level if kind == _BYTE_LEVEL else _sentence_piece
@@ -115,7 +115,7 @@ def _tokens_of(metadata: Metadata) -> _Tokens:
 
 
 def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
-    pre_tokenizer = named(metadata.text("tokenizer.ggml.pre"))
+    pre_tokenizer = named(metadata.text("tokenizer.ggml.pre"), metadata.where)
     merges = metadata.texts("tokenizer.ggml.merges")
     if merges is None:
         raise TokenizerError("it holds no merges")

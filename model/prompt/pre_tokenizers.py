@@ -16,7 +16,7 @@ from typing import Any
 
 from tokenizers import Regex, pre_tokenizers
 
-from model.errors import TokenizerError
+from model.errors import TokenizerError, served_elsewhere
 
 # A boundary's expression matches one character and ends where a text may be cut.
 # GPT-2's: no alternative matches both a character that is no white space and a line end. (A space would be
@@ -121,13 +121,12 @@ PRE_TOKENIZERS: Mapping[str, PreTokenizer] = {
 """By what a GGUF file calls them."""
 
 
-def named(name: str | None) -> PreTokenizer:
+def named(name: str | None, file: str) -> PreTokenizer:
     """The one that a GGUF file names. Raises `TokenizerError` for a name that is not known."""
     if name is not None and name in PRE_TOKENIZERS:
         return PRE_TOKENIZERS[name]
     raise TokenizerError(
-        f"its pre-tokenizer is {name!r}; known are {', '.join(PRE_TOKENIZERS)}. Serve this model with "
-        "llama-server and set engine.url."
+        f"its pre-tokenizer is {name!r}; known are {', '.join(PRE_TOKENIZERS)}. {served_elsewhere(file)}"
     )
 
 
@@ -143,8 +142,8 @@ def boundary_of(state: Mapping[str, Any] | None) -> re.Pattern[str]:
     if steps and steps[-1] == _GPT2_STEP and all(step[0] == "Digits" for step in steps[:-1]):
         return BEFORE_LINE_END
     raise TokenizerError(
-        f"its pre-tokenizer is {state}; only the byte-level ones of published code models are read here. "
-        "Serve other families by an OpenAI-compatible engine and set engine.url."
+        f"its pre-tokenizer is {state}; only those of published code models are read here. "
+        f"{served_elsewhere()}"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.engine.engine import Engine, EngineOptions
-from model.errors import ConfigError, TokenizerError
+from model.errors import ConfigError, TokenizerError, served_elsewhere
 from model.extras import extra_needed
 from model.families.config import ModelConfig
 from model.families.gguf import read_gguf
@@ -50,13 +50,9 @@ def _read_gguf(path: Path) -> tuple[ModelConfig, Tokenizer]:
     if file.metadata.flag("tokenizer.ggml.add_bos_token") or adds_space_prefix(file.metadata):
         raise TokenizerError(
             f"{path}: this model expects a first token or a space before each text, which is not written "
-            f"here. {_served_elsewhere(path)}"
+            f"here. {served_elsewhere(path)}"
         )
     return config, gguf_tokenizer(file.metadata)
-
-
-def _served_elsewhere(path: Path) -> str:
-    return f"Serve it with `llama-server -m {path}` and set engine.url to http://127.0.0.1:8080/v1."
 
 
 def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
@@ -70,7 +66,7 @@ def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, 
     if folder.is_file():
         raise ConfigError(
             f"{folder}: a GGUF file is computed by the compiled step alone, which does not do "
-            f"{only_with_torch(device=device, quantize=quantize)}. {_served_elsewhere(folder)}"
+            f"{only_with_torch(device=device, quantize=quantize)}. {served_elsewhere(folder)}"
         )
     with extra_needed("gpu", only_with_torch(device=device, quantize=quantize)):
         from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch
