@@ -1,9 +1,9 @@
 """A tokenizer from the lists in a GGUF file: byte-level BPE, or SentencePiece's pieces with scores.
 
 User text never becomes a special token. Special are the control, unknown and unused tokens, and of the
-user-defined ones those that look like a marker (`<tool_call>`); other user-defined tokens, such as runs of
-spaces, are text that is found before all else. Knows no family, and adds nothing to a text: neither a
-first token nor the space that SentencePiece puts before it (`adds_space_prefix` says whether it does).
+user-defined ones those that look like a marker (`<tool_call>`) and those that the file names as a
+sentinel; other user-defined tokens, such as runs of spaces, are text that is found before all else. Knows
+no family. What begins a text, a first token or SentencePiece's space, is told and not written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ from model.prompt.tokenizer import Tokenizer, Vocabulary
 
 _BYTE_LEVEL, _SENTENCE_PIECE = "gpt2", "llama"
 _MARKER = re.compile(r"<.*>|\[.+\]", re.DOTALL)
+# Of a model whose file does not name it: `<s>` of every SentencePiece model since Llama.
+_FIRST_PIECE = 1
+# What a file calls the tokens between which texts stand: formerly without `fim_`.
+_SENTINELS = (
+    *("prefix", "suffix", "middle", "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep"),
+    *("eot", "eom"),
+)
 _JOINS_A_LINE_END = re.compile(r"[^\r\n][\r\n]|[\r\n][^\r\n]")
 
 # Far beyond any published vocabulary (262,144), and any piece of one (SentencePiece's own limit is 16).
@@ -76,13 +83,6 @@ def gguf_tokenizer(metadata: Metadata) -> Tokenizer:
         raise TokenizerError(f"{metadata.where}: {error}") from error
 
 
-def adds_space_prefix(metadata: Metadata) -> bool:
-    """Whether the model was trained on texts with a space put before them: at a text's very beginning,
-    encode `" " + text`."""
-    given = metadata.flag("tokenizer.ggml.add_space_prefix")
-    return given if given is not None else metadata.text("tokenizer.ggml.model") == _SENTENCE_PIECE
-
-
 def _read(metadata: Metadata) -> Tokenizer:
     kind = metadata.text("tokenizer.ggml.model")
     if kind not in (_BYTE_LEVEL, _SENTENCE_PIECE):
@@ -111,7 +111,26 @@ def _tokens_of(metadata: Metadata) -> _Tokens:
         types = np.full(len(texts), TokenType.NORMAL, np.int32)
     if len(types) != len(texts):
         raise TokenizerError(f"it has {len(texts)} tokens, but {len(types)} types of them")
+    # Old files call Code Llama's sentinels words.
+    named = [metadata.integer(f"tokenizer.ggml.{name}_token_id") for name in _SENTINELS]
+    types = np.where(
+        np.isin(np.arange(len(types)), [one for one in named if one is not None]), TokenType.CONTROL, types
+    )
     return _Tokens(texts, types)
+
+
+def _first_ids(
+    metadata: Metadata, tokens: _Tokens, *, by_default: bool, first: int | None = None
+) -> tuple[int, ...]:
+    """What begins a text, by default where the file does not say whether anything does, or what."""
+    said = metadata.flag("tokenizer.ggml.add_bos_token")
+    named = metadata.integer("tokenizer.ggml.bos_token_id")
+    first = first if named is None else named
+    if first is None or not (by_default if said is None else said):
+        return ()
+    if not 0 <= first < len(tokens.texts):
+        raise TokenizerError(f"its first token is {first}, of {len(tokens.texts)} tokens")
+    return (first,)
 
 
 def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
@@ -126,7 +145,8 @@ def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     spelled = spelled_by_alphabet(_only(tokens, tokens.of(TokenType.NORMAL, TokenType.BYTE)))
     for token_id in tokens.written_out():
         spelled[token_id] = tokens.texts[token_id].encode()
-    return _tokenizer(backend, tokens, spelled, pre_tokenizer.boundary)
+    first_ids = _first_ids(metadata, tokens, by_default=pre_tokenizer.begins)
+    return _tokenizer(backend, tokens, spelled, pre_tokenizer.boundary, first_ids)
 
 
 def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
@@ -149,7 +169,14 @@ def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
         spelled[token_id] = spelled_by_piece(tokens.texts[token_id])
     # Merging goes on over a whole text, but never over a place that lies within no token.
     joined = any(_JOINS_A_LINE_END.search(tokens.texts[token_id]) for token_id in normal)
-    return _tokenizer(backend, tokens, spelled, NOWHERE if joined else BEFORE_LINE_END)
+    return _tokenizer(
+        backend,
+        tokens,
+        spelled,
+        NOWHERE if joined else BEFORE_LINE_END,
+        _first_ids(metadata, tokens, by_default=True, first=_FIRST_PIECE),
+        opening="" if metadata.flag("tokenizer.ggml.add_space_prefix") is False else " ",
+    )
 
 
 def _ids(tokens: _Tokens) -> dict[str, int]:
@@ -201,7 +228,13 @@ def _halves(piece: str, known: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _tokenizer(
-    backend: tokenizers.Tokenizer, tokens: _Tokens, spelled: list[bytes], boundary: re.Pattern[str]
+    backend: tokenizers.Tokenizer,
+    tokens: _Tokens,
+    spelled: list[bytes],
+    boundary: re.Pattern[str],
+    first_ids: tuple[int, ...],
+    *,
+    opening: str = "",
 ) -> Tokenizer:
     """Put the parts together; the user-defined tokens that are text are found in a text from here on."""
     texts = [tokens.texts[token_id] for token_id in tokens.written_out()]
@@ -209,5 +242,11 @@ def _tokenizer(
     backend.add_tokens([AddedToken(text, normalized=normalized, special=False) for text in texts])
     if any(_JOINS_A_LINE_END.search(text) for text in texts):
         boundary = NOWHERE
-    special_ids = {tokens.texts[token_id]: token_id for token_id in tokens.markers()}
-    return Tokenizer(backend, Vocabulary(spelled=spelled, special_ids=special_ids, boundary=boundary))
+    vocabulary = Vocabulary(
+        spelled=spelled,
+        special_ids={tokens.texts[token_id]: token_id for token_id in tokens.markers()},
+        boundary=boundary,
+        first_ids=first_ids,
+        opening=opening,
+    )
+    return Tokenizer(backend, vocabulary)

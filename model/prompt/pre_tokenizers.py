@@ -70,6 +70,8 @@ class PreTokenizer:
     """Whether GPT-2's own expression comes after them."""
     whole_words: bool = False
     """Whether a word that is a token is taken whole, whatever the merges say."""
+    begins: bool = False
+    """Whether models with it were trained on texts that begin with a token, where a file does not say it."""
 
     def backend(self) -> pre_tokenizers.PreTokenizer:
         """The same for the `tokenizers` library; the last step spells bytes in GPT-2's alphabet."""
@@ -88,7 +90,7 @@ _DIGIT = r"\p{N}"
 _GPT2_STYLE = PreTokenizer((), BEFORE_LINE_END, gpt2=True)
 _STARCODER_STYLE = PreTokenizer((_DIGIT,), BEFORE_LINE_END, gpt2=True)
 _QWEN2_STYLE = PreTokenizer((_QWEN2,), AFTER_LINE_END)
-_LLAMA3_STYLE = PreTokenizer((_LLAMA3,), AFTER_LINE_END, whole_words=True)
+_LLAMA3_STYLE = PreTokenizer((_LLAMA3,), AFTER_LINE_END, whole_words=True, begins=True)
 _LLAMA3_MERGED = PreTokenizer((_LLAMA3,), AFTER_LINE_END)
 _GPT_4O_STYLE = PreTokenizer((_GPT_4O,), _AFTER_LINE_END_NO_SLASH)
 
@@ -115,7 +117,7 @@ PRE_TOKENIZERS: Mapping[str, PreTokenizer] = {
         ("deepseek-v3", "hunyuan-dense"), PreTokenizer((r"\p{N}{1,3}", _CJK, _DEEPSEEK_V3), AFTER_LINE_END)
     ),
     "seed-coder": PreTokenizer((_SEED_CODER,), AFTER_LINE_END),
-    "tekken": PreTokenizer((_TEKKEN,), _AFTER_LINE_END_NO_SLASH, whole_words=True),
+    "tekken": PreTokenizer((_TEKKEN,), _AFTER_LINE_END_NO_SLASH, whole_words=True, begins=True),
     **dict.fromkeys(("gpt-4o", "llama4", "kanana2"), _GPT_4O_STYLE),
 }
 """By what a GGUF file calls them."""

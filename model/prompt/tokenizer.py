@@ -56,6 +56,10 @@ class Vocabulary:
     """By their own names."""
     boundary: re.Pattern[str]
     """Matches one character, and ends where a text may be cut without changing a token."""
+    first_ids: tuple[int, ...] = ()
+    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    opening: str = ""
+    """What SentencePiece puts before a text at its beginning: a space, or nothing."""
 
 
 class Tokenizer:
@@ -64,12 +68,13 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer, vocabulary: Vocabulary | None = None) -> None:
         """Take over `backend`. Without `vocabulary` it is a tokenizer.json's, and its special tokens are
         all the added ones. Raises `TokenizerError` if it is of another kind."""
-        self.first_ids = _first_ids(backend)
         if vocabulary is None:
             vocabulary = _vocabulary_of(backend)
             backend = _without_recognition(backend)
         self._backend = backend
         self._boundary = vocabulary.boundary
+        self.first_ids = vocabulary.first_ids
+        self.opening = vocabulary.opening
         self.vocab_size: int = len(vocabulary.spelled)
         self.special_ids = vocabulary.special_ids
         self._names = {number: name for name, number in self.special_ids.items()}
@@ -98,6 +103,14 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text. A lone surrogate counts as U+FFFD."""
         return list(chain.from_iterable(self.encode_chunks(text)))
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Token ids of a text from its beginning, what the model was trained to find there before it."""
+        return [*self.first_ids, *self.encode(self.opened(text))]
+
+    def opened(self, text: str) -> str:
+        """What is encoded of a text at its beginning; of an empty one nothing."""
+        return self.opening + text if text else ""
 
     def encode_chunks(self, text: str) -> list[tuple[int, ...]]:
         """Token ids of `text`, cut into chunks of about a line; joined they are `encode(text)`.
@@ -235,11 +248,12 @@ def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
         spelled=spelled_by_alphabet(tokens),
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
+        first_ids=_first_ids(backend),
     )
 
 
 def _first_ids(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
-    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    """See `Vocabulary.first_ids`."""
     bare, whole = (backend.encode("a", add_special_tokens=special).ids for special in (False, True))
     return tuple(whole[: whole.index(bare[0])]) if bare and bare[0] in whole else ()
 

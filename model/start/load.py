@@ -16,7 +16,7 @@ from model.families.gguf import read_gguf
 from model.families.registry import read_config
 from model.gguf.files import Gguf
 from model.local.threads import available_cpus
-from model.prompt.gguf_tokenizer import adds_space_prefix, gguf_tokenizer
+from model.prompt.gguf_tokenizer import gguf_tokenizer
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Runner
 from model.start.backend import compiled_scheme, only_with_torch
@@ -46,13 +46,7 @@ def _read_folder(folder: Path) -> tuple[ModelConfig, Tokenizer]:
 
 def _read_gguf(path: Path) -> tuple[ModelConfig, Tokenizer]:
     file = Gguf(path)
-    config = read_gguf(file)
-    if file.metadata.flag("tokenizer.ggml.add_bos_token") or adds_space_prefix(file.metadata):
-        raise TokenizerError(
-            f"{path}: this model expects a first token or a space before each text, which is not written "
-            f"here. {served_elsewhere(path)}"
-        )
-    return config, gguf_tokenizer(file.metadata)
+    return read_gguf(file), gguf_tokenizer(file.metadata)
 
 
 def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:

@@ -24,6 +24,8 @@ from model.native.library import native_library
 from model.prompt.chat_template import ChatTemplate
 from model.prompt.gguf_tokenizer import TokenType
 from model.runner.sampling import SamplingParams
+from model.serve.prompting import generation_request
+from model.serve.protocol import CompletionBody
 from model.start.load import load_engine
 from model.weights.gguf_weights import GgufWeights
 from model.weights.hub import resolve
@@ -201,6 +203,22 @@ def test_an_engine_says_the_same_from_either(tmp_path: Path, shape: str) -> None
     assert answers[0] == answers[1]
 
 
+@needs_compiled
+def test_what_begins_a_text_begins_each_prompt(tmp_path: Path) -> None:
+    """In a file as in a folder: a first token, and SentencePiece's space."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "x", "▁x"]
+    path = converted(
+        write_tiny_llama(tmp_path, **LLAMA_SHAPES["gemma"]),
+        tokenizer__ggml__model="llama",
+        tokenizer__ggml__tokens=pieces,
+        tokenizer__ggml__scores=[0.0] * len(pieces),
+        tokenizer__ggml__token_type=[2, 3, 3, *[6] * 256, 1, 1, 1],
+    )
+    engine = load_engine(path, device="cpu", quantize="int8")
+    request = generation_request(CompletionBody(prompt="x x"), engine.tokenizer, engine.config)
+    assert [pieces[one] for one in request.prompt_ids] == ["<s>", "▁x", "▁x"]
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
@@ -209,7 +227,7 @@ def test_an_engine_says_the_same_from_either(tmp_path: Path, shape: str) -> None
         ({"qwen2__rope__dimension_count": 16}, ConfigError, "partial_rotary_factor = 0.5"),
         ({"qwen2__rope__scaling__type": "longrope"}, ConfigError, "rope_type = 'longrope'"),
         ({"without": "qwen2.block_count"}, ConfigError, "it lacks qwen2.block_count"),
-        ({"tokenizer__ggml__add_bos_token": True}, TokenizerError, "first token.*llama-server -m"),
+        ({"tokenizer__ggml__pre": "viking"}, TokenizerError, "pre-tokenizer is 'viking'.*llama-server -m"),
     ],
 )
 def test_what_is_not_computed_is_refused_by_its_name(
