@@ -20,12 +20,12 @@ from tokenizers import AddedToken, models, normalizers
 
 from model.errors import TokenizerError, served_elsewhere
 from model.gguf.metadata import Metadata
-from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE, named
+from model.prompt.pre_tokenizers import NOWHERE, named
+from model.prompt.sentence_piece import JOINS_A_LINE_END, MARKER, boundary_of_pieces
 from model.prompt.spellings import spelled_by_alphabet, spelled_by_piece
 from model.prompt.tokenizer import Tokenizer, Vocabulary
 
 _BYTE_LEVEL, _SENTENCE_PIECE = "gpt2", "llama"
-_MARKER = re.compile(r"<.*>|\[.+\]", re.DOTALL)
 # Of a model whose file does not name it: `<s>` of every SentencePiece model since Llama.
 _FIRST_PIECE = 1
 # What a file calls the tokens between which texts stand: formerly without `fim_`.
@@ -33,7 +33,6 @@ _SENTINELS = (
     *("prefix", "suffix", "middle", "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep"),
     *("eot", "eom"),
 )
-_JOINS_A_LINE_END = re.compile(r"[^\r\n][\r\n]|[\r\n][^\r\n]")
 
 # Far beyond any published vocabulary (262,144), and any piece of one (SentencePiece's own limit is 16).
 _MAX_TOKENS = 1_000_000
@@ -66,13 +65,13 @@ class _Tokens:
     def markers(self) -> list[int]:
         """Ids of the tokens that no text becomes."""
         user_defined = self.of(TokenType.USER_DEFINED)
-        looking_so = [one for one in user_defined if _MARKER.fullmatch(self.texts[one])]
+        looking_so = [one for one in user_defined if MARKER.fullmatch(self.texts[one])]
         return sorted([*self.of(TokenType.UNKNOWN, TokenType.CONTROL, TokenType.UNUSED), *looking_so])
 
     def written_out(self) -> list[int]:
         """Ids of the user-defined tokens that are text."""
         user_defined = self.of(TokenType.USER_DEFINED)
-        return [one for one in user_defined if not _MARKER.fullmatch(self.texts[one])]
+        return [one for one in user_defined if not MARKER.fullmatch(self.texts[one])]
 
 
 def gguf_tokenizer(metadata: Metadata) -> Tokenizer:
@@ -167,13 +166,11 @@ def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     spelled = [b""] * len(tokens.texts)
     for token_id in [*normal, *tokens.of(TokenType.BYTE), *tokens.written_out()]:
         spelled[token_id] = spelled_by_piece(tokens.texts[token_id])
-    # Merging goes on over a whole text, but never over a place that lies within no token.
-    joined = any(_JOINS_A_LINE_END.search(tokens.texts[token_id]) for token_id in normal)
     return _tokenizer(
         backend,
         tokens,
         spelled,
-        NOWHERE if joined else BEFORE_LINE_END,
+        boundary_of_pieces(tokens.texts[token_id] for token_id in normal),
         _first_ids(metadata, tokens, by_default=True, first=_FIRST_PIECE),
         opening="" if metadata.flag("tokenizer.ggml.add_space_prefix") is False else " ",
     )
@@ -240,7 +237,7 @@ def _tokenizer(
     texts = [tokens.texts[token_id] for token_id in tokens.written_out()]
     normalized = backend.normalizer is not None
     backend.add_tokens([AddedToken(text, normalized=normalized, special=False) for text in texts])
-    if any(_JOINS_A_LINE_END.search(text) for text in texts):
+    if any(map(JOINS_A_LINE_END.search, texts)):
         boundary = NOWHERE
     vocabulary = Vocabulary(
         spelled=spelled,

@@ -23,6 +23,7 @@ from tokenizers import normalizers
 
 from model.errors import TokenizerError
 from model.prompt.pre_tokenizers import boundary_of
+from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
 # Two generations of that many chunks or characters, 10 to 30 MB; longer chunks are not worth keeping.
@@ -69,8 +70,8 @@ class Tokenizer:
         """Take over `backend`. Without `vocabulary` it is a tokenizer.json's, and its special tokens are
         all the added ones. Raises `TokenizerError` if it is of another kind."""
         if vocabulary is None:
-            vocabulary = _vocabulary_of(backend)
-            backend = _without_recognition(backend)
+            read = _pieces_of if is_sentence_piece(backend) else _bytes_of
+            backend, vocabulary = read(backend)
         self._backend = backend
         self._boundary = vocabulary.boundary
         self.first_ids = vocabulary.first_ids
@@ -228,14 +229,26 @@ def _well_formed(text: str) -> str:
     return text
 
 
-def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
-    """The vocabulary of a tokenizer.json."""
+def _pieces_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:
+    """A tokenizer.json of SentencePiece's kind."""
+    pieces = read_pieces(backend)
+    return pieces.backend, Vocabulary(
+        spelled=pieces.spelled,
+        special_ids=pieces.special_ids,
+        boundary=pieces.boundary,
+        first_ids=_first_ids(backend),
+        opening=pieces.opening,
+    )
+
+
+def _bytes_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:
+    """A byte-level tokenizer.json."""
     pre_tokenizer = backend.pre_tokenizer
     boundary = boundary_of(json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else None)
     if isinstance(backend.normalizer, normalizers.NFC):
         # Qwen's. With it a decomposed letter's tokens would spell other bytes than the file has.
         backend.normalizer = None
-    if backend.normalizer is not None:
+    if backend.normalizer is not None and _does_something(backend.normalizer):
         raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
     ids = backend.get_vocab(with_added_tokens=True)
     tokens = [""] * (1 + max(ids.values()))
@@ -244,12 +257,18 @@ def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
     added = backend.get_added_tokens_decoder()
     for token_id in added:
         tokens[token_id] = ""
-    return Vocabulary(
+    vocabulary = Vocabulary(
         spelled=spelled_by_alphabet(tokens),
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
         first_ids=_first_ids(backend),
     )
+    return _without_recognition(backend), vocabulary
+
+
+def _does_something(normalizer: normalizers.Normalizer) -> bool:
+    """DeepSeek-Coder has a sequence of none."""
+    return json.loads(normalizer.__getstate__()) != {"type": "Sequence", "normalizers": []}
 
 
 def _first_ids(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
