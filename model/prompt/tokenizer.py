@@ -268,7 +268,7 @@ def _bytes_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Voca
 
 def _does_something(normalizer: normalizers.Normalizer) -> bool:
     """DeepSeek-Coder has a sequence of none."""
-    return json.loads(normalizer.__getstate__()) != {"type": "Sequence", "normalizers": []}
+    return bool(json.loads(normalizer.__getstate__()) != {"type": "Sequence", "normalizers": []})
 
 
 def _first_ids(backend: tokenizers.Tokenizer) -> tuple[int, ...]:

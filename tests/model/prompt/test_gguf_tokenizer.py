@@ -252,7 +252,7 @@ class TestByteLevel:
 
 
 PIECES = ["▁", "a", "b", "c", "ab", "▁ab", "▁a", "bc", "abc", "▁▁", "\n"]
-SENTENCE_PIECE = {
+SENTENCE_PIECE: dict[str, Any] = {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": [
         *("<unk>", "<s>", "</s>"),

@@ -90,7 +90,7 @@ def test_other_spellings_are_refused_by_their_name(
     message: str,
 ) -> None:
     backend = library("Gemma")
-    backend.normalizer = normalizer  # type: ignore[assignment]  # None takes it away
-    backend.pre_tokenizer = pre_tokenizer  # type: ignore[assignment]
+    backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizer
     with pytest.raises(TokenizerError, match=message):
         Tokenizer(backend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tokenizers import pre_tokenizers
 
 from model.engine.generation import GenerationRequest
 from model.errors import CheckpointError, ConfigError, ModelError, TokenizerError
-from model.families.config import ModelConfig, Multipliers, Norm
+from model.families.config import ModelConfig, Norm
 from model.families.gguf import read_gguf, stored_name
 from model.families.gpt_bigcode import SPECIAL_TOKENS
 from model.families.registry import read_config
@@ -143,12 +143,15 @@ def test_the_description_and_the_weights_are_the_folders(tmp_path: Path, shape: 
 
 def as_doubles(config: ModelConfig) -> ModelConfig:
     """The same with its numbers rounded as a file rounds them."""
-    assert config.rotary is not None
-    multipliers = [None if one is None else round(one, 4) for one in astuple(config.multipliers)]
+    multipliers = config.multipliers
     return replace(
         config,
         norm_epsilon=round(config.norm_epsilon, 9),
-        multipliers=Multipliers(**dict(zip(asdict(config.multipliers), multipliers, strict=True))),
+        multipliers=replace(
+            multipliers,
+            residual=round(multipliers.residual, 4),
+            scores=None if multipliers.scores is None else round(multipliers.scores, 4),
+        ),
     )
 
 
@@ -164,7 +167,8 @@ class TestLlama31:
         assert rotary is not None
         plain = replace(rotary, scaling=None)
         turns, slower = (one.angles(2)[1, 1].astype(np.float64) for one in (plain, rotary))
-        return (np.arcsin(turns) / np.arcsin(slower)).astype(np.float32)
+        factors: NDArray[np.float32] = (np.arcsin(turns) / np.arcsin(slower)).astype(np.float32)
+        return factors
 
     def test_it_is_read_from_the_factors(self, tmp_path: Path) -> None:
         self.written(tmp_path, np.ones(16, np.float32))
