@@ -97,9 +97,11 @@ class Tokenizer:
         except Exception as error:  # the library raises nothing more specific
             raise TokenizerError(f"{path} cannot be read: {error}") from error
         try:
-            return cls(backend)
+            made = cls(backend)
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
+        made.first_ids = made.first_ids or _said_beside(folder, made.special_ids)
+        return made
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text. A lone surrogate counts as U+FFFD."""
@@ -227,6 +229,22 @@ def _well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def _said_beside(folder: Path, special_ids: dict[str, int]) -> tuple[int, ...]:
+    """`first_ids` by a tokenizer_config.json, which DeepSeek-Coder says it in."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return ()
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TokenizerError(f"{path} is not valid JSON ({error})") from error
+    if not isinstance(config, dict) or config.get("add_bos_token") is not True:
+        return ()
+    said = config.get("bos_token")
+    first = special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
+    return () if first is None else (first,)
 
 
 def _pieces_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from model.errors import TokenizerError
 from model.families import sentinels
 from model.gguf.files import Gguf
+from model.prompt.chat_template import ChatTemplate
+from model.prompt.conversation import Message
 from model.prompt.fim import build_prompt
 from model.prompt.fim_format import FimOrder
 from model.prompt.gguf_tokenizer import TokenType, gguf_tokenizer
 from model.prompt.healing import Healer
 from model.prompt.pre_tokenizers import PRE_TOKENIZERS
 from model.prompt.tokenizer import Tokenizer
+from model.serve.chat_prompting import ChatPrompter
 from tests.model.gguf.writing import write_gguf
 from tests.model.prompt.test_tokenizer import STARCODER, TEXTS, needs_starcoder
 
@@ -382,6 +385,13 @@ class TestCodeLlama:
         encode = code_llama.encode_uncached
         assert prompt.token_ids == fim.arrange(order, encode(kept), encode("ab"))
         assert prompt.healed == healed
+
+    @pytest.mark.parametrize("said", ["ab", " ab"])
+    def test_in_a_chat_one_space_follows_a_special_token(self, code_llama: Tokenizer, said: str) -> None:
+        template = ChatTemplate("<s>{{ messages[0]['content'] }}</s>", names={})
+        prompter = ChatPrompter(code_llama, 500, template, end_id=2)
+        ids = prompter.encode((Message(role="user", text=said),))
+        assert ids == [1, *code_llama.encode(" ab"), 2]
 
 
 class TestRefused:
