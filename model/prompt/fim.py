@@ -91,6 +91,8 @@ def build_prompt(
             field="max_tokens",
         )
     prefix, healed = split_healed(prefix) if heal else (prefix, "")
+    if not prefix and (healed or order is FimOrder.SPM):
+        healed = tokenizer.opening + healed
     tag = _tag(tokenizer, fim, path)[: max_prompt_tokens // 8]
     room = max_prompt_tokens - len(tag) - 3  # three FIM tokens
     before = _window_chunks(tokenizer, prefix, room, tagged=bool(tag))
@@ -169,7 +171,7 @@ def _window_chunks(tokenizer: Tokenizer, prefix: str, room: int, *, tagged: bool
         start = line_end if line_end >= 0 else start
     # The line end after the file's name; a window within the file begins with one of its own.
     lead = "\n" if tagged and prefix[start : start + 1] not in ("\n", "\r") else ""
-    return tokenizer.encode_chunks(lead + prefix[start:])
+    return tokenizer.encode_chunks(tokenizer.opened(lead + prefix[start:]))
 
 
 def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> PromptChunks:
@@ -181,7 +183,11 @@ def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> 
     """A context file by lines, its tag first; the end-of-text token comes when it is cut."""
     text = _beginning(one.text, room)
     tag = _tag(tokenizer, fim, one.path)
-    return [tag, *tokenizer.encode_chunks("\n" + text)] if tag else tokenizer.encode_chunks(text)
+    return (
+        [tag, *tokenizer.encode_chunks("\n" + text)]
+        if tag
+        else tokenizer.encode_chunks(tokenizer.opened(text))
+    )
 
 
 def _beginning(text: str, room: int) -> str:

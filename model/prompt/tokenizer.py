@@ -23,6 +23,7 @@ from tokenizers import normalizers
 
 from model.errors import TokenizerError
 from model.prompt.pre_tokenizers import boundary_of
+from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
 # Two generations of that many chunks or characters, 10 to 30 MB; longer chunks are not worth keeping.
@@ -56,6 +57,10 @@ class Vocabulary:
     """By their own names."""
     boundary: re.Pattern[str]
     """Matches one character, and ends where a text may be cut without changing a token."""
+    first_ids: tuple[int, ...] = ()
+    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    opening: str = ""
+    """What SentencePiece puts before a text at its beginning: a space, or nothing."""
 
 
 class Tokenizer:
@@ -64,12 +69,13 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer, vocabulary: Vocabulary | None = None) -> None:
         """Take over `backend`. Without `vocabulary` it is a tokenizer.json's, and its special tokens are
         all the added ones. Raises `TokenizerError` if it is of another kind."""
-        self.first_ids = _first_ids(backend)
         if vocabulary is None:
-            vocabulary = _vocabulary_of(backend)
-            backend = _without_recognition(backend)
+            read = _pieces_of if is_sentence_piece(backend) else _bytes_of
+            backend, vocabulary = read(backend)
         self._backend = backend
         self._boundary = vocabulary.boundary
+        self.first_ids = vocabulary.first_ids
+        self.opening = vocabulary.opening
         self.vocab_size: int = len(vocabulary.spelled)
         self.special_ids = vocabulary.special_ids
         self._names = {number: name for name, number in self.special_ids.items()}
@@ -91,13 +97,23 @@ class Tokenizer:
         except Exception as error:  # the library raises nothing more specific
             raise TokenizerError(f"{path} cannot be read: {error}") from error
         try:
-            return cls(backend)
+            made = cls(backend)
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
+        made.first_ids = made.first_ids or _said_beside(folder, made.special_ids)
+        return made
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text. A lone surrogate counts as U+FFFD."""
         return list(chain.from_iterable(self.encode_chunks(text)))
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Token ids of a text from its beginning, what the model was trained to find there before it."""
+        return [*self.first_ids, *self.encode(self.opened(text))]
+
+    def opened(self, text: str) -> str:
+        """What is encoded of a text at its beginning; of an empty one nothing."""
+        return self.opening + text if text else ""
 
     def encode_chunks(self, text: str) -> list[tuple[int, ...]]:
         """Token ids of `text`, cut into chunks of about a line; joined they are `encode(text)`.
@@ -215,14 +231,42 @@ def _well_formed(text: str) -> str:
     return text
 
 
-def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
-    """The vocabulary of a tokenizer.json."""
+def _said_beside(folder: Path, special_ids: dict[str, int]) -> tuple[int, ...]:
+    """`first_ids` by a tokenizer_config.json, which DeepSeek-Coder says it in."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return ()
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TokenizerError(f"{path} is not valid JSON ({error})") from error
+    if not isinstance(config, dict) or config.get("add_bos_token") is not True:
+        return ()
+    said = config.get("bos_token")
+    first = special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
+    return () if first is None else (first,)
+
+
+def _pieces_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:
+    """A tokenizer.json of SentencePiece's kind."""
+    pieces = read_pieces(backend)
+    return pieces.backend, Vocabulary(
+        spelled=pieces.spelled,
+        special_ids=pieces.special_ids,
+        boundary=pieces.boundary,
+        first_ids=_first_ids(backend),
+        opening=pieces.opening,
+    )
+
+
+def _bytes_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:
+    """A byte-level tokenizer.json."""
     pre_tokenizer = backend.pre_tokenizer
     boundary = boundary_of(json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else None)
     if isinstance(backend.normalizer, normalizers.NFC):
         # Qwen's. With it a decomposed letter's tokens would spell other bytes than the file has.
         backend.normalizer = None
-    if backend.normalizer is not None:
+    if backend.normalizer is not None and _does_something(backend.normalizer):
         raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
     ids = backend.get_vocab(with_added_tokens=True)
     tokens = [""] * (1 + max(ids.values()))
@@ -231,15 +275,22 @@ def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
     added = backend.get_added_tokens_decoder()
     for token_id in added:
         tokens[token_id] = ""
-    return Vocabulary(
+    vocabulary = Vocabulary(
         spelled=spelled_by_alphabet(tokens),
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
+        first_ids=_first_ids(backend),
     )
+    return _without_recognition(backend), vocabulary
+
+
+def _does_something(normalizer: normalizers.Normalizer) -> bool:
+    """DeepSeek-Coder has a sequence of none."""
+    return bool(json.loads(normalizer.__getstate__()) != {"type": "Sequence", "normalizers": []})
 
 
 def _first_ids(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
-    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    """See `Vocabulary.first_ids`."""
     bare, whole = (backend.encode("a", add_special_tokens=special).ids for special in (False, True))
     return tuple(whole[: whole.index(bare[0])]) if bare and bare[0] in whole else ()
 

@@ -85,12 +85,16 @@ class ChatPrompter:
         """Token ids of a whole conversation, ready for the answer."""
         encode = self._tokenizer.encode
         if self._template is None:
-            return [*self._tokenizer.first_ids, *encode(dialogue(messages, n_examples=self._n_examples))]
+            return self._tokenizer.encode_whole(dialogue(messages, n_examples=self._n_examples))
         special = self._tokenizer.special_ids
         ids: list[int] = []
         for piece in self._template.render(messages, special.keys()):
-            ids += [special[piece.text]] if piece.is_special else encode(piece.text)
+            ids += [special[piece.text]] if piece.is_special else encode(self._opened(piece.text))
         return ids or [self._end_id]
+
+    def _opened(self, text: str) -> str:
+        """A text after a special token, where the model was trained to find one space."""
+        return text if text.startswith(" ") else self._tokenizer.opened(text)
 
     def _examples_that_fit(self) -> int:
         ask = [Message(role="user", text="?")]

@@ -85,7 +85,7 @@ def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> 
     if not body.is_fim:
         _check_length(body.prompt, tokenizer, config)
         # An empty prompt starts a new document, as in training.
-        return [*tokenizer.first_ids, *tokenizer.encode(body.prompt)] or [_end_id(tokenizer, config)], b""
+        return tokenizer.encode_whole(body.prompt) or [_end_id(tokenizer, config)], b""
     fim = _fim_format(tokenizer, config)
     prompt = build_prompt(
         tokenizer,
