@@ -102,7 +102,7 @@ PUBLISHED = (
         context_tokens=32_768,
         order="prefix-suffix-middle",
         infilling=0.43,
-        memory_bytes=1_000_000_000,
+        memory_bytes=800_000_000,
         least_cores=2,
     ),
     PublishedModel(
