@@ -14,7 +14,6 @@ import typer
 from lsp.cli.common import PROGRAM, JsonOption, effective_settings
 
 if TYPE_CHECKING:
-    from model.catalogue.listing import ListedModel
     from model.catalogue.published import PublishedModel
 
 model_app = typer.Typer(
@@ -34,7 +33,7 @@ def list_(as_json: JsonOption = False) -> None:
     models = list_models()
     in_use = settled(effective_settings(Path.cwd(), None, quiet=True).settings.model)
     if as_json:
-        typer.echo(json.dumps([to_json(model, in_use) for model in models], indent=2))
+        typer.echo(json.dumps([model.to_json(in_use) for model in models], indent=2))
         return
     terminal.print_table(terminal.models_table(models, in_use))
 
@@ -103,23 +102,6 @@ def where(
     from model.weights.hub import resolve
 
     typer.echo(resolve(name, offline=True).folder)
-
-
-def to_json(model: ListedModel, in_use: str) -> dict[str, object]:
-    """A model as `model list --json` prints it."""
-    table = model.published
-    return {
-        "name": model.name,
-        "inUse": model.name == in_use,
-        "place": model.place,
-        "path": None if model.path is None else str(model.path),
-        "bytes": model.n_bytes,
-        "what": model.what,
-        "license": table and table.licence,
-        "contextTokens": table and table.context_tokens,
-        "infilling": table and table.infilling,
-        "memoryBytes": table and table.memory_bytes,
-    }
 
 
 def _published(name: str) -> PublishedModel:

@@ -27,6 +27,23 @@ class ListedModel:
     """What its file calls it: architecture and quantisation."""
     published: PublishedModel | None = None
 
+    def to_json(self, in_use: str) -> dict[str, object]:
+        """As editors and `model list --json` get it; `in_use` is the name of the model that answers."""
+        table = self.published
+        return {
+            "name": self.name,
+            "inUse": self.name == in_use,
+            "isHere": self.path is not None or self.name == STARTER,
+            "place": self.place,
+            "path": None if self.path is None else str(self.path),
+            "bytes": self.n_bytes,
+            "what": self.what,
+            "license": table and table.licence,
+            "contextTokens": table and table.context_tokens,
+            "infilling": table and table.infilling,
+            "memoryBytes": table and table.memory_bytes,
+        }
+
 
 def list_models(places: Places | None = None) -> list[ListedModel]:
     """The starter, the published models, and what was found besides them."""
