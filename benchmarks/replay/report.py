@@ -1,0 +1,105 @@
+"""The answers as tables: by what a key does, how long each editor's engine took."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.engine.contender import percentile_95
+from benchmarks.replay.editors import EngineStart, KeyAnswer
+from benchmarks.replay.session import Key
+from benchmarks.tables import table
+
+OURS = "ours"
+_TICK_MS = 10.0  # what processor time is counted in
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayReport:
+    """All answers of a run, and how the engines started."""
+
+    model: str
+    threads: int
+    answers: Sequence[KeyAnswer]
+    starts: Mapping[str, EngineStart]
+    max_new_tokens: int | None = None
+
+    @property
+    def _limit(self) -> str:
+        return f" (at most {self.max_new_tokens} tokens)" if self.max_new_tokens else ""
+
+    @property
+    def editors(self) -> list[str]:
+        """The names, in the order of the tables."""
+        return list(self.starts)
+
+    def times(self, editor: str, key: Key | None, of: Callable[[KeyAnswer], float]) -> list[float]:
+        """Of the keys of a kind, or of all."""
+        return [of(one) for one in self.answers if one.editor == editor and key in (None, one.key)]
+
+    def markdown(self) -> str:
+        """Median (95th percentile) to the first text and to the end; computed tokens; ratios."""
+        kinds = [key for key in Key if self.times(OURS, key, _first)]
+        n_keys = len(self.times(OURS, None, _first))
+        counts = [f"{key} ({len(self.times(OURS, key, _first))})" for key in kinds]
+        lines = [f"{self.model}, {n_keys} keys, {self.threads} threads, p50 (p95)", ""]
+        for title, of in (("to the first text, ms", _first), ("to the answer's end, ms", _whole)):
+            lines += [
+                *table([title, *counts, "all"], [self._row(one, kinds, of) for one in self.editors]),
+                "",
+            ]
+        head = ["tokens computed", *counts, "all"]
+        lines += [*table(head, [self._row(one, kinds, _computed) for one in self.editors]), ""]
+        lines += table(
+            ["", "first line right", "ready after", "peak memory"],
+            [
+                [one, self._right(one), f"{start.ready_s:.2f} s", f"{start.peak_mb:,.0f} MB"]
+                for one, start in self.starts.items()
+            ],
+        )
+        peers = [one for one in self.editors if one != OURS]
+        if peers:
+            head = [
+                "times as long as ours to the first text (of the processor)",
+                *map(str, kinds),
+                "p95 of all",
+            ]
+            lines += ["", *table(head, [self._ratios(one, kinds) for one in peers])]
+        return "\n".join(lines)
+
+    def _row(self, editor: str, kinds: Sequence[Key], of: Callable[[KeyAnswer], float]) -> list[str]:
+        by_kind = [self.times(editor, key, of) for key in (*kinds, None)]
+        return [editor, *(f"{statistics.median(each):,.0f} ({percentile_95(each):,.0f})" for each in by_kind)]
+
+    def _ratios(self, peer: str, kinds: Sequence[Key]) -> list[str]:
+        medians = [
+            statistics.median(self.times(peer, key, _first))
+            / statistics.median(self.times(OURS, key, _first))
+            for key in kinds
+        ]
+        last = percentile_95(self.times(peer, None, _first)) / percentile_95(self.times(OURS, None, _first))
+        return [peer, *(f"{ratio:.1f}" for ratio in (*medians, last))]
+
+    def _right(self, editor: str) -> str:
+        """The share of answers that are right, where they were not cut."""
+        if self.max_new_tokens:
+            return "–"
+        known = [one.is_right for one in self.answers if one.editor == editor and one.is_right is not None]
+        return f"{sum(known) / len(known):.0%}"
+
+
+def _first(answer: KeyAnswer) -> float:
+    return answer.first_ms
+
+
+def _whole(answer: KeyAnswer) -> float:
+    return answer.whole_ms
+
+
+def _processor(answer: KeyAnswer) -> float:
+    return answer.processor_ms
+
+
+def _computed(answer: KeyAnswer) -> float:
+    return answer.computed_tokens
