@@ -23,6 +23,7 @@ class Transformers:
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, threads: int, device: str = "cpu") -> None:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         model = _of_file(folder, dtype) if folder.is_file() else _of_folder(folder, dtype, device)
         self._model = model.eval()
         self._threads, self._device = threads, device
