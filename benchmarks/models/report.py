@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.machine import processor
 from benchmarks.models.measure import HEALED, LLAMA, NOT_HEALED, PROGRAMS, interval
+from benchmarks.replay.report import OURS
 from benchmarks.tables import MODELS_PAGE, put_section, table
 from training.evaluate.measure import SPAN_FILES
 
@@ -54,9 +55,12 @@ def markdown(figures: Figures, threads: int) -> str:
 
 
 def into_docs(figures: Figures, threads: int) -> None:
-    """Put the tables and the picture into docs/."""
-    put_section(MODELS_PAGE, "quality", markdown(figures, threads))
-    draw(figures, PICTURE)
+    """Put the tables into the page in docs/, and the picture beside it once there is something to draw."""
+    section = markdown(figures, threads)
+    if points(figures):
+        draw(figures, PICTURE)
+        section += f"\n\n![Quality against latency on this machine]({PICTURE.name})"
+    put_section(MODELS_PAGE, "quality", section)
 
 
 def _quality_row(item: tuple[str, Mapping[str, Any]]) -> list[str]:
@@ -116,24 +120,32 @@ def _left_out(figures: Figures) -> dict[str, list[str]]:
     }
 
 
+def points(figures: Figures) -> dict[str, list[tuple[str, float, float]]]:
+    """By editor: models, the median of a key's time, and the percentage of single lines filled exactly."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for model, parts in figures.items():
+        scores = parts["quality"]["infilling"].get("single-line", {})
+        for editor, keys in parts.get("keys", {}).items():
+            who = HEALED if editor == OURS else LLAMA
+            if who in scores:
+                name = editor.partition(",")[0]
+                found.setdefault(name, []).append((model, keys["p50_ms"], 100 * scores[who]["exact_match"]))
+    return found
+
+
 def draw(figures: Figures, path: Path) -> None:
-    """Single lines filled exactly against the median of a key's time, ours beside llama.vscode's."""
+    """Quality against latency, ours beside llama.vscode's."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for colour, (name, who) in zip(("C0", "C3"), (("ours", HEALED), ("llama.vscode", LLAMA)), strict=True):
-        points = [
-            (keys["p50_ms"], 100 * scores[who]["exact_match"], model)
-            for model, parts in figures.items()
-            for editor, keys in parts.get("keys", {}).items()
-            if editor.startswith(name) and who in (scores := parts["quality"]["infilling"]["single-line"])
-        ]
-        axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], color=colour, label=name)
-        for x, y, model in points:
-            axes.annotate(model, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    for name, each in points(figures).items():
+        models, times_ms, shares = zip(*each, strict=True)
+        axes.scatter(times_ms, shares, label=name)
+        for place in zip(models, times_ms, shares, strict=True):
+            axes.annotate(place[0], place[1:], xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.set(xscale="log", ylim=(0, None), title="Quality against latency on this machine")
     axes.set(xlabel="from a key to the first text, median ms (less is better)")
     axes.set(ylabel="HumanEval single lines filled exactly, %")

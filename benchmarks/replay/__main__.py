@@ -81,7 +81,7 @@ async def run(options: argparse.Namespace, advance: Callable[[], None]) -> Repla
             answers.append(answer)
             advance()
         return ReplayReport(
-            model=options.model,
+            model=resolve(options.model).name,
             threads=options.threads,
             answers=answers,
             starts={editor.name: editor.start() for editor in editors},

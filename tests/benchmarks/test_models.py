@@ -10,7 +10,7 @@ import pytest
 from benchmarks.engine.contenders import CONTENDERS, GGUF_CONTENDERS, contenders_for
 from benchmarks.engine.ours import Ours
 from benchmarks.models import __main__ as models
-from benchmarks.models.report import Figures, draw, markdown, merged
+from benchmarks.models.report import Figures, draw, markdown, merged, points
 from benchmarks.models.text import WINDOW, compare, windows
 from benchmarks.tables import MODELS_PAGE, with_section
 from tests.model.tiny import write_tiny_model
@@ -48,6 +48,8 @@ def test_the_tables_say_who_answered_and_how_sure_it_is(tmp_path: Path) -> None:
     assert "| 50.0 ± 7.7 (164) | – |" in tables
     assert "| 1,023 | 2.020 / 2.000 | 1.0100 | 97.0 % | 50 (300) / 500 (1,500) |" in tables
     assert "one: left out MBPP: mbpp.jsonl is missing." in tables
+    assert points(FIGURES) == {"ours": [("one", 50, 44.0)], "llama.vscode": [("one", 500, 42.5)]}
+    assert points({"one": FIGURES["one"] | {"keys": {}}}) == {}
     draw(FIGURES, tmp_path / "models.png")
     assert (tmp_path / "models.png").read_bytes().startswith(b"\x89PNG")
 
