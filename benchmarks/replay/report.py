@@ -44,13 +44,14 @@ class ReplayReport:
         n_keys = len(self.times(OURS, None, _first))
         counts = [f"{key} ({len(self.times(OURS, key, _first))})" for key in kinds]
         lines = [f"{self.model}, {n_keys} keys, {self.threads} threads, p50 (p95)", ""]
-        for title, of in (("to the first text, ms", _first), ("to the answer's end, ms", _whole)):
-            lines += [
-                *table([title, *counts, "all"], [self._row(one, kinds, of) for one in self.editors]),
-                "",
-            ]
-        head = ["tokens computed", *counts, "all"]
-        lines += [*table(head, [self._row(one, kinds, _computed) for one in self.editors]), ""]
+        for title, of in (
+            ("to the first text, ms", _first),
+            (f"to the answer's end{self._limit}, ms", _whole),
+            (f"processor time{self._limit}, ms", _processor),
+            ("tokens of the prompt computed", _computed),
+        ):
+            rows = [self._row(one, kinds, of) for one in self.editors]
+            lines += [*table([title, *counts, "all"], rows), ""]
         lines += table(
             ["", "first line right", "ready after", "peak memory"],
             [
@@ -60,11 +61,7 @@ class ReplayReport:
         )
         peers = [one for one in self.editors if one != OURS]
         if peers:
-            head = [
-                "times as long as ours to the first text (of the processor)",
-                *map(str, kinds),
-                "p95 of all",
-            ]
+            head = ["times ours, to the first text (of the processor)", *map(str, kinds), "p95 of all"]
             lines += ["", *table(head, [self._ratios(one, kinds) for one in peers])]
         return "\n".join(lines)
 
@@ -73,13 +70,18 @@ class ReplayReport:
         return [editor, *(f"{statistics.median(each):,.0f} ({percentile_95(each):,.0f})" for each in by_kind)]
 
     def _ratios(self, peer: str, kinds: Sequence[Key]) -> list[str]:
-        medians = [
-            statistics.median(self.times(peer, key, _first))
-            / statistics.median(self.times(OURS, key, _first))
-            for key in kinds
+        return [
+            peer,
+            *(self._ratio(peer, key, statistics.median) for key in kinds),
+            self._ratio(peer, None, percentile_95),
         ]
-        last = percentile_95(self.times(peer, None, _first)) / percentile_95(self.times(OURS, None, _first))
-        return [peer, *(f"{ratio:.1f}" for ratio in (*medians, last))]
+
+    def _ratio(self, peer: str, key: Key | None, figure: Callable[[list[float]], float]) -> str:
+        first, processor = (
+            figure(self.times(peer, key, of)) / max(figure(self.times(OURS, key, of)), least)
+            for of, least in ((_first, 0.0), (_processor, _TICK_MS))
+        )
+        return f"{first:.1f} ({processor:.1f})"
 
     def _right(self, editor: str) -> str:
         """The share of answers that are right, where they were not cut."""

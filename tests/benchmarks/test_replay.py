@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.replay import __main__ as replay
+from benchmarks.replay.editors import EngineStart, KeyAnswer
 from benchmarks.replay.llama_vscode import LlamaVscode
+from benchmarks.replay.report import ReplayReport
 from benchmarks.replay.session import Key, Stroke, TypedPlace, places
 from lsp.documents.documents import Document
 from tests.model.tiny import write_tiny_model
@@ -96,4 +98,36 @@ def test_a_small_run_of_ours_alone(
     assert all(0 < one["first_ms"] <= one["whole_ms"] for one in answers)
     on_a_line = [one["computed_tokens"] for one in answers if one["key"] == Key.ON_LINE]
     assert max(on_a_line) < 20 < min(one["computed_tokens"] for one in answers if one["key"] == Key.JUMP)
-    assert "a new line (" in told.out
+    assert "processor time (at most 2 tokens), ms" in told.out
+
+
+def test_the_report_tells_times_by_key_and_ratios_of_clock_and_processor() -> None:
+    def answer(editor: str, key: Key, first_ms: float, processor_ms: float, *, right: bool) -> KeyAnswer:
+        return KeyAnswer(
+            editor=editor,
+            key=key,
+            first_ms=first_ms,
+            whole_ms=2 * first_ms,
+            processor_ms=processor_ms,
+            prompt_tokens=100,
+            computed_tokens=7,
+            is_right=right,
+        )
+
+    report = ReplayReport(
+        model="one",
+        threads=2,
+        answers=[
+            answer("ours", Key.JUMP, 100, 200, right=True),
+            answer("ours", Key.ON_LINE, 10, 0, right=True),
+            answer("peer", Key.JUMP, 250, 300, right=True),
+            answer("peer", Key.ON_LINE, 40, 50, right=False),
+        ],
+        starts={name: EngineStart(ready_s=0.5, peak_mb=1000) for name in ("ours", "peer")},
+    )
+    tables = report.markdown().splitlines()
+    assert "| to the first text, ms | on a line (1) | a jump (1) | all |" in tables
+    assert "| peer | 40 (40) | 250 (250) | 145 (250) |" in tables
+    assert "| peer | 80 (80) | 500 (500) | 290 (500) |" in tables
+    assert "| peer | 50% | 0.50 s | 1,000 MB |" in tables
+    assert "| peer | 4.0 (5.0) | 2.5 (1.5) | 2.5 (1.5) |" in tables, "a processor's time has steps of 10 ms"
