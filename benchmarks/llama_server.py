@@ -38,10 +38,10 @@ class PeerAnswer:
 
 
 class LlamaServer:
-    """A running server."""
+    """A running server; `ready_s` is what it took to load its model."""
 
-    def __init__(self, socket: Path, pid: int, ready_s: float) -> None:
-        self.pid, self.ready_s = pid, ready_s
+    def __init__(self, socket: Path, pid: int) -> None:
+        self.pid, self.ready_s = pid, 0.0
         # It closes a connection after each stream, so none is kept.
         transport = httpx.AsyncHTTPTransport(
             uds=str(socket), limits=httpx.Limits(max_keepalive_connections=0)
@@ -109,7 +109,7 @@ async def running(
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
             )
-        server = LlamaServer(socket, process.pid, 0.0)
+        server = LlamaServer(socket, process.pid)
         try:
             while not await server.healthy():
                 if process.poll() is not None or time.perf_counter() - began > _START_SECONDS:

@@ -10,7 +10,6 @@ import asyncio
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,10 +130,9 @@ async def _ask_llama(
     progress: Callable[[int, int], None],
 ) -> list[str]:
     assert wanted.llama_server is not None
-    async with AsyncExitStack() as running_one:
-        start = running(wanted.llama_server, path, threads=wanted.threads, context_tokens=_SERVER_CONTEXT)
-        server = await running_one.enter_async_context(start)
-        answers = []
+    start = running(wanted.llama_server, path, threads=wanted.threads, context_tokens=_SERVER_CONTEXT)
+    async with start as server:
+        answers: list[str] = []
         for ids in prompts:
             answers.append(await _answer(server, kind, ids))
             progress(len(answers), len(prompts))
