@@ -37,6 +37,8 @@ class Plan:
     keystroke: bool = True
     """Left out where prompts are not laid out suffix first: then `benchmarks.replay` tells more."""
     runs: int = 5
+    only: Sequence[str] = ("",)
+    """Tasks whose names hold one of these."""
     seconds: Callable[[], float] = time.perf_counter
     """The clock. `processor_seconds` is for a machine that others use too."""
 
@@ -93,7 +95,7 @@ def _tasks(plan: Plan, prompts: Prompts) -> dict[str, Task]:
         tasks[name] = partial(_decode, prompts, batch, plan.batch_context, plan)
     if plan.keystroke:
         tasks["keystroke"] = partial(_keystroke, prompts, plan)
-    return tasks
+    return {name: task for name, task in tasks.items() if any(part in name for part in plan.only)}
 
 
 def _prefill(prompts: Prompts, length: int, clock: Callable[[], float]) -> Measure:
