@@ -103,6 +103,7 @@ def test_the_judge_of_matches(kind: MatchKind, ours: bytes, theirs: bytes, true:
         source=source,
         source_span=span(theirs),
         key=b"",
+        holders=(source,),
     )
     assert is_true(match, b"( " + ours + b" )", b"[ " + theirs + b" ]") is true
 
