@@ -73,11 +73,11 @@ def find_model(settings: Settings) -> LocalModel:
     if settings.engine.url is not None:
         return LocalModel()
     from model.weights.hub import resolve
-    from model.weights.opening import describe
+    from model.weights.opening import describe, open_files
 
     try:
         resolved = resolve(settings.model, offline=True)
-        config = describe(resolved.folder)
+        config = describe(open_files(resolved.folder))
     except ModelError as error:
         return LocalModel(error=str(error))
     return LocalModel(resolved=resolved, config=config)

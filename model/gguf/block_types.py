@@ -57,6 +57,9 @@ BLOCK_TYPES = {
 }
 """By the number that stands in a file. All known ones, so that what is not read can be refused by name."""
 
+NUMBERS = {kind.name: number for number, kind in BLOCK_TYPES.items()}
+"""By name."""
+
 FILE_TYPES = {
     0: "F32",
     1: "F16",

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from model.errors import CheckpointError
 from model.gguf.block_types import BlockType
 
 Floats = NDArray[np.float32]
@@ -38,12 +37,8 @@ def readable(kind: BlockType) -> bool:
 
 
 def dequantize(rows: Bytes, kind: BlockType) -> Floats:
-    """Rows of blocks [rows, bytes] -> fp32 [rows, weights].
-
-    Raises `CheckpointError` for a number type that is not read; the message goes on after a name.
-    """
-    if (form := _FORMS.get(kind.name)) is None:
-        raise CheckpointError(f"is stored as {kind.name}; only {', '.join(_FORMS)} are read")
+    """Rows of blocks [rows, bytes] of a number type that is `readable` -> fp32 [rows, weights]."""
+    form = _FORMS[kind.name]
     blocks = np.ascontiguousarray(rows).reshape(-1).view(form.layout)
     values = np.empty((len(blocks), kind.block_weights), np.float32)
     step = max(1, _BYTES_AT_ONCE // kind.block_bytes)
@@ -55,17 +50,12 @@ def dequantize(rows: Bytes, kind: BlockType) -> Floats:
     return values.reshape(len(rows), -1)
 
 
-def layout_of(kind: BlockType) -> np.dtype[np.void]:
-    """The fields of a block of a number type that is read here."""
-    return _FORMS[kind.name].layout
-
-
-def nibbles(packed: Bytes, width: int) -> Bytes:
+def _nibbles(packed: Bytes, width: int) -> Bytes:
     """Four-bit codes [B, n] -> [B, 2n / width, width]: of `width` bytes the low halves, then the high."""
     return _unpacked(packed, _NIBBLES, width, 15)
 
 
-def k_scales(packed: Bytes) -> tuple[Bytes, Bytes]:
+def _k_scales(packed: Bytes) -> tuple[Bytes, Bytes]:
     """Scales and minimums of Q4_K and Q5_K, six bits each: [B, 12] -> [B, 8] and [B, 8]."""
     first, second, rest = packed[:, :4], packed[:, 4:8], packed[:, 8:]
     scales = np.concatenate([first & 63, (rest & 15) | (first >> 2 & 48)], axis=1)
@@ -109,18 +99,18 @@ def _bf16(blocks: BlockArray) -> Floats:
 
 
 def _q4_0(blocks: BlockArray) -> Floats:
-    codes = nibbles(blocks["codes"], 16).reshape(-1, 32)
+    codes = _nibbles(blocks["codes"], 16).reshape(-1, 32)
     return _f32(codes.view(np.int8) - np.int8(8)) * _column(blocks, "scale")
 
 
 def _q4_1(blocks: BlockArray) -> Floats:
-    codes = _f32(nibbles(blocks["codes"], 16).reshape(-1, 32))
+    codes = _f32(_nibbles(blocks["codes"], 16).reshape(-1, 32))
     return codes * _column(blocks, "scale") + _column(blocks, "minimum")
 
 
 def _q5_codes(blocks: BlockArray) -> Bytes:
     high = np.unpackbits(blocks["high"], axis=1, bitorder="little") << np.uint8(4)
-    codes: Bytes = nibbles(blocks["codes"], 16).reshape(-1, 32) | high
+    codes: Bytes = _nibbles(blocks["codes"], 16).reshape(-1, 32) | high
     return codes
 
 
@@ -159,32 +149,32 @@ def _q3_k(blocks: BlockArray) -> Floats:
 
 def _k_parts(blocks: BlockArray) -> tuple[Floats, Floats]:
     """Scales and minimums of the groups of Q4_K and Q5_K, [B, 8, 1] each."""
-    scales, minimums = k_scales(blocks["scales"])
+    scales, minimums = _k_scales(blocks["scales"])
     scale, minimum = _column(blocks, "scale"), _column(blocks, "minimum")
     return (scale * _f32(scales))[:, :, None], (minimum * _f32(minimums))[:, :, None]
 
 
 def _q4_k(blocks: BlockArray) -> Floats:
     scales, minimums = _k_parts(blocks)
-    return _f32(nibbles(blocks["codes"], 32)) * scales - minimums
+    return _f32(_nibbles(blocks["codes"], 32)) * scales - minimums
 
 
 def _q5_k(blocks: BlockArray) -> Floats:
     scales, minimums = _k_parts(blocks)
     high = _unpacked(blocks["high"], _BITS, 32, 1) << np.uint8(4)
-    return _f32(nibbles(blocks["codes"], 32) | high) * scales - minimums
+    return _f32(_nibbles(blocks["codes"], 32) | high) * scales - minimums
 
 
 def _q6_k(blocks: BlockArray) -> Floats:
     scales = _column(blocks, "scale") * _f32(blocks["scales"])  # [B, 16]
-    low = nibbles(blocks["codes"], 64).reshape(-1, 8, 32)
+    low = _nibbles(blocks["codes"], 64).reshape(-1, 8, 32)
     high = _unpacked(blocks["high"], _PAIRS, 32, 3) << np.uint8(4)
     codes = (low | high).view(np.int8) - np.int8(32)
     return _f32(codes.reshape(-1, 16, 16)) * scales[:, :, None]
 
 
 def _iq4_nl(blocks: BlockArray) -> Floats:
-    return _LEVELS.take(nibbles(blocks["codes"], 16).reshape(-1, 32)) * _column(blocks, "scale")
+    return _LEVELS.take(_nibbles(blocks["codes"], 16).reshape(-1, 32)) * _column(blocks, "scale")
 
 
 def _iq4_xs(blocks: BlockArray) -> Floats:
@@ -193,7 +183,7 @@ def _iq4_xs(blocks: BlockArray) -> Floats:
     high = (blocks["scales_high"][:, None] >> shifts & 3).astype(np.uint8)  # [B, 8]
     levels = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
     scales = _column(blocks, "scale") * _f32(levels)
-    codes = nibbles(blocks["codes"], 16).reshape(-1, 8, 32)
+    codes = _nibbles(blocks["codes"], 16).reshape(-1, 8, 32)
     return _LEVELS.take(codes) * scales[:, :, None]
 
 
@@ -227,4 +217,5 @@ _FORMS = {
     "IQ4_NL": _form(_iq4_nl, scale="<f2", codes=("u1", 16)),
     "IQ4_XS": _form(_iq4_xs, scale="<f2", scales_high="<u2", scales_low=("u1", 4), codes=("u1", 128)),
 }
-"""The number types that are read here, by name."""
+READABLE = tuple(_FORMS)
+"""The names of the number types that are read here."""

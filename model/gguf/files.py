@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from model.errors import CheckpointError
 from model.gguf.block_types import BLOCK_TYPES, BlockType
-from model.gguf.dequantize import dequantize
+from model.gguf.dequantize import READABLE, dequantize, readable
 from model.gguf.metadata import Cursor, Metadata, Value, read_pairs, shown
 
 SUFFIX = ".gguf"
@@ -90,13 +90,17 @@ class Gguf:
 
         Raises `CheckpointError` if it is missing, or of a number type that is not read here.
         """
-        blocks = self.blocks(name)
-        tensor = self._homes[name].tensors[name]
-        try:
-            values = dequantize(blocks[rows], tensor.type)
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.path}: {shown(name)} {error}") from error
-        return values[0] if len(tensor.shape) == 1 else values
+        values = dequantize(self.blocks(name)[rows], self.readable_type(name))
+        return values[0] if len(self._homes[name].tensors[name].shape) == 1 else values
+
+    def readable_type(self, name: str) -> BlockType:
+        """A tensor's number type. Raises `CheckpointError` for one that is not read here."""
+        kind = self._homes[name].tensors[name].type
+        if not readable(kind):
+            raise CheckpointError(
+                f"{self.path}: {shown(name)} is stored as {kind.name}; only {', '.join(READABLE)} are read"
+            )
+        return kind
 
     def release(self, name: str) -> None:
         """Say that a tensor has been copied: its pages need not stay in memory."""

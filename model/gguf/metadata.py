@@ -133,6 +133,14 @@ class Texts:
             raise CheckpointError(f"{self._where}: a text holds Unicode noncharacters")
         return found
 
+    def one(self, number: int) -> str | None:
+        """The string of that number; None beyond the last one."""
+        if not 0 <= number < len(self._starts):
+            return None
+        cursor = Cursor(self._data, self._where)
+        cursor.at = self._starts[number]
+        return cursor.text()
+
 
 Numbers = NDArray[Any]
 Value = str | int | float | bool | Texts | Numbers
@@ -228,6 +236,15 @@ class Metadata(Mapping[str, Value]):
             return None
         if isinstance(value, Texts):
             return value.read()
+        raise self._misfit(key, "an array of texts")
+
+    def text_at(self, key: str, number: int) -> str | None:
+        """One string of an array; None also beyond its last one."""
+        value = self._pairs.get(key)
+        if value is None:
+            return None
+        if isinstance(value, Texts):
+            return value.one(number)
         raise self._misfit(key, "an array of texts")
 
     def numbers(self, key: str) -> Numbers | None:

@@ -63,9 +63,9 @@ const char *starcoder_interface();
 const char *starcoder_variant();
 int starcoder_cpu();
 int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *panels, int32_t *sums, int64_t threads);
-int starcoder_to_int8(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
+int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
                       int32_t *sums, int64_t threads);
-int starcoder_to_int4(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, uint8_t *panels,
+int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
                       uint16_t *scales, uint16_t *minima, int64_t threads);
 int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads);
 void *starcoder_new_scratch();

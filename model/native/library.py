@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Set to "off" to run through PyTorch, or to a variant's name to run that one.
 VARIANT_VARIABLE = "STARCODER_NATIVE"
-_MATRIX = (c_void_p, c_int64, c_int64, c_int64)  # weights, whether they are bf16, rows, columns
+_MATRIX = (c_void_p, c_int64, c_int64, c_int64)  # weights, their block type's number, rows, columns
 _ERRORS = {
     1: "shapes that do not belong together",
     2: "a slot outside the KV cache",

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
+from model.gguf.block_types import NUMBERS
 from model.native import library, structures
 from model.weights.scheme import SCALE_SUFFIX
 from model.weights.weight_files import Stored, Weights
@@ -110,20 +111,15 @@ class LinearReader:
         scale: Floats,
         sums: NDArray[np.int32],
     ) -> None:
-        first = 0
-        for stored in self._weights.parts(name, shape):
-            n_rows = len(stored.data)
-            rows = slice(first, first + _whole_panels(n_rows))
-            if stored.dtype == "I8":
-                code = self._native.starcoder_lay_int8(
-                    *(stored.data.ctypes.data, *stored.data.shape),
-                    *(panels[rows].ctypes.data, sums[rows].ctypes.data, self._threads),
-                )
-                library.check(code)
-                scale[rows][:n_rows] = self._scale(name, shape)[first : first + n_rows]
-            else:
-                self._round("starcoder_to_int8", stored, panels[rows], scale[rows], sums[rows])
-            first += n_rows
+        stored = self._weights.take(name, shape)
+        if stored.dtype != "I8":
+            self._round("starcoder_to_int8", stored, shape, panels, scale, sums)
+            return
+        code = self._native.starcoder_lay_int8(
+            stored.data.ctypes.data, *shape, panels.ctypes.data, sums.ctypes.data, self._threads
+        )
+        library.check(code)
+        scale[: shape[0]] = self._scale(name, shape)
 
     def int4(self, name: str, shape: tuple[int, int], *, bias: Floats | None = None) -> NativeLinear:
         """The matrix `name` [O, I] in 16 levels for each group of a row."""
@@ -134,21 +130,18 @@ class LinearReader:
             stored = Stored(dtype="F32", data=floats)
         panels = zeros_in_lines((n_out, n_in // 2), np.uint8)
         scales, minima = np.zeros((2, n_out, n_in // GROUP), np.uint16)
-        self._round("starcoder_to_int4", stored, panels, scales, minima)
+        self._round("starcoder_to_int4", stored, shape, panels, scales, minima)
         self._weights.release(name)
         return NativeLinear(shape, 4, bias=bias, weight=panels, scales=scales, minima=minima)
 
     def _scale(self, name: str, shape: tuple[int, int]) -> Floats:
         return self._weights.take(name + SCALE_SUFFIX, shape[:1]).floats()
 
-    def _round(self, function: str, stored: Stored, *results: NDArray[Any]) -> None:
-        if stored.dtype == "F16":
-            stored = Stored(dtype="F32", data=stored.floats())
-        weight, is_bf16 = stored.data, stored.dtype == "BF16"
+    def _round(self, function: str, stored: Stored, shape: tuple[int, int], *results: NDArray[Any]) -> None:
         code = getattr(self._native, function)(
-            weight.ctypes.data,
-            is_bf16,
-            *weight.shape,
+            stored.data.ctypes.data,
+            NUMBERS[stored.dtype],
+            *shape,
             *(result.ctypes.data for result in results),
             self._threads,
         )

@@ -6,7 +6,6 @@ Shapes: N tokens, D hidden width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from model.families.config import Activation, BlockNames, ModelConfig, Norm
 from model.native import library, structures
 from model.native.linear import GROUP, PANEL, Floats, LinearReader, NativeLinear
-from model.weights.opening import open_weights
 from model.weights.scheme import Scheme, bits_of
+from model.weights.weight_files import Weights
 
 _HEAD_LANES = 16
 # `enum Norm` and `enum Activation`.
@@ -37,12 +36,12 @@ def takes(config: ModelConfig) -> bool:
 class NativeModel:
     """A model's weights where compiled code finds them: `struct` is what it is handed."""
 
-    def __init__(self, folder: Path, config: ModelConfig, scheme: Scheme, *, threads: int) -> None:
-        """Load the weights of `folder`, or of a GGUF file. Raises `CheckpointError`."""
+    def __init__(self, weights: Weights, config: ModelConfig, scheme: Scheme, *, threads: int) -> None:
+        """Load the weights. Raises `CheckpointError`."""
         assert takes(config), "ask `takes` first"
         self.config = config
         self._scheme, self._fine = scheme, _fine_fields(config)
-        self._weights, self._shapes = open_weights(folder, config), config.family.shapes(config)
+        self._weights, self._shapes = weights, config.family.shapes(config)
         self._weights.refuse_unexpected(self._shapes)
         self._reader = LinearReader(self._weights, threads=threads)
         self._kept: list[Floats] = []

@@ -9,14 +9,6 @@
 
 namespace {
 
-// A row of a matrix [rows, K] in fp32, or widened into `room` [K] from bf16.
-inline const float *row_of(const void *matrix, bool is_bf16, size_t row, size_t K, float *room) {
-    if (!is_bf16) return static_cast<const float *>(matrix) + row * K;
-    const uint16_t *halves = static_cast<const uint16_t *>(matrix) + row * K;
-    for (size_t k = 0; k < K; k += kLanes) store(room + k, load(halves + k));
-    return room;
-}
-
 void row_to_int8(const float *x, size_t K, int8_t *codes, float *scale, int32_t *row_sum) {
     const float step = largest(x, K) / 127.f;
     *scale = step + not_numbers(x, K);

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from model.native.step import NativeStep
 from model.runner.runner import Batch
 from model.runner.sampling import HostLogits
 from model.weights.scheme import Scheme
+from model.weights.weight_files import Weights
 
 _LARGEST_ARRAY = 2**23  # bytes: a step's logits, say
 
@@ -46,7 +46,7 @@ class NativeRunner:
 
     def __init__(
         self,
-        folder: Path,
+        weights: Weights,
         config: ModelConfig,
         scheme: Scheme,
         *,
@@ -54,9 +54,9 @@ class NativeRunner:
         reason: str,
         cache_dtype: Literal["bfloat16", "float32"] = "bfloat16",
     ) -> None:
-        """Load the weights of `folder`. Raises `ModelError`."""
+        """Load the weights. Raises `ModelError`."""
         self.config = config
-        self.model = NativeModel(folder, config, scheme, threads=threads)
+        self.model = NativeModel(weights, config, scheme, threads=threads)
         self._step = NativeStep(self.model)
         self._scheme, self._reason, self._cache_dtype = scheme, reason, cache_dtype
         self._threads, self._head_threads = ThreadChoice(threads), ThreadChoice(threads)

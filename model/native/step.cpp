@@ -22,6 +22,7 @@
 #include <atomic>
 
 #include "attention.h"
+#include "blocks.h"
 #include "interface.h"
 #include "linear.h"
 #include "rounding.h"
@@ -361,8 +362,9 @@ Error check(const Model &model, const Step &step) {
 
 // Round the rows of weights [O, K] panel by panel: round(n, row, codes) for each, then lay(n, how many, codes).
 template <typename Round, typename Lay>
-Error by_panels(const void *weight, bool is_bf16, int64_t n_out, int64_t n_in, int64_t threads, Round round, Lay lay) {
-    if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1) return kShape;
+Error by_panels(const void *weight, int64_t type_number, int64_t n_out, int64_t n_in, int64_t threads, Round round, Lay lay) {
+    const BlockType *type = block_type(type_number);
+    if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1 || !type || n_in % type->weights) return kShape;
     try {
         std::vector<float> floats(threads * n_in);
         std::vector<int8_t> codes(threads * kPanel * n_in);
@@ -371,7 +373,7 @@ Error by_panels(const void *weight, bool is_bf16, int64_t n_out, int64_t n_in, i
             float *room = floats.data() + thread_number() * n_in;
             int8_t *rows = codes.data() + thread_number() * kPanel * n_in;
             const int64_t here = std::min<int64_t>(kPanel, n_out - n);
-            for (int64_t r = 0; r < here; r++) round(n + r, row_of(weight, is_bf16, n + r, n_in, room), rows + r * n_in);
+            for (int64_t r = 0; r < here; r++) round(n + r, row_of(weight, *type, n + r, n_in, room), rows + r * n_in);
             lay(n, here, rows);
         }
     } catch (const std::bad_alloc &) {
@@ -438,19 +440,19 @@ int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *
     return kOk;
 }
 
-// Weights [O, K] in fp32 or bf16 -> panels of int8 codes, a scale and the sum of the codes for each row.
-int starcoder_to_int8(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
+// Weights [O, K] of a block type -> panels of int8 codes, a scale and the sum of the codes for each row.
+int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
                       int32_t *sums, int64_t threads) {
-    return by_panels(weight, is_bf16, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
+    return by_panels(weight, type, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
         row_to_int8(row, n_in, codes, scale + n, sums + n);
     }, [&](int64_t n, int64_t here, const int8_t *codes) { lay_out(codes, here, n_in, panels + n * n_in); });
 }
 
-// Weights [O, K] in fp32 or bf16 -> panels of pairs of codes, bf16 scales and minima [P, K / 64, kPanel].
-int starcoder_to_int4(const void *weight, int64_t is_bf16, int64_t n_out, int64_t n_in, uint8_t *panels,
+// Weights [O, K] of a block type -> panels of pairs of codes, bf16 scales and minima [P, K / 64, kPanel].
+int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
                       uint16_t *scales, uint16_t *minima, int64_t threads) {
     const int64_t G = n_in / kGroup;
-    return by_panels(weight, is_bf16, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
+    return by_panels(weight, type, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
         for (int64_t g = 0; g < G; g++) {
             const int64_t at = (n / kPanel * G + g) * kPanel + n % kPanel;
             group_to_int4(row + g * kGroup, codes + g * kGroup, scales + at, minima + at);

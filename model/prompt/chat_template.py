@@ -47,16 +47,16 @@ class ChatTemplate:
         self._where = where
 
     @classmethod
-    def of_folder(cls, folder: Path) -> ChatTemplate | None:
+    def of_model(cls, files: Path | Gguf) -> ChatTemplate | None:
         """The template of a GGUF file, or of a folder: `chat_template.jinja`, or in `tokenizer_config.json`.
 
         None if it has none: a base model. Raises `TokenizerError` if they cannot be read.
         """
-        if folder.is_file():
-            return cls._of_gguf(Gguf(folder).metadata)
-        path = folder / "tokenizer_config.json"
+        if isinstance(files, Gguf):
+            return cls._of_gguf(files.metadata)
+        path = files / "tokenizer_config.json"
         config = _read_object(path) if path.is_file() else {}
-        file = folder / "chat_template.jinja"
+        file = files / "chat_template.jinja"
         if file.is_file():
             path, source = file, file.read_text(encoding="utf-8")
         elif (given := _default_of(config.get("chat_template"), path)) is not None:
@@ -72,9 +72,12 @@ class ChatTemplate:
         source = metadata.text("tokenizer.chat_template")
         if source is None:
             return None
-        tokens = metadata.texts("tokenizer.ggml.tokens") or []
-        ids = {one: metadata.integer(f"tokenizer.ggml.{one}_token_id") for one in ("bos", "eos")}
-        names = {f"{one}_token": tokens[i] for one, i in ids.items() if i is not None and i < len(tokens)}
+        names = {}
+        for one in ("bos", "eos"):
+            number = metadata.integer(f"tokenizer.ggml.{one}_token_id")
+            name = None if number is None else metadata.text_at("tokenizer.ggml.tokens", number)
+            if name is not None:
+                names[f"{one}_token"] = name
         template = cls(source, names=names, where=metadata.where)
         template.check()
         return template

@@ -200,8 +200,9 @@ def _pairs(merges: list[str], known: Mapping[str, int]) -> list[tuple[str, str]]
     if len(halves) != 2 * len(merges):
         raise TokenizerError("its merges are not pairs of tokens")
     pairs = list(zip(halves[::2], halves[1::2], strict=True))
-    for texts in (halves, map("".join, pairs)):
-        if (strange := next((text for text in texts if text not in known), None)) is not None:
+    for texts in (halves, list(map("".join, pairs))):
+        if not all(map(known.__contains__, texts)):
+            strange = next(text for text in texts if text not in known)
             raise TokenizerError(f"its merges name {strange!r}, which is not one of its tokens")
     return pairs
 

@@ -21,6 +21,7 @@ from model.process.engine_files import READY, EngineFiles, LaunchOptions
 
 if TYPE_CHECKING:
     from model.engine.engine import Engine
+    from model.prompt.chat_template import ChatTemplate
     from model.weights.hub import ResolvedModel
 
 logger = logging.getLogger(__name__)
@@ -62,21 +63,27 @@ def run_engine(
         # busy program on two cores a prefill of 256 tokens took 700 ms spinning, 14 ms sleeping.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from model.engine.engine import EngineOptions
+        from model.prompt.chat_template import ChatTemplate
         from model.start.load import load_engine
+        from model.weights.opening import open_files
 
+        files = open_files(resolved.folder)
         engine = load_engine(
-            resolved.folder,
+            files,
             device=options.device,
             quantize=options.quantize,
             options=EngineOptions(threads=options.threads),
         )
-        asyncio.run(
-            _serve(engine, resolved, listener, token=token, idle_seconds=idle_seconds, fim_text=fim_text)
+        template = ChatTemplate.of_model(files)
+        serving = _serve(
+            engine, template, resolved, listener, token=token, idle_seconds=idle_seconds, fim_text=fim_text
         )
+        asyncio.run(serving)
 
 
 async def _serve(
     engine: Engine,
+    template: ChatTemplate | None,
     resolved: ResolvedModel,
     listener: Listener,
     *,
@@ -85,7 +92,6 @@ async def _serve(
     fim_text: bool,
 ) -> None:
     from model.engine.async_engine import AsyncEngine
-    from model.prompt.chat_template import ChatTemplate
     from model.serve.prompting import generation_request
     from model.serve.server import serve, stopping_on_signals
     from model.serve.serving import Served, Serving
@@ -93,7 +99,6 @@ async def _serve(
     logger.info("serving %s: %s", resolved.name, engine.description)
     if token is not None and token == token_for(str(listener.address)):
         logger.info("clients need the token in %s", token_file(listener.address.port))
-    template = ChatTemplate.of_folder(resolved.folder)
     async_engine = AsyncEngine(engine)
     served = Served(
         name=resolved.name,

@@ -1,12 +1,10 @@
-"""A GGUF file's weights by the names of their family, in fp32 as they are asked for.
+"""A GGUF file's weights by the names of their family.
 
 Knows nothing about what becomes of the tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,32 +15,33 @@ from model.families.config import ModelConfig, Shapes
 from model.families.gguf import TURN_FACTORS, added_in_files, heads_in_pairs, stored_name
 from model.gguf.dequantize import dequantize
 from model.gguf.files import Gguf
-from model.weights.weight_files import Floats, Stored, Table
-
-# Of a matrix: what they take in fp32 is held beside the file for a moment.
-_ROWS_AT_ONCE = 8_192
+from model.weights.weight_files import NUMPY_TYPES, Floats, Stored, Table
 
 
 class GgufWeights:
     """See `model.weights.weight_files.Weights`."""
 
-    def __init__(self, path: Path, config: ModelConfig) -> None:
-        """Open `path`. Raises `CheckpointError`."""
-        self._file, self._config = Gguf(path), config
+    def __init__(self, file: Gguf, config: ModelConfig) -> None:
+        """The weights of an open file, whose model `config` describes."""
+        self._file, self._config = file, config
 
     def take(self, name: str, shape: tuple[int, ...]) -> Stored:
-        """The whole tensor."""
-        (stored,) = self._parts(name, shape, shape[0])
-        return stored
-
-    def parts(self, name: str, shape: tuple[int, ...]) -> Iterator[Stored]:
-        """The tensor's rows, some thousand at a time."""
-        return self._parts(name, shape, _ROWS_AT_ONCE)
+        """A matrix as it lies in the file; a vector in fp32."""
+        stored, heads = self._checked(name, shape), heads_in_pairs(self._config, name)
+        if len(shape) == 1:
+            data: NDArray[Any] = self._file.floats(stored)
+            if added := added_in_files(self._config, name):
+                data = data - np.float32(added)
+            dtype = "F32"
+        else:
+            dtype = self._file.readable_type(stored).name
+            data = self._file.blocks(stored).view(NUMPY_TYPES.get(dtype, np.uint8))
+        return Stored(dtype=dtype, data=data if heads is None else _in_halves(data, heads))
 
     def table(self, name: str, shape: tuple[int, ...]) -> Table:
         """Single rows of a matrix, which stays as it is in the file."""
         stored = self._checked(name, shape)
-        blocks, kind = self._file.blocks(stored), self._file.tensors[stored].type
+        blocks, kind = self._file.blocks(stored), self._file.readable_type(stored)
 
         def rows(numbers: NDArray[np.integer[Any]]) -> Floats:
             return dequantize(blocks[numbers], kind)
@@ -62,18 +61,6 @@ class GgufWeights:
                 f"example {min(unexpected)}"
             )
 
-    def _parts(self, name: str, shape: tuple[int, ...], n_rows: int) -> Iterator[Stored]:
-        stored = self._checked(name, shape)
-        heads = heads_in_pairs(self._config, name)
-        if len(shape) == 1 or heads is not None:
-            n_rows = shape[0]
-        for first in range(0, shape[0], n_rows):
-            rows = slice(first, first + n_rows) if len(shape) > 1 else slice(None)
-            values = self._file.floats(stored, rows)
-            if added := added_in_files(self._config, name):
-                values = values - np.float32(added)
-            yield Stored(dtype="F32", data=values if heads is None else _in_halves(values, heads))
-
     def _checked(self, name: str, shape: tuple[int, ...]) -> str:
         stored = stored_name(name)
         tensor = self._file.tensors.get(stored)
@@ -86,7 +73,7 @@ class GgufWeights:
         return stored
 
 
-def _in_halves(values: Floats, n_heads: int) -> Floats:
+def _in_halves(values: NDArray[Any], n_heads: int) -> NDArray[Any]:
     """Rows whose pairs are neighbours -> rows whose pairs lie half a head apart."""
     pairs = values.reshape(n_heads, -1, 2, *values.shape[1:])
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(values.shape)

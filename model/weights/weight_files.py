@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
 from model.families.config import Family, Shapes
+from model.gguf.block_types import BLOCK_TYPES, NUMBERS
+from model.gguf.dequantize import dequantize
 from model.weights.scheme import SCALE_SUFFIX
 
 Floats = NDArray[np.float32]
@@ -27,21 +29,25 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 # NumPy has no bf16: its bits.
-_NUMPY_TYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I8": "i1"}
+NUMPY_TYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I8": "i1"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A tensor as it lies in its file: `dtype` is BF16, F16, F32 or I8, and of BF16 `data` has the bits."""
+    """A tensor as it lies in its file."""
 
     dtype: str
+    """BF16, F16, F32, I8, or the name of a block type of `model.gguf.block_types`."""
     data: NDArray[Any]
+    """Of BF16 the bits, of other block types a matrix's bytes [rows, bytes of a row]."""
 
     def floats(self) -> NDArray[np.float32]:
         """A copy in fp32."""
-        if self.dtype != "BF16":
+        if self.dtype == "BF16":
+            return (self.data.astype(np.uint32) << 16).view(np.float32)
+        if self.dtype in NUMPY_TYPES:
             return self.data.astype(np.float32)
-        return (self.data.astype(np.uint32) << 16).view(np.float32)
+        return dequantize(self.data, BLOCK_TYPES[NUMBERS[self.dtype]])
 
 
 class _File:
@@ -70,11 +76,11 @@ class _File:
         """The tensor of that name. Raises `CheckpointError` for a number type that is not read here."""
         entry = self.header[name]
         dtype = entry["dtype"]
-        if dtype not in _NUMPY_TYPES:
-            known = ", ".join(_NUMPY_TYPES)
+        if dtype not in NUMPY_TYPES:
+            known = ", ".join(NUMPY_TYPES)
             raise CheckpointError(f"{self.path}: {name} is stored as {dtype}; only {known} are read")
         begin, end = entry["data_offsets"]
-        kind = np.dtype(_NUMPY_TYPES[dtype])
+        kind = np.dtype(NUMPY_TYPES[dtype])
         data = np.frombuffer(self._map, kind, (end - begin) // kind.itemsize, self._start + begin)
         aligned = data if data.flags.aligned else data.copy()
         return Stored(dtype=dtype, data=aligned.reshape(entry["shape"]))
@@ -99,9 +105,6 @@ class Weights(Protocol):
 
     def take(self, name: str, shape: tuple[int, ...]) -> Stored:
         """A tensor, which is checked to be of that shape."""
-
-    def parts(self, name: str, shape: tuple[int, ...]) -> Iterator[Stored]:
-        """The same in parts of whole rows, all but the last of a multiple of 32 of them."""
 
     def table(self, name: str, shape: tuple[int, ...]) -> Table:
         """A matrix of which single rows are looked up: it stays where it lies."""
@@ -138,10 +141,6 @@ class WeightFiles:
                 f"{file.path}: {name} has shape {stored.data.shape}, the configuration asks for {shape}"
             )
         return stored
-
-    def parts(self, name: str, shape: tuple[int, ...]) -> Iterator[Stored]:
-        """The tensor as stored, in one part."""
-        yield self.take(name, shape)
 
     def table(self, name: str, shape: tuple[int, ...]) -> Table:
         """Single rows of a matrix, which stays where it lies in its file."""

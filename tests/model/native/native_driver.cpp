@@ -96,14 +96,15 @@ static void round_shape(int n_out, int n_in, bool is_bf16) {
         put(&halves[i], floats[i]);
     }
     const void *weight = is_bf16 ? static_cast<const void *>(halves.data()) : floats.data();
+    const int64_t type = is_bf16 ? 30 : 0;
     const size_t padded = (n_out + kPanel - 1) / kPanel * kPanel;
     std::vector<int8_t> panels(padded * n_in);
     std::vector<uint8_t> pairs(panels.size() / 2);
     std::vector<float> scale(n_out);
     std::vector<int32_t> sums(n_out);
     std::vector<uint16_t> scales(panels.size() / kGroup), minima(scales.size());
-    if (starcoder_to_int8(weight, is_bf16, n_out, n_in, panels.data(), scale.data(), sums.data(), 3) != kOk) std::abort();
-    if (starcoder_to_int4(weight, is_bf16, n_out, n_in, pairs.data(), scales.data(), minima.data(), 3) != kOk)
+    if (starcoder_to_int8(weight, type, n_out, n_in, panels.data(), scale.data(), sums.data(), 3) != kOk) std::abort();
+    if (starcoder_to_int4(weight, type, n_out, n_in, pairs.data(), scales.data(), minima.data(), 3) != kOk)
         std::abort();
     for (int n = 0; n < n_out; n++)
         for (int k = 0; k < n_in; k++) {
@@ -118,8 +119,21 @@ static void round_shape(int n_out, int n_in, bool is_bf16) {
             const float rounded = low + (k % 8 < 4 ? pair & 15 : pair >> 4) * step;
             if (std::fabs(rounded - std::clamp(wanted, low, low + 15 * step)) > step * 0.51f) std::abort();
         }
-    if (starcoder_to_int8(weight, is_bf16, n_out, n_in + 1, panels.data(), scale.data(), sums.data(), 1) != kShape)
+    if (starcoder_to_int8(weight, type, n_out, n_in + 1, panels.data(), scale.data(), sums.data(), 1) != kShape)
         std::abort();
+}
+
+// Rounds blocks of every type, whose last byte is the last one of their memory; the numbers are whatever they are.
+static void round_blocks(int n_out, int n_in) {
+    for (const BlockType &kind : kBlockTypes) {
+        std::vector<uint8_t> blocks(static_cast<size_t>(n_out) * (n_in / kind.weights) * kind.bytes);
+        for (auto &byte : blocks) byte = static_cast<uint8_t>(below(256));
+        std::vector<int8_t> panels((n_out + kPanel - 1) / kPanel * kPanel * n_in);
+        std::vector<float> scale(n_out);
+        std::vector<int32_t> sums(n_out);
+        if (starcoder_to_int8(blocks.data(), kind.number, n_out, n_in, panels.data(), scale.data(), sums.data(), 2) != kOk)
+            std::abort();
+    }
 }
 
 int main() {
@@ -136,5 +150,6 @@ int main() {
     starcoder_free_scratch(scratch);
     for (bool is_bf16 : {false, true})
         for (auto [n_out, n_in] : {std::pair{1, 64}, {37, 192}, {16, 1024}}) round_shape(n_out, n_in, is_bf16);
+    for (auto [n_out, n_in] : {std::pair{1, 256}, {19, 768}}) round_blocks(n_out, n_in);
     std::printf("%d steps\n", steps);
 }

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from model.engine.generation import GenerationRequest
 from model.families.gpt_bigcode import GPT_BIGCODE
 from model.families.registry import read_config
 from model.families.rotary import Rotary
+from model.gguf.block_types import BLOCK_TYPES, NUMBERS
+from model.gguf.dequantize import READABLE, dequantize
+from model.gguf.files import Gguf
 from model.native import library, structures
 from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
 from model.native.linear import LinearReader, NativeLinear
@@ -37,8 +41,11 @@ from model.pytorch.torch_runner import allocate
 from model.runner.runner import Batch
 from model.runner.sampling import SamplingParams
 from model.start.load import load_engine
+from model.weights.gguf_weights import GgufWeights
+from model.weights.opening import open_weights
 from model.weights.scheme import Scheme
 from model.weights.weight_files import SINGLE_FILE, WeightFiles
+from tests.model.gguf.writing import random_blocks, write_gguf
 from tests.model.tiny import LLAMA_SHAPES, config_with, llama_config, write_tiny_llama, write_tiny_model
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +82,7 @@ def apply(layer: NativeLinear, x: Tensor) -> Tensor:
 
 
 def int8_model(folder: Path) -> NativeModel:
-    return NativeModel(folder, read_config(folder), Scheme.INT8, threads=1)
+    return NativeModel(open_weights(folder, config := read_config(folder)), config, Scheme.INT8, threads=1)
 
 
 def reader_of(folder: Path, **tensors: Tensor) -> LinearReader:
@@ -160,6 +167,26 @@ def test_weights_are_rounded_as_pytorch_rounds_them(tmp_path: Path, variant: str
     for found, wanted in zip(unpacked(layer), (codes, scale), strict=True):
         torch.testing.assert_close(found, wanted, atol=0, rtol=0)
     np.testing.assert_array_equal(layer.arrays["sums"][:70], codes.sum(1).numpy())
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_blocks_of_gguf_files_are_rounded_as_their_numbers(tmp_path: Path, variant: str, kind: str) -> None:
+    rows, columns, name = 70, 512, "model.embed_tokens.weight"
+    blocks = random_blocks(kind, rows, columns)
+    if kind in ("F16", "BF16"):
+        blocks[:, 1::2] &= 0xBF  # small numbers: among 512 of any size one is infinite
+    numbers = dequantize(blocks, BLOCK_TYPES[NUMBERS[kind]])
+    layers = []
+    for number, (stored, values) in enumerate(((kind, blocks), ("F32", numbers))):
+        tensors: dict[str, Any] = {"token_embd.weight": (stored, values)}
+        path = write_gguf(tmp_path / f"{number}.gguf", tensors=tensors)
+        weights = GgufWeights(Gguf(path), llama_config(**LLAMA_SHAPES["qwen2"]))
+        layers.append(LinearReader(weights, threads=2).int8({name: (rows, columns)}))
+    ours, wanted = (unpacked(layer) for layer in layers)
+    finite = torch.from_numpy(np.isfinite(numbers).all(1))  # a random scale may be no number
+    assert finite.sum() > 5
+    torch.testing.assert_close(ours[0][finite], wanted[0][finite], atol=0, rtol=0)
+    torch.testing.assert_close(ours[1], wanted[1], atol=0, rtol=0, equal_nan=True)
 
 
 def test_stored_int8_is_taken_as_it_is(tmp_path: Path, variant: str) -> None:
@@ -361,12 +388,13 @@ def test_weights_are_in_memory_once_and_rounded(tmp_path: Path, scheme: str, bit
     save_checkpoint(tmp_path, config, state)
     program = (
         "from pathlib import Path; from model.native.model import NativeModel\n"
+        "from model.weights.opening import open_weights\n"
         "from model.families.registry import read_config; from model.weights.scheme import Scheme\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "config = read_config(folder)\n"
         "def peak(): return next(int(l.split()[1]) for l in open('/proc/self/status') if 'VmHWM' in l)\n"
         "before = peak()\n"
-        f"kept = NativeModel(folder, config, Scheme({scheme!r}), threads=2)\n"
+        f"kept = NativeModel(open_weights(folder, config), config, Scheme({scheme!r}), threads=2)\n"
         "print((peak() - before) * 1024)"
     )
     run = subprocess.run(
@@ -446,11 +474,12 @@ def test_fewer_threads_than_asked_for_do_all_the_work(tmp_path: Path, limit: str
     program = (
         "from pathlib import Path; import numpy as np\n"
         "from model.native.model import NativeModel; from model.native.step import NativeStep\n"
+        "from model.weights.opening import open_weights\n"
         "from model.runner.runner import Batch\n"
         "from model.families.registry import read_config; from model.weights.scheme import Scheme\n"
         f"folder = Path({str(folder)!r})\n"
         "config = read_config(folder)\n"
-        "model = NativeModel(folder, config, Scheme.INT8, threads=4)\n"
+        "model = NativeModel(open_weights(folder, config), config, Scheme.INT8, threads=4)\n"
         "cache = np.zeros((model.config.n_layer, 50, 2, model.config.kv_dim), np.float32)\n"
         "order = np.arange(40)\n"
         "batch = Batch(ids=order.astype(np.int32) + 30, positions=order, slots=order,"

@@ -202,13 +202,13 @@ class TestFolders:
         return folder
 
     def rendered(self, folder: Path) -> str:
-        found = ChatTemplate.of_folder(folder)
+        found = ChatTemplate.of_model(folder)
         assert found is not None
         return "".join(piece.text for piece in found.render([Message(role="user", text="a")], []))
 
     def test_a_base_model_has_none(self, tmp_path: Path) -> None:
-        assert ChatTemplate.of_folder(tmp_path) is None
-        assert ChatTemplate.of_folder(self.write(tmp_path, {"bos_token": "x"})) is None
+        assert ChatTemplate.of_model(tmp_path) is None
+        assert ChatTemplate.of_model(self.write(tmp_path, {"bos_token": "x"})) is None
 
     def test_a_text_with_names_in_both_spellings(self, tmp_path: Path) -> None:
         config = {
@@ -239,9 +239,9 @@ class TestFolders:
         self, tmp_path: Path, config: object, jinja: str | None, words: str
     ) -> None:
         with pytest.raises(TokenizerError, match=words):
-            ChatTemplate.of_folder(self.write(tmp_path, config, jinja))
+            ChatTemplate.of_model(self.write(tmp_path, config, jinja))
 
     def test_a_file_that_is_no_json_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "tokenizer_config.json").write_text("{", encoding="utf-8")
         with pytest.raises(TokenizerError, match=r"tokenizer_config\.json cannot be read"):
-            ChatTemplate.of_folder(tmp_path)
+            ChatTemplate.of_model(tmp_path)

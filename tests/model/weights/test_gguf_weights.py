@@ -29,7 +29,7 @@ from model.serve.protocol import CompletionBody
 from model.start.load import load_engine
 from model.weights.gguf_weights import GgufWeights
 from model.weights.hub import resolve
-from model.weights.opening import describe
+from model.weights.opening import describe, open_files
 from model.weights.weight_files import WeightFiles
 from tests.model.gguf.writing import write_gguf
 from tests.model.tiny import LLAMA_SHAPES, write_tiny_llama
@@ -125,15 +125,13 @@ def test_the_description_and_the_weights_are_the_folders(tmp_path: Path, shape: 
     path = converted(write_tiny_llama(tmp_path, **FILE_SHAPES[shape]))
     wanted, config = read_config(tmp_path), read_gguf(Gguf(path))
     assert as_doubles(config) == as_doubles(wanted)
-    ours, theirs = GgufWeights(path, config), WeightFiles(tmp_path, wanted.family)
+    ours, theirs = GgufWeights(Gguf(path), config), WeightFiles(tmp_path, wanted.family)
     shapes = wanted.family.shapes(wanted)
     ours.refuse_unexpected(shapes)
     for name, size in shapes.items():
         found = theirs.take(name, size).floats()
         exactly = 0 if wanted.family.model_type != "gemma" else 1e-6  # 1 was added, and taken off
-        np.testing.assert_allclose(ours.take(name, size).data, found, rtol=0, atol=exactly)
-        parts = np.concatenate([part.data for part in ours.parts(name, size)])
-        np.testing.assert_array_equal(parts, ours.take(name, size).data)
+        np.testing.assert_allclose(ours.take(name, size).floats(), found, rtol=0, atol=exactly)
     name = wanted.family.token_embedding
     rows = np.array([5, 200, 5])
     np.testing.assert_array_equal(
@@ -175,7 +173,7 @@ class TestLlama31:
         path = self.written(tmp_path, self.factors(tmp_path))
         config = read_gguf(Gguf(path))
         assert config.rotary == read_config(tmp_path).rotary
-        GgufWeights(path, config).refuse_unexpected(config.family.shapes(config))
+        GgufWeights(Gguf(path), config).refuse_unexpected(config.family.shapes(config))
 
     def test_others_are_refused(self, tmp_path: Path) -> None:
         path = self.written(tmp_path, np.linspace(1, 8, 16, dtype=np.float32))
@@ -247,7 +245,7 @@ def test_a_tensor_that_has_no_place_is_refused(tmp_path: Path) -> None:
     path = converted(write_tiny_llama(tmp_path, **LLAMA_SHAPES["llama"]))
     config = read_gguf(Gguf(path))
     fewer = {name: shape for name, shape in config.family.shapes(config).items() if name != "lm_head.weight"}
-    weights = GgufWeights(path, config)
+    weights = GgufWeights(Gguf(path), config)
     with pytest.raises(CheckpointError, match=r"1 weights do not belong.*output\.weight"):
         weights.refuse_unexpected(fewer)
     with pytest.raises(CheckpointError, match="has shape"):
@@ -259,8 +257,8 @@ def test_a_file_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     relative = resolve("models/model.gguf")  # which could be an id on the hub
     assert (relative.folder.resolve(), relative.name, relative.license) == (path, "model", None)
-    assert describe(path) == read_gguf(Gguf(path))
-    assert describe(path.parent) == read_config(path.parent)
+    assert describe(open_files(path)) == read_gguf(Gguf(path))
+    assert describe(open_files(path.parent)) == read_config(path.parent)
 
 
 def test_full_precision_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -271,7 +269,7 @@ def test_full_precision_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_the_chat_template_is_the_files(tmp_path: Path) -> None:
     folder = write_tiny_llama(tmp_path, **LLAMA_SHAPES["qwen2"])
-    assert ChatTemplate.of_folder(converted(folder)) is None
+    assert ChatTemplate.of_model(Gguf(converted(folder))) is None
     source = "{{ eos_token }}{{ messages[0]['content'] }}"
-    template = ChatTemplate.of_folder(converted(folder, tokenizer__chat_template=source))
+    template = ChatTemplate.of_model(Gguf(converted(folder, tokenizer__chat_template=source)))
     assert template is not None
