@@ -22,7 +22,6 @@ Knows nothing about the model but its `FimFormat`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -39,10 +38,6 @@ _MAX_PATH_CHARS = 120
 _MIN_CONTEXT_TOKENS = 24
 # Longer words (or none-spaced scripts) would cost a decoding step for each token taken back.
 _MAX_HEALED_BYTES = 48
-# The last pre-token of a text, by GPT-2's expression (\p{L} as Python has it: a word character
-# that is neither digit nor underscore): a word with the space before it, or a run of punctuation.
-# The last of a run of tabs or line ends is a pre-token of its own, but only before a word.
-_LAST_WORD = re.compile(r"(?: |(?<=\s)[^\S ])?(?:[^\W\d_]+|(?:[^\w\s]|_)+)\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +85,7 @@ def build_prompt(
             f"{MIN_PROMPT_TOKENS} are needed. Ask for fewer new tokens.",
             field="max_tokens",
         )
-    prefix, healed = split_healed(prefix) if heal else (prefix, "")
+    prefix, healed = split_healed(tokenizer, prefix) if heal else (prefix, "")
     tag = _tag(tokenizer, fim, path)[: max_prompt_tokens // 8]
     room = max_prompt_tokens - len(tag) - 3  # three FIM tokens
     before = _window_chunks(tokenizer, prefix, room, tagged=bool(tag))
@@ -105,24 +100,16 @@ def build_prompt(
     return FimPrompt(token_ids=context_ids + body, healed=healed.encode("utf-8", errors="replace"))
 
 
-def split_healed(prefix: str) -> tuple[str, str]:
-    """Cut off the end of `prefix` that a tokenizer would join with what comes next.
+def split_healed(tokenizer: Tokenizer, prefix: str) -> tuple[str, str]:
+    """Cut off the end of `prefix` that a tokenizer may join with what comes next: its last word.
 
-    That is the last word (or run of punctuation that ends in an underscore) with the space before
-    it, or the last character of white space: in `\\n    return` the last of the four spaces belongs
-    to the word's token. Other punctuation and digits are left: they rarely merge with a word.
+    Of white space that is too long for it, the last character: in `\\n    return` the last of the spaces
+    belongs to the word's token.
     """
-    if not prefix:
-        return prefix, ""
-    if prefix[-1].isspace():
-        return prefix[:-1], prefix[-1]
-    match = _LAST_WORD.search(prefix, max(0, len(prefix) - _MAX_HEALED_BYTES - 1))
-    if match is None or not (prefix[-1].isalpha() or prefix[-1] == "_"):
-        return prefix, ""
-    word = match.group()
-    if len(word.encode("utf-8", errors="replace")) > _MAX_HEALED_BYTES:
-        return prefix, ""
-    return prefix[: match.start()], word
+    word = tokenizer.last_word(prefix)
+    if len(word.encode(errors="replace")) > _MAX_HEALED_BYTES:
+        word = word[-1] if word.isspace() else ""
+    return prefix[: len(prefix) - len(word)], word
 
 
 PromptChunks = Sequence[Sequence[int]]  # token ids by lines; all but the first begin with a line end

@@ -16,11 +16,11 @@ from enum import IntEnum
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import AddedToken, models, normalizers
+from tokenizers import AddedToken, models, normalizers, pre_tokenizers
 
 from model.errors import TokenizerError
 from model.gguf.metadata import Metadata
-from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE, named
+from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE, named, parted, sentence_piece_words
 from model.prompt.spellings import spelled_by_alphabet, spelled_by_piece
 from model.prompt.tokenizer import Tokenizer, Vocabulary
 
@@ -126,7 +126,7 @@ def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     spelled = spelled_by_alphabet(_only(tokens, tokens.of(TokenType.NORMAL, TokenType.BYTE)))
     for token_id in tokens.written_out():
         spelled[token_id] = tokens.texts[token_id].encode()
-    return _tokenizer(backend, tokens, spelled, pre_tokenizer.boundary)
+    return _tokenizer(backend, tokens, spelled, pre_tokenizer.boundary, backend.pre_tokenizer)
 
 
 def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
@@ -149,7 +149,8 @@ def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
         spelled[token_id] = spelled_by_piece(tokens.texts[token_id])
     # Merging goes on over a whole text, but never over a place that lies within no token.
     joined = any(_JOINS_A_LINE_END.search(tokens.texts[token_id]) for token_id in normal)
-    return _tokenizer(backend, tokens, spelled, NOWHERE if joined else BEFORE_LINE_END)
+    boundary = NOWHERE if joined else BEFORE_LINE_END
+    return _tokenizer(backend, tokens, spelled, boundary, sentence_piece_words())
 
 
 def _ids(tokens: _Tokens) -> dict[str, int]:
@@ -201,7 +202,11 @@ def _halves(piece: str, known: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _tokenizer(
-    backend: tokenizers.Tokenizer, tokens: _Tokens, spelled: list[bytes], boundary: re.Pattern[str]
+    backend: tokenizers.Tokenizer,
+    tokens: _Tokens,
+    spelled: list[bytes],
+    boundary: re.Pattern[str],
+    words: pre_tokenizers.PreTokenizer,
 ) -> Tokenizer:
     """Put the parts together; the user-defined tokens that are text are found in a text from here on."""
     texts = [tokens.texts[token_id] for token_id in tokens.written_out()]
@@ -210,4 +215,7 @@ def _tokenizer(
     if any(_JOINS_A_LINE_END.search(text) for text in texts):
         boundary = NOWHERE
     special_ids = {tokens.texts[token_id]: token_id for token_id in tokens.markers()}
-    return Tokenizer(backend, Vocabulary(spelled=spelled, special_ids=special_ids, boundary=boundary))
+    vocabulary = Vocabulary(
+        spelled=spelled, special_ids=special_ids, boundary=boundary, words=parted(words, by=texts)
+    )
+    return Tokenizer(backend, vocabulary)

@@ -19,10 +19,10 @@ from itertools import chain
 from pathlib import Path
 
 import tokenizers
-from tokenizers import normalizers
+from tokenizers import normalizers, pre_tokenizers
 
 from model.errors import TokenizerError
-from model.prompt.pre_tokenizers import boundary_of
+from model.prompt.pre_tokenizers import boundary_of, last_word
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
 # Two generations of that many chunks, about 10 MB; longer chunks are not worth keeping.
@@ -53,6 +53,8 @@ class Vocabulary:
     """By their own names."""
     boundary: re.Pattern[str]
     """Matches one character, and ends where a text may be cut without changing a token."""
+    words: pre_tokenizers.PreTokenizer
+    """Cuts a text into words that no token reaches out of."""
 
 
 class Tokenizer:
@@ -66,7 +68,7 @@ class Tokenizer:
             vocabulary = _vocabulary_of(backend)
             backend = _without_recognition(backend)
         self._backend = backend
-        self._boundary = vocabulary.boundary
+        self._boundary, self._words = vocabulary.boundary, vocabulary.words
         self.vocab_size: int = len(vocabulary.spelled)
         self.special_ids = vocabulary.special_ids
         self._names = {number: name for name, number in self.special_ids.items()}
@@ -110,6 +112,10 @@ class Tokenizer:
         if ends and ends[-1] >= _HEAD_CHARS:
             self._remember(_Head(text[: ends[-1]], tuple(chunks[:-1])), head)
         return chunks
+
+    def last_word(self, text: str) -> str:
+        """The end of `text` whose tokens may change once more follows; what stands before it keeps its own."""
+        return last_word(self._words, text) if text else ""
 
     def encode_uncached(self, text: str) -> list[int]:
         """What `encode` returns, computed from nothing (the definition that it is tested against)."""
@@ -224,6 +230,7 @@ def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
         spelled=spelled_by_alphabet(tokens),
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
+        words=pre_tokenizer,
     )
 
 

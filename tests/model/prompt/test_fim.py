@@ -89,11 +89,13 @@ class TestShape:
             )
 
     def test_the_file_name_begins_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
-        spm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py")
+        spm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py", heal=False)
         assert shown(merging_tokenizer, spm) == (
             "<fim_prefix><fim_suffix>\n<fim_middle><filename>a/b.py\nimport os\nx = ("
         )
-        psm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py", order=FimOrder.PSM)
+        psm = prompt_at(
+            merging_tokenizer, "import os\nx = (║\n", path="a/b.py", order=FimOrder.PSM, heal=False
+        )
         assert shown(merging_tokenizer, psm) == (
             "<fim_prefix><filename>a/b.py\nimport os\nx = (<fim_suffix>\n<fim_middle>"
         )
@@ -110,7 +112,7 @@ class TestShape:
 
     def test_context_files_come_first_the_nearest_last(self, merging_tokenizer: Tokenizer) -> None:
         context = [ContextFile(path="a.py", text="A = 1\n"), ContextFile(path="b.py", text="B = 2\n")]
-        prompt = prompt_at(merging_tokenizer, "x(║\n", context=context)
+        prompt = prompt_at(merging_tokenizer, "x(║\n", context=context, heal=False)
         assert shown(merging_tokenizer, prompt) == (
             "<filename>a.py\nA = 1\n<|endoftext|><filename>b.py\nB = 2\n<|endoftext|>"
             "<fim_prefix><fim_suffix>\n<fim_middle>x("
@@ -132,7 +134,7 @@ class TestShape:
         ]
 
     def test_a_path_of_several_lines(self, merging_tokenizer: Tokenizer) -> None:
-        prompt = prompt_at(merging_tokenizer, "x(║\n", path="a\n\nb.py")
+        prompt = prompt_at(merging_tokenizer, "x(║\n", path="a\n\nb.py", heal=False)
         assert "<filename>a b.py\nx(" in shown(merging_tokenizer, prompt)
 
     @pytest.mark.parametrize("order", FimOrder)
@@ -153,25 +155,30 @@ class TestHealing:
             ("self._", "._"),
             ("    __", " __"),
             ("x = ", " "),
-            ("def f():\n    ", " "),
+            ("def f():\n    ", "\n    "),
             ("def f():\n", "\n"),
-            ("\t\t", "\t"),
+            ("\t\t", "\t\t"),
             ("\t\tret", "\tret"),
             ("\n\nret", "\nret"),
+            ("\n\n    ret", " ret"),
             ("x\nret", "ret"),
-            ("print(", ""),
-            ("x = 12", ""),
-            ("x2", ""),
+            ("print(", "("),
+            ("x = 12", "2"),
+            ("x2", "2"),
             ("größe = grö", " grö"),
             ("x = 变量", " 变量"),
-            ("a²", ""),
+            ("a²", "²"),
             ("", ""),
             ("a" * 49, ""),
             ("x " + "a" * 47, " " + "a" * 47),
+            ("x" + " " * 48, " " * 48),
+            ("x" + " " * 49, " "),
+            ("x" + " " * 300, " "),
+            ("x = '\udc80", " '\udc80"),
         ],
     )
-    def test_what_is_taken_back(self, prefix: str, word: str) -> None:
-        assert split_healed(prefix) == (prefix.removesuffix(word), word)
+    def test_what_is_taken_back(self, merging_tokenizer: Tokenizer, prefix: str, word: str) -> None:
+        assert split_healed(merging_tokenizer, prefix) == (prefix.removesuffix(word), word)
 
     def test_prompt_and_healed_bytes_are_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "for größe in gr║\n")
@@ -190,13 +197,12 @@ class TestHealing:
     def test_the_prompt_is_a_beginning_of_the_whole_texts_tokens(
         self, merging_tokenizer: Tokenizer, prefix: str, more: str
     ) -> None:
-        head, word = split_healed(prefix)
+        head, word = split_healed(merging_tokenizer, prefix)
         assert head + word == prefix
-        if prefix and (prefix[-1].isalpha() or prefix[-1] in " \t\n"):
-            # What a tokenizer makes of the completed word begins with the tokens of the prompt.
-            whole = merging_tokenizer.encode(prefix + (more or "y"))
-            prompt = merging_tokenizer.encode(head)
-            assert whole[: len(prompt)] == prompt
+        # What a tokenizer makes of the completed word begins with the tokens of the prompt.
+        whole = merging_tokenizer.encode(prefix + (more or "y"))
+        prompt = merging_tokenizer.encode(head)
+        assert whole[: len(prompt)] == prompt
 
     def test_lone_surrogates_do_not_crash(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = '\ud83e║\udd99'\n")
@@ -380,4 +386,4 @@ class TestRoom:
         prefix = "value = 1\n" * 100_000
         prompt = prompt_at(byte_tokenizer, f"{prefix}x = (║\n{prefix}", max_prompt_tokens=1000)
         assert 600 < len(prompt.token_ids) <= 1000
-        assert shown(byte_tokenizer, prompt).endswith("value = 1\nx = (")
+        assert shown(byte_tokenizer, prompt).endswith("value = 1\nx =")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from model.errors import TokenizerError
 from model.gguf.files import Gguf
 from model.prompt.gguf_tokenizer import TokenType, adds_space_prefix, gguf_tokenizer
+from model.prompt.fim import split_healed
 from model.prompt.healing import Healer
 from model.prompt.pre_tokenizers import PRE_TOKENIZERS
 from model.prompt.tokenizer import Tokenizer
@@ -50,7 +51,21 @@ def sources(pattern: str) -> list[str]:
     return [*texts, *(text.replace("\n", "\r\n") for text in texts[:5])]
 
 
+def assert_healed(tokenizer: Tokenizer, text: str) -> None:
+    """A prompt that is healed begins as the text that it is the beginning of does."""
+    for place in range(50, len(text) - 100, max(1, len(text) // 100)):
+        kept, word = split_healed(tokenizer, text[place - 50 : place])
+        ids = tokenizer.encode_uncached(kept)
+        whole = tokenizer.encode_uncached(text[place - 50 : place + 50])
+        assert whole[: len(ids)] == ids, (kept, word, text[place : place + 20])
+
+
 class TestVectorsOfLlamaCpp:
+    @pytest.mark.parametrize("name", [*NAMES])
+    def test_healing(self, name: str) -> None:
+        tokenizer, _ = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf")
+        assert_healed(tokenizer, sources("model/prompt/*.py")[1])
+
     @pytest.mark.parametrize("name", NAMES)
     def test_ids(self, name: str) -> None:
         path = VOCABULARIES / f"ggml-vocab-{name}.gguf"
@@ -196,6 +211,12 @@ class TestByteLevel:
             assert tokenizer.encode(text) == tokenizer.encode_uncached(text)
 
         on_any_text()
+
+    @pytest.mark.parametrize("pre", {one: name for name, one in PRE_TOKENIZERS.items()}.values())
+    def test_healing_leaves_the_tokens_of_the_whole_text(self, folder: Path, pre: str) -> None:
+        """At any place of real code: by GPT-2's words, whatever the tokenizer, they were others at 30 of 100."""
+        tokenizer, _ = opened(write_starcoder(folder / f"{pre}.gguf", pre))
+        assert_healed(tokenizer, sources("model/prompt/*.py")[0])
 
     def test_a_line_is_a_chunk(self, qwen_like: Tokenizer) -> None:
         text = "def f(x):\n    return 1  \n\n\nprint(1)\n"

@@ -97,6 +97,6 @@ def _prompt(
             max_prompt_tokens=limit,
             heal=heal,
         )
-    prefix, healed = split_healed(problem.prefix) if heal else (problem.prefix, "")
+    prefix, healed = split_healed(tokenizer, problem.prefix) if heal else (problem.prefix, "")
     ids = tokenizer.encode_uncached(prefix)[-limit:] or [fim.end_of_text_id]
     return FimPrompt(token_ids=ids, healed=healed.encode("utf-8", errors="replace"))
