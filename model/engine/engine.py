@@ -96,6 +96,8 @@ class Engine:
     def submit(self, request: GenerationRequest) -> Handle:
         """Queue a request. Raises `RequestError` where it can never be served."""
         self._check(request)
+        if self.config.rotary is None or request.scores_prompt:
+            request = replace(request, suffix=None)  # learned positions are in all that was computed
         handle = Handle()
         for index in range(request.n):
             sequence = Running(
@@ -177,18 +179,23 @@ class Engine:
 
     def _forward(self, work: Iterable[Work]) -> Hidden:
         """Compute the work's tokens, known ones and drafts."""
+        for move in self._scheduler.take_moves():
+            self.runner.move(move)
+            self._stats.moved_tokens += len(move.targets)
         ids, positions, slots, contexts = [], [], [], []
         for item in work:
-            sequence = item.sequence
-            start, stop = sequence.n_computed, sequence.n_computed + item.n_known
-            end = stop + len(item.drafts)
-            ids += [sequence.tokens[start:stop], item.drafts]
-            positions.append(np.arange(start, end))
-            slots.append(sequence.slots[start:end])
-            contexts.append(sequence.slots[:end])
+            sequence, n_tokens = item.sequence, item.n_known + len(item.drafts)
+            # Runs before and after a moved part are as two sequences: the step writes all new keys and values
+            # of a layer before it attends to any.
+            for run in sequence.spans(n_tokens):
+                ids.append(sequence.tokens[run.start : min(run.stop, sequence.n_tokens)])
+                positions.append(np.arange(run.start, run.stop))
+                slots.append(sequence.slots[run.start : run.stop])
+                contexts.append(sequence.slots[: run.stop])
+            ids.append(item.drafts)
             sequence.clock.start()
-            sequence.n_forwarded += end - start
-            self._stats.computed_tokens += end - start
+            sequence.n_forwarded += n_tokens
+            self._stats.computed_tokens += n_tokens
         return self.runner.compute(
             Batch(
                 ids=np.concatenate(ids),
@@ -213,8 +220,8 @@ class Engine:
             sequence = item.sequence
             if sequence.prompt_scores is not None:
                 self._score(sequence, hidden, range(first, first + item.n_known))
-            sequence.n_computed += item.n_known
-            if sequence.n_computed == sequence.n_tokens:
+            sequence.advance(item.n_known)
+            if not sequence.n_pending:
                 turns.append(Turn(sequence, item.drafts, len(rows)))
                 last = int(first) + item.n_known - 1
                 rows += range(last, last + len(item.drafts) + 1)
@@ -256,7 +263,7 @@ class Engine:
         sequence.learn(turn.token_ids, n_drafted=len(turn.drafts), n_accepted=turn.n_confirmed)
         if turn.ends_prefill and not turn.failed:
             self._scheduler.share_prompt(sequence)
-        sequence.n_computed += turn.n_confirmed
+        sequence.advance(turn.n_confirmed)
         if turn.failed:
             message = (
                 f"the model gave NaN or infinite logits at position {sequence.n_tokens - 1}: its weights "
