@@ -88,6 +88,7 @@ class QueryMaker:
             temperature=settings.temperature,
             n=settings.alternatives,
             stop_at="line" if single_line else "block",
+            keep_suffix=settings.keep_suffix,
         )
 
     def _prefix(self, place: Place, text: str, start_line: int) -> str:

@@ -95,6 +95,11 @@ class CompletionSettings:
     debounce_ms: int | Literal["auto"] = _setting(
         "auto", or_auto(integer(0, 5000)), "Pause before a completion is computed, in milliseconds."
     )
+    keep_suffix: bool = _setting(
+        True,
+        BOOLEAN,
+        "A new line keeps what was computed of the text below it until the engine is idle; off: never.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

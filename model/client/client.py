@@ -44,6 +44,8 @@ class CompletionQuery:
     stop_at: str | None = None
     """`line` or `block`: where the engine ends by itself."""
     seed: int | None = None
+    keep_suffix: bool = False
+    """Whether the suffix may be kept as it was computed behind an older prefix. Only our own engine can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +187,7 @@ def native_body(query: CompletionQuery) -> Json:
         "stop": list(query.stop),
         "stop_at": query.stop_at,
         "seed": query.seed,
+        "keep_suffix": query.keep_suffix,
         "stream": True,
         "logprobs": 0,
     }

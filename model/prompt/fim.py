@@ -7,16 +7,23 @@ In SPM order (the default) it is
 so that typing only appends and the KV cache of all the rest survives. For the same reason the
 window moves seldom and in big steps. Everything is a function of the arguments alone: no state.
 
+In PSM order the middle begins where the cursor's line does, as llama.vim has it:
+
+    ...  <fim_prefix>PREFIX<fim_suffix>SUFFIX<fim_middle>LINE
+
+so that typing on a line only appends, too. Models were trained on texts cut in three anywhere, so that
+this is one of their prompts.
+
 Where the file's name goes: in training a document is `<filename>F\\ncode<|endoftext|>` and is cut
 in three anywhere, so its tag nearly always begins the prefix part (arXiv 2305.06161, §5.1); hence
 the tag begins PREFIX here. It stays there when the window has left the file's start: a model that
 knows the name knows the language, and the window's first line follows it as the first line of a
 file would.
 
-How the room is shared, in tokens: the prefix is promised a half, the suffix and the context a
-quarter each; what one of them does not need goes to the prefix, then to the suffix, then to the
-context. The prefix's need is rounded up to quarters of the room, so that the others change at most
-four times while a file grows.
+How the room is shared, in tokens: in PSM order an eighth is the line's; of the rest the prefix is promised
+a half, the suffix and the context a quarter each; what one of them does not need goes to the prefix,
+then to the suffix, then to the context. The prefix's need is rounded up to quarters of the room, so that
+the others change at most four times while a file grows.
 Knows nothing about the model but its `FimFormat`.
 """
 
@@ -34,6 +41,7 @@ MIN_PROMPT_TOKENS = 32
 # Code has three to four characters a token; beyond eight nothing can fit, so it is not encoded.
 _CHARS_PER_TOKEN = 8
 _MAX_PATH_CHARS = 120
+_LINE_SHARE = 8
 # A file of which less than this would remain is left out.
 _MIN_CONTEXT_TOKENS = 24
 # Longer words (or none-spaced scripts) would cost a decoding step for each token taken back.
@@ -53,7 +61,9 @@ class FimPrompt:
     """Token ids for the model, and the bytes the output must begin with (and loses again)."""
 
     token_ids: list[int]
-    healed: bytes
+    healed: bytes = b""
+    suffix: range | None = None
+    """The suffix's place in a prompt where the prefix comes before it, its sentinel included."""
 
 
 def build_prompt(
@@ -85,10 +95,12 @@ def build_prompt(
             f"{MIN_PROMPT_TOKENS} are needed. Ask for fewer new tokens.",
             field="max_tokens",
         )
-    prefix, healed = split_healed(tokenizer, prefix) if heal else (prefix, "")
     tag = _tag(tokenizer, fim, path)[: max_prompt_tokens // 8]
-    room = max_prompt_tokens - len(tag) - 3  # three FIM tokens
-    before = _window_chunks(tokenizer, prefix, room, tagged=bool(tag))
+    first = tokenizer.first_ids
+    room = max_prompt_tokens - len(first) - len(tag) - 3  # three FIM tokens
+    cursor = _cursor(tokenizer, prefix, order, room, heal=heal)
+    room -= cursor.line_room
+    before = _window_chunks(tokenizer, cursor.before, room, tagged=bool(tag))
     after = _following_chunks(tokenizer, suffix, room)
     files = [_file(tokenizer, fim, one, room) for one in context]
     context_need = sum(_size(file) + 1 for file in files)
@@ -97,7 +109,41 @@ def build_prompt(
     context_ids = _nearest_files(fim, files, shares.context)
     prefix_ids = _last_lines(before, room - len(suffix_ids) - len(context_ids), room)
     body = fim.arrange(order, [*tag, *prefix_ids], suffix_ids)
-    return FimPrompt(token_ids=context_ids + body, healed=healed.encode("utf-8", errors="replace"))
+    end = len(first) + len(context_ids) + len(body) - 1  # where the middle's sentinel stands, in PSM order
+    return FimPrompt(
+        token_ids=[*first, *context_ids, *body, *cursor.line],
+        healed=cursor.healed.encode(errors="replace"),
+        suffix=range(end - 1 - len(suffix_ids), end) if order is FimOrder.PSM else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """The text before the cursor as the prompt has it."""
+
+    before: str
+    """The prefix."""
+    line: list[int]
+    """What the middle begins with."""
+    line_room: int
+    """Tokens that are kept for it."""
+    healed: str
+
+
+def _cursor(tokenizer: Tokenizer, prefix: str, order: FimOrder, room: int, *, heal: bool) -> _Cursor:
+    """Divide the text before the cursor. A line that is too long is in the prefix whole."""
+    if order is FimOrder.PSM:
+        start, line_room = prefix.rfind("\n") + 1, room // _LINE_SHARE
+        line, healed = _healed(tokenizer, prefix[start:], heal=heal)
+        ids = tokenizer.encode(line)
+        if len(ids) <= line_room:
+            return _Cursor(prefix[:start], ids, line_room, healed)
+    before, healed = _healed(tokenizer, prefix, heal=heal)
+    return _Cursor(before, [], 0, healed)
+
+
+def _healed(tokenizer: Tokenizer, text: str, *, heal: bool) -> tuple[str, str]:
+    return split_healed(tokenizer, text) if heal else (text, "")
 
 
 def split_healed(tokenizer: Tokenizer, prefix: str) -> tuple[str, str]:

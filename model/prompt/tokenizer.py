@@ -114,7 +114,7 @@ class Tokenizer:
         return chunks
 
     def last_word(self, text: str) -> str:
-        """The end of `text` whose tokens may change once more follows; what stands before it keeps its own."""
+        """The end of `text` whose tokens may change once more follows; what is before it keeps its own."""
         return last_word(self._words, text) if text else ""
 
     def encode_uncached(self, text: str) -> list[int]:

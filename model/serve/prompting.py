@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from model.engine.generation import GenerationRequest
 from model.errors import ContextLengthError, RequestError, TokenizerError
-from model.prompt.fim import ContextFile, build_prompt
+from model.prompt.fim import ContextFile, FimPrompt, build_prompt
 from model.prompt.fim_format import FimOrder
 from model.runner.sampling import SamplingParams
 from model.serve.chat_prompting import ChatPrompter
@@ -46,12 +46,14 @@ def generation_request(
             f"{config.n_positions} positions: ask for fewer",
             field="max_tokens",
         )
-    prompt_ids, healed = _prompt(body, tokenizer, config)
+    prompt = _prompt(body, tokenizer, config)
     return GenerationRequest(
-        prompt_ids=prompt_ids,
+        prompt_ids=prompt.token_ids,
         sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
         stop=_stop_rules(body, tokenizer),
-        healed=healed,
+        healed=prompt.healed,
+        suffix=prompt.suffix,
+        keeps_suffix=body.keep_suffix,
         n=body.n,
         ignore_eos=body.ignore_eos,
         echo=_echo(body, tokenizer) if body.echo else None,
@@ -86,25 +88,25 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
 
 
-def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[int], bytes]:
+def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> FimPrompt:
     if not isinstance(body.prompt, str):
-        return _checked_ids(body.prompt, tokenizer.vocab_size), b""
+        return FimPrompt(token_ids=_checked_ids(body.prompt, tokenizer.vocab_size))
     if not body.is_fim:
         # An empty prompt starts a new document, as in training.
-        return [*tokenizer.first_ids, *tokenizer.encode(body.prompt)] or [_end_id(tokenizer, config)], b""
+        ids = [*tokenizer.first_ids, *tokenizer.encode(body.prompt)] or [_end_id(tokenizer, config)]
+        return FimPrompt(token_ids=ids)
     fim = _fim_format(tokenizer, config)
-    prompt = build_prompt(
+    return build_prompt(
         tokenizer,
         fim,
         prefix=body.prompt,
         suffix=body.suffix or "",
         context=[ContextFile(path=item.path, text=item.text) for item in body.context],
         order=FimOrder(body.fim_order) if body.fim_order else fim.orders[0],
-        max_prompt_tokens=config.n_positions - body.max_tokens - len(tokenizer.first_ids),
+        max_prompt_tokens=config.n_positions - body.max_tokens,
         path=body.path,
         heal=body.heal,
     )
-    return [*tokenizer.first_ids, *prompt.token_ids], prompt.healed
 
 
 def _end_id(tokenizer: Tokenizer, config: ModelConfig) -> int:

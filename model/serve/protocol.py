@@ -101,6 +101,8 @@ class CompletionBody(SamplingBody):
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
     heal: bool = True
+    keep_suffix: bool = False
+    """Whether the suffix may be kept as it was computed behind an older prefix."""
 
     @field_validator("prompt")
     @classmethod

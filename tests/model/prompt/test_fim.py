@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +74,7 @@ class TestShape:
 
     def test_psm(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = 1\nfoo(║)\ny\n", heal=False, order=FimOrder.PSM)
-        assert shown(merging_tokenizer, prompt) == "<fim_prefix>x = 1\nfoo(<fim_suffix>)\ny\n<fim_middle>"
+        assert shown(merging_tokenizer, prompt) == "<fim_prefix>x = 1\n<fim_suffix>)\ny\n<fim_middle>foo("
 
     def test_an_order_that_the_model_does_not_know(self, merging_tokenizer: Tokenizer) -> None:
         psm_only = replace(fim_of(merging_tokenizer), orders=(FimOrder.PSM,))
@@ -97,7 +97,7 @@ class TestShape:
             merging_tokenizer, "import os\nx = (║\n", path="a/b.py", order=FimOrder.PSM, heal=False
         )
         assert shown(merging_tokenizer, psm) == (
-            "<fim_prefix><filename>a/b.py\nimport os\nx = (<fim_suffix>\n<fim_middle>"
+            "<fim_prefix><filename>a/b.py\nimport os\n<fim_suffix>\n<fim_middle>x = ("
         )
 
     def test_the_file_name_stays_when_the_window_has_left_the_files_start(
@@ -220,6 +220,55 @@ def typed(tokenizer: Tokenizer, before: str, text: str, suffix: str, **options: 
 def recomputed(prompts: list[FimPrompt]) -> list[int]:
     """How many tokens of each prompt are not the beginning of the one before."""
     return [len(b.token_ids) - common(a.token_ids, b.token_ids) for a, b in pairwise(prompts)]
+
+
+class TestLine:
+    """Prefix first, the middle begins with the cursor's line."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {"order": FimOrder.PSM, "max_prompt_tokens": 600}
+
+    @pytest.mark.parametrize(
+        ("before", "line", "healed"),
+        [
+            ("x = 1\n", "    foo.ba", b"ba"),
+            ("x = 1\n", "", b""),
+            ("x = 1\n\n", "    ", b"    "),
+            ("", "fo", b"fo"),
+            ("x\r\n", "a (", b" ("),
+        ],
+    )
+    def test_it_stands_behind_the_middles_sentinel(
+        self, merging_tokenizer: Tokenizer, before: str, line: str, healed: bytes
+    ) -> None:
+        prompt = prompt_at(merging_tokenizer, f"{before}{line}║)\ny\n", order=FimOrder.PSM)
+        text = shown(merging_tokenizer, prompt) + prompt.healed.decode()
+        assert text == f"<fim_prefix>{before}<fim_suffix>)\ny\n<fim_middle>{line}"
+        assert prompt.healed == healed
+        place = prompt.suffix
+        assert place is not None
+        part = prompt.token_ids[place.start : place.stop]
+        assert merging_tokenizer.decode(part, keep_special=True) == "<fim_suffix>)\ny\n"
+
+    @pytest.mark.parametrize("heal", [True, False])
+    @pytest.mark.parametrize("place", [0, 5_000, 15_000])
+    def test_typing_on_a_line_appends(self, merging_tokenizer: Tokenizer, heal: bool, place: int) -> None:
+        start = SOURCE.rindex("\n", 0, place) + 1 if place else 0
+        line = SOURCE[start : SOURCE.index("\n", start)]
+        prompts = typed(merging_tokenizer, SOURCE[:start], line, SOURCE[start:], heal=heal, **self.OPTIONS)
+        assert len(line) > 20
+        assert max(recomputed(prompts)) <= longest_word(merging_tokenizer) + 2
+
+    def test_a_new_line_leaves_the_suffix_as_it_is(self, merging_tokenizer: Tokenizer) -> None:
+        prompts = typed(merging_tokenizer, SOURCE[:300], SOURCE[300:900], SOURCE[900:], **self.OPTIONS)
+        parts = {tuple(p.token_ids[slice(p.suffix.start, p.suffix.stop)]) for p in prompts if p.suffix}
+        assert len(parts) <= 2, "its end moves by quarters of the room"
+
+    def test_a_line_that_is_too_long_is_the_prefixs(self, merging_tokenizer: Tokenizer) -> None:
+        prompt = prompt_at(merging_tokenizer, f"a\n{'x, ' * 100}║\nb", heal=False, order=FimOrder.PSM)
+        assert shown(merging_tokenizer, prompt).endswith(", <fim_suffix>\nb<fim_middle>")
+
+    def test_suffix_first_has_no_such_part(self, merging_tokenizer: Tokenizer) -> None:
+        assert prompt_at(merging_tokenizer, "a\nb║\n").suffix is None
 
 
 def longest_word(tokenizer: Tokenizer) -> int:
