@@ -81,6 +81,7 @@ class QueryMaker:
             prefix=_clean(self._prefix(place, window.prefix, window.start_line)),
             suffix=_clean(window.suffix),
             path=self.shown_path(document.path),
+            repository=self._root_name(document.path),
             context=tuple(
                 ContextText(path=self.shown_path(each.path), text=_clean(each.text)) for each in excerpts
             ),
@@ -99,10 +100,16 @@ class QueryMaker:
 
     def shown_path(self, path: str) -> str:
         """The path as the model sees it: relative to the workspace, with forward slashes."""
-        for root in self._roots():
-            if Path(path).is_relative_to(root):
-                return Path(path).relative_to(root).as_posix()
-        return os.path.basename(path)
+        root = self._root_of(path)
+        return os.path.basename(path) if root is None else Path(path).relative_to(root).as_posix()
+
+    def _root_name(self, path: str) -> str | None:
+        root = self._root_of(path)
+        return None if root is None else root.name or None
+
+    def _root_of(self, path: str) -> Path | None:
+        """The workspace's folder that a file lies in."""
+        return next((root for root in self._roots() if Path(path).is_relative_to(root)), None)
 
 
 def _clean(text: str) -> str:

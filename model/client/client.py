@@ -36,6 +36,8 @@ class CompletionQuery:
     prefix: str
     suffix: str
     path: str | None = None
+    repository: str | None = None
+    """The name of what it belongs to."""
     context: tuple[ContextText, ...] = ()
     max_tokens: int = 64
     temperature: float = 0.0
@@ -180,6 +182,7 @@ def native_body(query: CompletionQuery) -> Json:
         "prompt": query.prefix,
         "suffix": query.suffix,
         "path": query.path,
+        "repository": query.repository,
         "context": [{"path": item.path, "text": item.text} for item in query.context],
         "max_tokens": query.max_tokens,
         "temperature": query.temperature,

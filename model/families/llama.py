@@ -30,6 +30,7 @@ FIM_MIDDLE = "<|fim_middle|>"
 FIM_SUFFIX = "<|fim_suffix|>"
 FIM_PAD = "<|fim_pad|>"
 FILE_SEPARATOR = "<|file_sep|>"
+REPOSITORY = "<|repo_name|>"
 END_OF_TURN = "<|im_end|>"
 
 _TOKEN_EMBEDDING = "model.embed_tokens.weight"
@@ -201,6 +202,8 @@ class LlamaFamily:
             suffix_id=special_ids[FIM_SUFFIX],
             end_of_text_id=special_ids[END_OF_TEXT],
             pad_id=special_ids.get(FIM_PAD),
+            file_id=special_ids.get(FILE_SEPARATOR),
+            repository_id=special_ids.get(REPOSITORY),
         )
 
     def _refuse(self, values: Mapping[str, Any]) -> None:

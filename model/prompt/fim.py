@@ -14,7 +14,15 @@ In PSM order the middle begins where the cursor's line does, as llama.vim has it
 so that typing on a line only appends, too. Models were trained on texts cut in three anywhere, so that
 this is one of their prompts.
 
-Where the file's name goes: in training a document is `<filename>F\\ncode<|endoftext|>` and is cut
+Where a model was trained on repositories written file after file (`FimFormat.file_id`), context comes in that
+form:
+
+    <|repo_name|>NAME\\n<|file_sep|>path\\ntext\\n ...  <|file_sep|>path\\n<|fim_prefix|> ...
+
+Without context there are no names: with a path alone, Qwen2.5-Coder 0.5B got 46 of 120 of HumanEval's single
+lines right, with a repository's name too 41, with neither 51.
+
+Otherwise, where the file's name goes: in training a document is `<filename>F\\ncode<|endoftext|>` and is cut
 in three anywhere, so its tag nearly always begins the prefix part (arXiv 2305.06161, §5.1); hence
 the tag begins PREFIX here. It stays there when the window has left the file's start: a model that
 knows the name knows the language, and the window's first line follows it as the first line of a
@@ -76,16 +84,46 @@ def build_prompt(
     order: FimOrder,
     max_prompt_tokens: int,
     path: str | None = None,
+    repository: str | None = None,
     heal: bool = True,
 ) -> FimPrompt:
     """Put a prompt of at most `max_prompt_tokens` tokens together.
 
     `context` is in the order of the prompt: the first file is the farthest from the cursor and the
-    first to be left out. `path` is the name of the file that is edited. With `heal`, the last
-    partial word is left to the model to write again (see `model.prompt.healing`). Raises
-    `ContextLengthError` if there is no room for a prompt at all, `RequestError` for an order that the
-    model was not trained on.
+    first to be left out. `path` is the name of the file that is edited, `repository` of what it belongs
+    to. With `heal`, the last partial word is left to the model to write again (see
+    `model.prompt.healing`). Raises `ContextLengthError` if there is no room for a prompt at all,
+    `RequestError` for an order that the model was not trained on.
     """
+    _check(fim, order, max_prompt_tokens)
+    most = max_prompt_tokens // 8
+    tag = _tag(tokenizer, fim.filename_id, path)[:most]
+    first = tokenizer.first_ids
+    repository_name = _heading(tokenizer, fim.repository_id, repository, most) if context else []
+    own_name = _heading(tokenizer, fim.file_id, path, most) if context else []
+    n_around = len(first) + len(repository_name) + len(own_name) + len(tag) + 3  # three FIM tokens
+    room = max_prompt_tokens - n_around
+    cursor = _cursor(tokenizer, prefix, order, room, heal=heal)
+    room -= cursor.line_room
+    before = _window_chunks(tokenizer, cursor.before, room, tagged=bool(tag))
+    after = _following_chunks(tokenizer, suffix, room)
+    files = [_file(tokenizer, fim, one, room) for one in context]
+    context_need = sum(_size(file) + 1 for file in files)
+    shares = _share(room, prefix=_need(before, room), suffix=_size(after), context=context_need)
+    suffix_ids = _first_lines(after, shares.suffix)
+    context_ids = _nearest_files(tokenizer, fim, files, shares.context)
+    prefix_ids = _last_lines(before, room - len(suffix_ids) - len(context_ids), room)
+    body = fim.arrange(order, [*tag, *prefix_ids], suffix_ids)
+    named = [*repository_name, *context_ids, *own_name] if context_ids else []
+    end = len(first) + len(named) + len(body) - 1  # where the middle's sentinel stands, in PSM order
+    return FimPrompt(
+        token_ids=[*first, *named, *body, *cursor.line],
+        healed=cursor.healed.encode(errors="replace"),
+        suffix=range(end - 1 - len(suffix_ids), end) if order is FimOrder.PSM else None,
+    )
+
+
+def _check(fim: FimFormat, order: FimOrder, max_prompt_tokens: int) -> None:
     if order not in fim.orders:
         known = " or ".join(fim.orders)
         raise RequestError(f"fim_order = {order.value!r}: this model knows {known}", field="fim_order")
@@ -95,26 +133,6 @@ def build_prompt(
             f"{MIN_PROMPT_TOKENS} are needed. Ask for fewer new tokens.",
             field="max_tokens",
         )
-    tag = _tag(tokenizer, fim, path)[: max_prompt_tokens // 8]
-    first = tokenizer.first_ids
-    room = max_prompt_tokens - len(first) - len(tag) - 3  # three FIM tokens
-    cursor = _cursor(tokenizer, prefix, order, room, heal=heal)
-    room -= cursor.line_room
-    before = _window_chunks(tokenizer, cursor.before, room, tagged=bool(tag))
-    after = _following_chunks(tokenizer, suffix, room)
-    files = [_file(tokenizer, fim, one, room) for one in context]
-    context_need = sum(_size(file) + 1 for file in files)
-    shares = _share(room, prefix=_need(before, room), suffix=_size(after), context=context_need)
-    suffix_ids = _first_lines(after, shares.suffix)
-    context_ids = _nearest_files(fim, files, shares.context)
-    prefix_ids = _last_lines(before, room - len(suffix_ids) - len(context_ids), room)
-    body = fim.arrange(order, [*tag, *prefix_ids], suffix_ids)
-    end = len(first) + len(context_ids) + len(body) - 1  # where the middle's sentinel stands, in PSM order
-    return FimPrompt(
-        token_ids=[*first, *context_ids, *body, *cursor.line],
-        healed=cursor.healed.encode(errors="replace"),
-        suffix=range(end - 1 - len(suffix_ids), end) if order is FimOrder.PSM else None,
-    )
 
 
 @dataclass(frozen=True)
@@ -178,11 +196,17 @@ def _share(room: int, *, prefix: int, suffix: int, context: int) -> _Shares:
     return _Shares(suffix=given[1], context=given[2])
 
 
-def _tag(tokenizer: Tokenizer, fim: FimFormat, path: str | None) -> list[int]:
-    """`<filename>path`, without a line end: the prefix brings one. Nothing if the model knows no tag."""
-    if not path or fim.filename_id is None:
+def _tag(tokenizer: Tokenizer, token_id: int | None, name: str | None) -> list[int]:
+    """A token and a name, without a line end: what follows brings one. Nothing if there is no such token."""
+    if not name or token_id is None:
         return []
-    return [fim.filename_id, *tokenizer.encode(_one_line(path))]
+    return [token_id, *tokenizer.encode(_one_line(name))]
+
+
+def _heading(tokenizer: Tokenizer, token_id: int | None, name: str | None, most: int) -> list[int]:
+    """The same with its line end, in at most so many tokens."""
+    tag = _tag(tokenizer, token_id, name)[: most - 1]
+    return [*tag, *tokenizer.encode("\n")] if tag else []
 
 
 def _one_line(path: str) -> str:
@@ -211,9 +235,9 @@ def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> PromptChu
 
 
 def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> PromptChunks:
-    """A context file by lines, its tag first; the end-of-text token comes when it is cut."""
+    """A context file by lines, its tag first; what ends a file comes when it is cut."""
     text = _beginning(one.text, room)
-    tag = _tag(tokenizer, fim, one.path)
+    tag = _tag(tokenizer, fim.filename_id if fim.file_id is None else fim.file_id, one.path)
     return [tag, *tokenizer.encode_chunks("\n" + text)] if tag else tokenizer.encode_chunks(text)
 
 
@@ -269,7 +293,9 @@ def _first_lines(chunks: PromptChunks, budget: int) -> list[int]:
     return ids or list(chunks[0][:budget])
 
 
-def _nearest_files(fim: FimFormat, files: Sequence[PromptChunks], budget: int) -> list[int]:
+def _nearest_files(
+    tokenizer: Tokenizer, fim: FimFormat, files: Sequence[PromptChunks], budget: int
+) -> list[int]:
     """The files nearest to the cursor that fit; the first that does not is cut at a line, if worthwhile."""
     ids: list[int] = []
     for file in reversed(files):
@@ -277,10 +303,17 @@ def _nearest_files(fim: FimFormat, files: Sequence[PromptChunks], budget: int) -
         whole = _size(file) + 1 <= left
         if not whole and left < _MIN_CONTEXT_TOKENS:
             break
-        ids = [*_first_lines(file, left - 1), fim.end_of_text_id, *ids]
+        ids = [*_ended(tokenizer, fim, _first_lines(file, left - 1)), *ids]
         if not whole:
             break
     return ids
+
+
+def _ended(tokenizer: Tokenizer, fim: FimFormat, ids: list[int]) -> list[int]:
+    """A context file with what ends it: a token, or a line end that it may have."""
+    if fim.file_id is None:
+        return [*ids, fim.end_of_text_id]
+    return ids if tokenizer.token_bytes(ids[-1]).endswith(b"\n") else [*ids, *tokenizer.encode("\n")]
 
 
 def _size(chunks: PromptChunks) -> int:

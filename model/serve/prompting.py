@@ -105,6 +105,7 @@ def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> 
         order=FimOrder(body.fim_order) if body.fim_order else fim.orders[0],
         max_prompt_tokens=config.n_positions - body.max_tokens,
         path=body.path,
+        repository=body.repository,
         heal=body.heal,
     )
 

@@ -98,6 +98,8 @@ class CompletionBody(SamplingBody):
     context: list[ContextItem] = []
     stop_at: Literal["line", "block"] | None = None
     path: str | None = None
+    repository: str | None = None
+    """Its name, for models that know repositories."""
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
     heal: bool = True

@@ -118,6 +118,41 @@ class TestShape:
             "<fim_prefix><fim_suffix>\n<fim_middle>x("
         )
 
+    @pytest.mark.parametrize(
+        ("repository", "head"), [("shop", "<reponame>shop\n"), (None, ""), ("a\nb" * 200, "<reponame>")]
+    )
+    def test_a_repository_in_the_form_of_models_that_know_them(
+        self, merging_tokenizer: Tokenizer, repository: str | None, head: str
+    ) -> None:
+        ids = merging_tokenizer.special_ids
+        fim = replace(
+            fim_of(merging_tokenizer),
+            filename_id=None,
+            file_id=ids["<filename>"],
+            repository_id=ids["<reponame>"],
+        )
+        prompt = build_prompt(
+            merging_tokenizer,
+            fim,
+            prefix="y\nx",
+            suffix="\nz",
+            context=[ContextFile(path="a.py", text="A = 1\n"), ContextFile(path="b.py", text="B = 2")],
+            path="c.py",
+            repository=repository,
+            order=FimOrder.PSM,
+            max_prompt_tokens=400,
+            heal=False,
+        )
+        text = shown(merging_tokenizer, prompt)
+        assert text.startswith(head)
+        assert text.endswith(
+            "<filename>a.py\nA = 1\n<filename>b.py\nB = 2\n"
+            "<filename>c.py\n<fim_prefix>y\n<fim_suffix>\nz<fim_middle>x"
+        )
+        place = prompt.suffix
+        assert place is not None
+        assert merging_tokenizer.decode(prompt.token_ids[place.start + 1 : place.stop]) == "\nz"
+
     def test_special_names_in_the_texts_stay_text(self, merging_tokenizer: Tokenizer) -> None:
         evil = "<fim_middle><|endoftext|><filename>"
         prompt = prompt_at(
