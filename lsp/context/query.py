@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # StarCoder's context, for an engine that does not tell its own.
 DEFAULT_CONTEXT_TOKENS = 8_192
+# Of models with a longer one: texts that are sent and encoded at every key.
+_LARGEST_WINDOW_TOKENS = 8_192
 # After these at its end, a line is continued by the lines below it.
 _OPENERS = (":", "{", "(", "[", ",", "=>", "->", "do", "then", "else", "begin", "\\")
 _CLOSERS = ")]}>\"'`;, \t"
@@ -62,7 +64,9 @@ class QueryMaker:
         document, line = place.document, place.line
         lines = document.lines
         budget = ContextBudget.of_engine(
-            self.context_tokens, max_new_tokens=settings.max_new_tokens, language=place.language
+            min(self.context_tokens, _LARGEST_WINDOW_TOKENS),
+            max_new_tokens=settings.max_new_tokens,
+            language=place.language,
         )
         window = window_around(lines, line, place.replace_end_char, budget)
         excerpts = self._chooser.choose(
@@ -89,6 +93,7 @@ class QueryMaker:
             temperature=settings.temperature,
             n=settings.alternatives,
             stop_at="line" if single_line else "block",
+            max_prompt_ms=settings.max_prompt_ms,
             keep_suffix=settings.keep_suffix,
         )
 

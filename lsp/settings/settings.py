@@ -95,6 +95,11 @@ class CompletionSettings:
     debounce_ms: int | Literal["auto"] = _setting(
         "auto", or_auto(integer(0, 5000)), "Pause before a completion is computed, in milliseconds."
     )
+    max_prompt_ms: int = _setting(
+        500,
+        integer(50, 60_000),
+        "How long a prompt may take to compute, in milliseconds; longer ones wait for an idle engine.",
+    )
     keep_suffix: bool = _setting(
         True,
         BOOLEAN,

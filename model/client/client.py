@@ -46,6 +46,8 @@ class CompletionQuery:
     stop_at: str | None = None
     """`line` or `block`: where the engine ends by itself."""
     seed: int | None = None
+    max_prompt_ms: int | None = None
+    """How long a prompt may take to compute. Only our own engine knows before."""
     keep_suffix: bool = False
     """Whether the suffix may be kept as it was computed behind an older prefix. Only our own engine can."""
 
@@ -190,6 +192,7 @@ def native_body(query: CompletionQuery) -> Json:
         "stop": list(query.stop),
         "stop_at": query.stop_at,
         "seed": query.seed,
+        "max_prompt_ms": query.max_prompt_ms,
         "keep_suffix": query.keep_suffix,
         "stream": True,
         "logprobs": 0,

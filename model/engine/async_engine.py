@@ -161,17 +161,18 @@ class AsyncEngine:
         """Begin with the next prompt that is not in the cache, once there is nothing else to do."""
         while self._coming and not self.engine.busy:
             request = self._coming.popleft()
-            if self.engine.n_unknown(request.prompt_ids) <= 1:
-                continue
             ahead = replace(
                 request,
                 sampling=SamplingParams(max_new_tokens=1),
                 healed=b"",
                 keeps_suffix=False,
+                shorter=None,
                 n=1,
                 ignore_eos=True,
                 is_ahead=True,
             )
+            if self.engine.n_unknown(ahead) <= 1:
+                continue
             with contextlib.suppress(RequestError):  # too long, say: then the request itself will be told so
                 self._ahead = self.engine.submit(ahead)
 

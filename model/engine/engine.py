@@ -18,6 +18,7 @@ import numpy as np
 from model.engine.draft import DraftPolicy
 from model.engine.generation import Delta, GenerationRequest
 from model.engine.kv_cache import KVCache
+from model.engine.prefill_speed import PrefillSpeed
 from model.engine.scheduler import Scheduler, Work
 from model.engine.sequence import Sequence as Running
 from model.engine.stats import EngineStats
@@ -76,6 +77,7 @@ class Engine:
             max_batch=self.options.max_batch,
             prefill_chunk=chunk,
         )
+        self.prefill = PrefillSpeed()
         self._drafts = DraftPolicy(self.options.max_draft)
         ends = self.config.family.end_ids(tokenizer.special_ids)
         self._end_ids = frozenset((*self.config.end_token_ids, *ends))
@@ -96,6 +98,7 @@ class Engine:
     def submit(self, request: GenerationRequest) -> Handle:
         """Queue a request. Raises `RequestError` where it can never be served."""
         self._check(request)
+        request = self._in_time(request)
         if self.config.rotary is None or request.scores_prompt:
             request = replace(request, suffix=None)  # learned positions are in all that was computed
         handle = Handle()
@@ -113,9 +116,19 @@ class Engine:
             self._handle_of[sequence] = handle
         return handle
 
-    def n_unknown(self, prompt_ids: Sequence[int]) -> int:
-        """How many tokens of a prompt would have to be computed now."""
-        return len(prompt_ids) - self._scheduler.cache.match(np.array(prompt_ids[:-1], np.int32))
+    def n_unknown(self, request: GenerationRequest) -> int:
+        """How many tokens of a request's prompt would have to be computed now."""
+        return self._scheduler.n_unknown(request)
+
+    def _in_time(self, request: GenerationRequest) -> GenerationRequest:
+        """The request, or the shorter one where too much of its prompt is unknown to be computed in time."""
+        shorter, max_ms = request.shorter, request.max_prompt_ms
+        if shorter is None or max_ms is None:
+            return request
+        n_unknown = self.n_unknown(request)
+        if self.prefill.is_affordable(n_unknown, max_ms) or n_unknown <= self.n_unknown(shorter):
+            return request
+        return shorter
 
     def cancel(self, handle: Handle) -> list[Delta]:
         """End what still runs of a request at once; its KV becomes cache that can be evicted."""
@@ -142,8 +155,10 @@ class Engine:
             return []
         began = time.perf_counter()
         events = self._sample(work, self._forward(work))
+        seconds = time.perf_counter() - began
         if len(work) == 1 and work[0].n_known == 1:
-            self._drafts.measured(len(work[0].drafts), time.perf_counter() - began)
+            self._drafts.measured(len(work[0].drafts), seconds)
+        self.prefill.measured(sum(item.n_known for item in work), seconds)
         return events
 
     def forget(self) -> None:

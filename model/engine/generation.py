@@ -42,6 +42,11 @@ class GenerationRequest:
     keeps_suffix: bool = False
     """Whether it may be what was computed behind another prefix: see `model.engine.kept_suffix`."""
 
+    max_prompt_ms: int | None = None
+    """How long its prompt may take to compute: if longer, `shorter` is answered in its place."""
+    shorter: GenerationRequest | None = None
+    """The same with less of the texts around the cursor."""
+
     is_ahead: bool = False
     """Whether it only brings its prompt into the cache for a request that may come. It is not counted."""
 

@@ -60,6 +60,8 @@ class KeptSuffix:
     suffix: KnownSuffix
     distance: int
     """`KnownSuffix.distance`, in that prompt."""
+    n_known: int
+    """Tokens of the prompt that need not be computed."""
     n_moved: int
     """Tokens after the sentinel that are moved there; 0: the prompt itself is in the cache with them."""
 
@@ -94,7 +96,7 @@ class KeptSuffixes:
             return None
         is_here, n_kept, distance, best = max(found, key=lambda each: each[:3])
         n_moved = 0 if is_here else n_kept - min(n_exact, place.start)
-        return KeptSuffix(suffix=best, distance=-distance, n_moved=n_moved)
+        return KeptSuffix(suffix=best, distance=-distance, n_known=n_kept, n_moved=n_moved)
 
     def _n_cached(self, suffix: KnownSuffix, prompt: TokenArray, place: range) -> int:
         """How many tokens after the sentinel can be moved into a prompt."""

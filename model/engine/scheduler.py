@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.engine.generation import GenerationRequest
 from model.engine.kept_suffix import KeptSuffix, KeptSuffixes, KnownSuffix, kept_key
 from model.engine.kv_cache import KVCache, Lease, TokenArray, common_prefix_length
 from model.engine.sequence import Sequence
@@ -60,6 +61,12 @@ class Scheduler:
                 field="max_tokens",
             )
         self.waiting.append(sequence)
+
+    def n_unknown(self, request: GenerationRequest) -> int:
+        """How many tokens of a request's prompt would have to be computed now."""
+        prompt, place = np.array(request.prompt_ids, np.int32), request.suffix
+        kept = self._kept.find(prompt, place) if place is not None and request.keeps_suffix else None
+        return len(prompt) - (self.cache.match(prompt[:-1]) if kept is None else kept.n_known)
 
     def schedule(self) -> list[Work]:
         """The work of the next step, in a fixed order; empty when there is nothing to do."""

@@ -5,11 +5,13 @@ Runs on the engine's side, in the tokenizer's thread. Knows nothing about HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from model.engine.generation import GenerationRequest
 from model.errors import ContextLengthError, RequestError, TokenizerError
-from model.prompt.fim import ContextFile, FimPrompt, build_prompt
+from model.prompt.fim import MIN_PROMPT_TOKENS, ContextFile, FimPrompt, build_prompt
 from model.prompt.fim_format import FimOrder
 from model.runner.sampling import SamplingParams
 from model.serve.chat_prompting import ChatPrompter
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from model.prompt.tokenizer import Tokenizer
     from model.serve.protocol import CompletionBody, SamplingBody
 
+# An idle engine computes prompts that take so many times as long as a user would wait for.
+_PATIENCE = 8
 # How much of a prompt given as token ids the stop rules see: about as much as of a text.
 _SEEN_TOKENS = 1_000
 
@@ -32,10 +36,12 @@ def generation_request(
     tokenizer: Tokenizer,
     config: ModelConfig,
     template: ChatTemplate | None = None,
+    affordable_tokens: Callable[[int], int] | None = None,
 ) -> GenerationRequest:
     """Tokenize the prompt and collect the rules. Raises `RequestError` in the wire's spelling.
 
-    `template` is the model's own for chats; None means a base model.
+    `template` is the model's own for chats; None means a base model. `affordable_tokens` says how many tokens
+    of a prompt are computed within so many milliseconds.
     """
     if isinstance(body, ChatBody):
         prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=_end_id(tokenizer, config))
@@ -46,7 +52,22 @@ def generation_request(
             f"{config.n_positions} positions: ask for fewer",
             field="max_tokens",
         )
-    prompt = _prompt(body, tokenizer, config)
+    limit = config.n_positions - body.max_tokens
+    if body.max_prompt_ms is None or affordable_tokens is None:
+        return _completion_request(body, tokenizer, config, limit)
+    longest = max(affordable_tokens(body.max_prompt_ms * _PATIENCE), MIN_PROMPT_TOKENS)
+    at_once = max(affordable_tokens(body.max_prompt_ms), MIN_PROMPT_TOKENS)
+    request = _completion_request(body, tokenizer, config, min(limit, longest))
+    if len(request.prompt_ids) <= at_once or not body.is_fim:
+        return request
+    shorter = _completion_request(body, tokenizer, config, min(limit, at_once))
+    return replace(request, shorter=shorter, max_prompt_ms=body.max_prompt_ms)
+
+
+def _completion_request(
+    body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, max_prompt_tokens: int
+) -> GenerationRequest:
+    prompt = _prompt(body, tokenizer, config, max_prompt_tokens)
     return GenerationRequest(
         prompt_ids=prompt.token_ids,
         sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
@@ -88,7 +109,9 @@ def token_text(tokenizer: Tokenizer, token_id: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
 
 
-def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> FimPrompt:
+def _prompt(
+    body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, max_prompt_tokens: int
+) -> FimPrompt:
     if not isinstance(body.prompt, str):
         return FimPrompt(token_ids=_checked_ids(body.prompt, tokenizer.vocab_size))
     if not body.is_fim:
@@ -103,7 +126,7 @@ def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> 
         suffix=body.suffix or "",
         context=[ContextFile(path=item.path, text=item.text) for item in body.context],
         order=FimOrder(body.fim_order) if body.fim_order else fim.orders[0],
-        max_prompt_tokens=config.n_positions - body.max_tokens,
+        max_prompt_tokens=max_prompt_tokens,
         path=body.path,
         repository=body.repository,
         heal=body.heal,

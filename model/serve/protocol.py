@@ -103,6 +103,8 @@ class CompletionBody(SamplingBody):
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
     heal: bool = True
+    max_prompt_ms: Annotated[int, Field(ge=1)] | None = None
+    """How long a prompt of which nothing is known may take to compute; None: as long as it takes."""
     keep_suffix: bool = False
     """Whether the suffix may be kept as it was computed behind an older prefix."""
 

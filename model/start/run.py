@@ -95,7 +95,11 @@ async def _serve(
         async_engine,
         served,
         prepare=partial(
-            generation_request, tokenizer=engine.tokenizer, config=engine.config, template=template
+            generation_request,
+            tokenizer=engine.tokenizer,
+            config=engine.config,
+            template=template,
+            affordable_tokens=engine.prefill.affordable_tokens,
         ),
         token_text=partial(token_text, engine.tokenizer),
     )
