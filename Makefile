@@ -5,6 +5,8 @@ BENCH_ARGS ?=
 E2E_ARGS ?=
 PORT ?= 9200
 export PYTHON
+# Modules are compiled once, as on a user's machine, also where the environment forbids it: tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint format check bench bench-attribution extension extension-test e2e elasticsearch constraints clean install-run install-dev
 
@@ -20,7 +22,7 @@ install-dev:
 demo: install-run ## Completions in the terminal, from the real server and the real model.
 	@.venv/bin/python -I -m lsp.demo
 
-test: install-dev ## The tests, as many side by side as there are cores. PYTEST_ARGS="-n 0 -k fim" chooses some.
+test: install-dev ## The tests, side by side. PYTEST_ARGS="-n 0 -k fim" chooses some.
 	@.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: install-dev ## Formatting, ruff, mypy --strict and the import order.

@@ -41,3 +41,11 @@ class ExpressionError(AttributionError):
 
 class PortraitError(AttributionError):
     """A portrait file that is missing, truncated or of another version."""
+
+
+class PolicyError(AttributionError):
+    """A policy file that cannot be read or says what it must not."""
+
+
+class InputError(AttributionError):
+    """Something to check that cannot be read: no such file, or an encoding that nobody knows."""

@@ -17,13 +17,25 @@ COMMON_FILES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a document comes from; `license` is an SPDX expression, None where nobody knows."""
+    """Where a document comes from; `license` is an SPDX expression, None where nobody knows.
+
+    `package` is the published package, as `npm:@scope/name`: a repository may hold several with the same
+    paths.
+    `origin` tells apart what has no repository of its own: the folder, archive or row it was read from.
+    """
 
     repository: str
     path: str
     revision: str | None = None
     license: str | None = None
     url: str | None = None
+    package: str | None = None
+    origin: str | None = None
+
+    @property
+    def provenance(self) -> tuple[str, str, str, str]:
+        """What tells sources of one path apart; with the path, what identifies a document."""
+        return (self.repository, self.package or "", self.revision or "", self.origin or "")
 
     @property
     def owner(self) -> str:
@@ -31,14 +43,14 @@ class Source:
         return self.repository.partition("/")[0]
 
     @property
-    def sort_key(self) -> tuple[str, str]:
+    def sort_key(self) -> tuple[str, ...]:
         """The order in which the owners of the same content are named."""
-        return (self.repository, self.path)
+        return (self.repository, self.path, *self.provenance[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDocument:
-    """One file: its bytes and its source. Two documents of one repository and path are versions of it."""
+    """One file: its bytes and its source. Two documents of one provenance and path are versions of it."""
 
     source: Source
     text: bytes
@@ -122,7 +134,8 @@ ALL_KINDS = frozenset(MatchKind)
 class Match:
     """A verified copy: `tokens` of the query are the same as the source's, `similarity` is 0 to 1.
 
-    `also_in` counts further files that hold the same copy; `key` names the content (`Index.contents`).
+    `holders` are all files that were found to hold the same copy, `source` first; `key` names its content
+    (`Index.contents`).
     """
 
     kind: MatchKind
@@ -132,7 +145,12 @@ class Match:
     source: Source
     source_span: Span
     key: bytes
-    also_in: int = 0
+    holders: tuple[Source, ...]
+
+    @property
+    def also_in(self) -> int:
+        """How many further files hold it."""
+        return len(self.holders) - 1
 
     @property
     def common(self) -> bool:

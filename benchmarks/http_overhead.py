@@ -57,7 +57,7 @@ async def serve_instantly(listen: Listen) -> None:
         InstantEngine(),
         Served(name="instant"),
         prepare=lambda body: GenerationRequest(prompt_ids=[0]),
-        token_text=str,
+        token_bytes=lambda token_id: b"",
     )
     with listen.open() as listener:
         await serve(serving, listener, on_ready=lambda: print("ready", flush=True))

@@ -13,6 +13,11 @@ EXTRA_EXIT_CODE = 5
 """The same, on an `ExtraMissingError`."""
 
 
+def served_elsewhere(file: object = "FILE.gguf") -> str:
+    """The way out for a model that is not computed here."""
+    return f"Serve it with `llama-server -m {file}` and set engine.url to http://127.0.0.1:8080/v1."
+
+
 class ModelError(Exception):
     """Base of everything this package raises on bad input or a bad environment."""
 

@@ -39,6 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, as most tests wait: for servers, for other processes."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove a worker's temporary files. (Those of `pytest -n 0` stay for three runs.)"""
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from attribution.errors import AttributionError
 INDEX_VARIABLE = "STARCODER_ATTRIBUTION_INDEX"
 FAILED = 2
 # What only attribution needs.
-_EXTRA = frozenset({"rapidfuzz", "zstandard"})
+_EXTRA = frozenset({"rapidfuzz", "zstandard", "license_expression"})
 
 
 def index_url(given: str | None) -> str:
@@ -39,11 +40,18 @@ class Fallback:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """The one place where this package's errors become a message and an exit code."""
+    """The one place where this package's errors become a message and an exit code.
+
+    An error that nobody expected is one too: Python's own exit code for it, 1, would say "match".
+    """
     try:
         yield
     except AttributionError as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
+        raise typer.Exit(FAILED) from error
+    except OSError as error:
+        said = error.strerror or str(error)
+        say(f"error: {f'{error.filename}: ' if error.filename else ''}{said}", err=True)
         raise typer.Exit(FAILED) from error
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
@@ -53,3 +61,22 @@ def reported_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted; what was committed stays, and the same command goes on", err=True)
         raise typer.Exit(130) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if type(error).__module__ == "sqlite3":  # the disk's: full, read-only, damaged
+            say(f"error: {error}; the index is as it was after its last commit", err=True)
+        else:
+            traceback.print_exc()
+            say(f"error: {type(error).__name__}: {error}", err=True)
+        raise typer.Exit(FAILED) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text; names of files that are not UTF-8 come out as the bytes they are."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        typer.echo(text.encode("utf-8", "surrogateescape"), err=err)
+    else:
+        typer.echo(text, err=err)

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.common import INDEX_VARIABLE, Fallback, index_url, reported_errors
+from attribution.cli.common import INDEX_VARIABLE, Fallback, index_url, reported_errors, say
 from attribution.errors import SourceError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 index_app = typer.Typer(
     name="index", help="Build and tend an index of source code for attribution.", no_args_is_help=True
 )
+
+REMOVED_NOTHING = 3
+_WAITS = "another process is writing to this index; it removes these documents at its next commit"
 
 Into = Annotated[
     str | None,
@@ -105,36 +109,71 @@ def index_add(
 
 @index_app.command("remove")
 def index_remove(
-    repository: Annotated[list[str] | None, typer.Option(help="OWNER/NAME; may be repeated.")] = None,
+    repository: Annotated[
+        list[str] | None, typer.Option(help="OWNER/NAME, or its address; may be repeated.")
+    ] = None,
     owner: Annotated[list[str] | None, typer.Option(help="All repositories of an owner.")] = None,
     path: Annotated[str | None, typer.Option(help="Only paths like this shell pattern.")] = None,
     opt_out_list: Annotated[
         Path | None, typer.Option(help="One OWNER, OWNER/NAME or OWNER/NAME:PATH a line.")
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a rule removes nothing.")] = False,
     into: Into = None,
 ) -> None:
-    """Remove documents at once, and keep them out of later builds."""
+    """Remove documents at once, and keep them out of later builds; also of one that is running."""
+    with reported_errors():
+        from attribution.store.open import remove_documents
+
+        rules = _rules(repository, owner, path, opt_out_list)
+        removed = remove_documents(index_url(into), rules, on_wait=partial(say, _WAITS, err=True))
+    say(f"removed {removed.documents:,} documents")
+    for rule in removed.idle:
+        say(f"{rule.line}: removed nothing; it will be kept out of later builds", err=True)
+    if strict and removed.idle:
+        raise typer.Exit(REMOVED_NOTHING)
+
+
+def _rules(
+    repository: Sequence[str] | None,
+    owner: Sequence[str] | None,
+    path: str | None,
+    opt_out_list: Path | None,
+) -> list[OptOut]:
+    from attribution.store.opt_outs import OptOut, read_opt_out_list
+
+    rules = [OptOut.named(one, path=path) for one in (*(repository or ()), *(owner or ()))]
+    rules += read_opt_out_list(opt_out_list) if opt_out_list else []
+    return rules or [OptOut(path=path)]
+
+
+opt_outs_app = typer.Typer(help="What was removed for good.", no_args_is_help=True)
+index_app.add_typer(opt_outs_app, name="opt-outs")
+
+
+@opt_outs_app.command("list")
+def opt_outs_list(into: Into = None) -> None:
+    """The rules, as an opt-out list: for `build --opt-out-list` of another index. Reads old indexes too."""
+    with reported_errors():
+        from attribution.store.open import read_opt_outs
+
+        say("\n".join(read_opt_outs(index_url(into))) or "# nothing was removed")
+
+
+@opt_outs_app.command("lift")
+def opt_outs_lift(
+    rules: Annotated[list[str], typer.Argument(help="As `list` shows them.")], into: Into = None
+) -> None:
+    """Forget rules, so that a later build takes the documents in again."""
     with reported_errors():
         from attribution.store.open import open_writer
-        from attribution.store.opt_outs import OptOut, read_opt_out_list
+        from attribution.store.opt_outs import OptOut
 
-        rules = [OptOut(repository=one, path=path) for one in repository or ()]
-        rules += [OptOut(owner=one, path=path) for one in owner or ()]
-        rules += read_opt_out_list(opt_out_list) if opt_out_list else []
+        wanted = [OptOut.from_line(rule) for rule in rules]
         with open_writer(index_url(into), create=False) as writer:
-            removed = writer.remove(rules or [OptOut(path=path)])
-        typer.echo(f"removed {removed:,} documents")
-
-
-@index_app.command("opt-outs")
-def index_opt_outs(into: Into = None) -> None:
-    """What was removed for good, as an opt-out list: for `build --opt-out-list` of another index."""
-    with reported_errors():
-        from attribution.store.open import open_index
-
-        index = open_index(index_url(into))
-        typer.echo("\n".join(index.opt_outs()) or "# nothing was removed")
-        index.close()
+            lifted = writer.lift(wanted)
+        if lifted < len(set(wanted)):
+            raise SourceError(f"{lifted} of {len(set(wanted))} rules were there; see `index opt-outs list`")
+    say(f"lifted {lifted:,} rules; build again to take the documents in")
 
 
 @index_app.command("info")
@@ -149,24 +188,36 @@ def index_info(
         info = index.info().to_dict()
         index.close()
         if as_json:
-            typer.echo(json.dumps(info, indent=2))
+            say(json.dumps(info, indent=2))
         else:
             width = max(map(len, info))
-            typer.echo(
+            say(
                 "\n".join(f"{name.replace('_', ' '):{width}} {_shown(value)}" for name, value in info.items())
             )
 
 
 @index_app.command("verify")
-def index_verify(into: Into = None) -> None:
-    """Read every byte of the index and say what is damaged."""
+def index_verify(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="As of `build`: every document of theirs must be there, or opted out."),
+    ] = None,
+    into: Into = None,
+    packages: Packages = None,
+) -> None:
+    """Read every byte of the index and say what is damaged, and what it lacks of its sources."""
     with reported_errors():
+        from attribution.indexing.proof import lacking
+        from attribution.sources.ingest import Sources
         from attribution.store.open import open_index
 
+        given = Sources(names=tuple(sources or ()), packages=packages)
+        given.check()
         index = open_index(index_url(into))
         problems = index.verify()
+        problems += [f"not held: {source.repository}: {source.path}" for source in lacking(given, index)]
         index.close()
-        typer.echo("\n".join(problems) or "the index is sound")
+        say("\n".join(problems) or "the index is sound")
         if problems:
             raise typer.Exit(1)
 
@@ -239,12 +290,12 @@ def _build(work: _Work, target: _Target, rules: Sequence[OptOut]) -> None:
                 documents = sources.documents(skipped)
                 build(documents, writer, processes=target.processes, on_progress=bar.update)
         counts = writer.counts
-    typer.echo(
-        f"{counts.added:,} documents added, {counts.known:,} copies of known ones, "
-        f"{counts.unchanged:,} unchanged, {counts.refused:,} opted out"
+    say(
+        f"{counts.added + counts.known:,} documents added ({counts.known:,} copies of known ones), "
+        f"{counts.replaced:,} replaced, {counts.unchanged:,} unchanged, {counts.refused:,} opted out"
     )
     for reason, number in skipped.most_common():
-        typer.echo(f"{number:,} left out: {reason}")
+        say(f"{number:,} left out: {reason}")
     if incomplete:
         raise typer.Exit(1)
 

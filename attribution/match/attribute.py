@@ -5,7 +5,8 @@ A straight line: tokens -> fingerprints -> candidates -> alignments -> matches -
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from attribution.errors import AttributionError
@@ -27,12 +28,15 @@ SAME_PLACE = 0.8
 class SearchOptions:
     """How to search. `thorough` asks for all k-grams: also copies below the guaranteed length are found.
 
-    `verified` candidates of each window are compared token by token; `limit` groups are reported.
+    Of the `considered` best candidates of each window, `verified` of each licence are compared token by
+    token: what many files of one licence hold does not hide the one of another. `limit` groups are reported
+    (None: all).
     """
 
     min_tokens: int = 32
     kinds: frozenset[MatchKind] = ALL_KINDS
-    limit: int = 20
+    limit: int | None = 20
+    considered: int = 200
     verified: int = 10
     thorough: bool = True
 
@@ -41,11 +45,13 @@ class SearchOptions:
             raise AttributionError(
                 f"min_tokens {self.min_tokens}: fewer than 12 tokens say nothing; give more"
             )
-        if self.limit < 1 or self.verified < 1:
+        if (self.limit is not None and self.limit < 1) or self.verified < 1:
             raise AttributionError(f"limit {self.limit} and verified {self.verified} must be at least 1")
 
 
 AUTOMATIC = SearchOptions(thorough=False)
+# For a verdict: every match, and every licence among the candidates.
+EXHAUSTIVE = SearchOptions(limit=None, considered=10_000)
 
 
 def attribute(
@@ -68,14 +74,35 @@ def attribute(
 def _candidates(tokens: Tokens, index: Index, options: SearchOptions) -> list[bytes]:
     """Keys of the contents to compare, each once, the best of each window."""
     found: dict[bytes, None] = {}
+    others: list[list[bytes]] = []
     for channel in index.channels:
         if channel is Channel.SHAPE and MatchKind.RENAMED not in options.kinds:
             continue
         for fingerprints in _windows(tokens, channel, thorough=options.thorough):
             if len(fingerprints):
-                ranked = index.candidates(fingerprints, channel, limit=options.verified)
-                found.update(dict.fromkeys(candidate.key for candidate in ranked))
-    return list(found)
+                ranked = index.candidates(fingerprints, channel, limit=options.considered)
+                keys = [candidate.key for candidate in ranked]
+                found.update(dict.fromkeys(keys[: options.verified]))
+                if len(keys) > options.verified:
+                    others.append(keys)
+    return [*found, *_of_each_licence(others, index, options.verified, known=found)]
+
+
+def _of_each_licence(
+    ranked: Sequence[Sequence[bytes]], index: Index, number: int, *, known: Collection[bytes]
+) -> Iterator[bytes]:
+    """The first keys of each licence in each ranking, but those that are known."""
+    licences = index.licences(list({key for keys in ranked for key in keys}))
+    given = set(known)
+    for keys in ranked:
+        seen: Counter[str | None] = Counter()
+        for key in keys:
+            here = licences.get(key, frozenset())
+            wanted = any(seen[licence] < number for licence in here)
+            seen.update(here)
+            if wanted and key not in given:
+                given.add(key)
+                yield key
 
 
 def _windows(tokens: Tokens, channel: Channel, *, thorough: bool) -> Iterator[U64]:
@@ -95,7 +122,7 @@ class _Found:
 
     def rank(self) -> tuple[object, ...]:
         """The longest first, then the most equal; the rest makes the order a fixed one."""
-        a, source = self.alignment, self.content.source
+        a, source = self.alignment, self.content.sources[0]
         return (-a.tokens, -a.similarity, source.sort_key, a.query_start, a.source_start)
 
 
@@ -147,10 +174,10 @@ def _match(text: bytes, tokens: Tokens, group: Sequence[_Found]) -> Match:
         tokens=alignment.tokens,
         similarity=round(alignment.similarity, 4),
         query=query,
-        source=content.source,
+        source=content.sources[0],
         source_span=source,
         key=content.key,
-        also_in=sum(one.content.documents for one in group) - 1,
+        holders=tuple(holder for one in group for holder in one.content.sources),
     )
     if match.kind is MatchKind.EXACT and _lines(text, query) != _lines(content.text, source):
         return replace(match, kind=MatchKind.REFORMATTED)

@@ -64,7 +64,7 @@ class SeenFile:
             for span, tokens in self.copies
         ] + [f"    {self.share:.0%} of the file; its portrait does not know where"]
 
-    def results(self, uri: str, *, failing: bool) -> list[Mapping[str, Any]]:
+    def results(self, where: Mapping[str, str], *, failing: bool) -> list[Mapping[str, Any]]:
         """The copies as results of a SARIF log."""
         return [
             {
@@ -74,7 +74,7 @@ class SeenFile:
                 "locations": [
                     {
                         "physicalLocation": {
-                            "artifactLocation": {"uri": uri},
+                            "artifactLocation": dict(where),
                             "region": {
                                 "startLine": span.start_line,
                                 "endLine": span.end_line,

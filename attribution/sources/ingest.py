@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from attribution.errors import SourceError
+from attribution.errors import InputError, SourceError
 from attribution.source import Source, SourceDocument
+from attribution.sources.decoding import DecodedText, cell_path, pieces_of
 from attribution.sources.licences import licence_of_header
 from attribution.sources.manifest import Manifest, Package
 from attribution.sources.provenance import (
@@ -21,14 +22,16 @@ from attribution.sources.provenance import (
     MAX_METADATA_BYTES,
     NOTHING,
     Facts,
+    facts_of_archive_name,
     facts_of_file,
     facts_of_git,
+    facts_of_go_module,
     git_root,
     installed_names,
     is_metadata,
 )
 from attribution.sources.tables import is_table, read_dataset, read_table
-from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive
+from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive, printable
 
 # Larger files are data or generated.
 MAX_DOCUMENT_BYTES = 4 << 20
@@ -40,6 +43,8 @@ DATASET = re.compile(
 # Source code compresses to about a quarter; enough for telling the time left.
 _COMPRESSION = 4
 _COMPRESSED = frozenset({".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip", ".whl", ".jar", ".crate", ".parquet"})
+# Folders of an egg or a jar that speak for all of it.
+_ARCHIVE_METADATA = frozenset({"EGG-INFO", "META-INF"})
 _SKIPPED_FILES = re.compile(r"\.min\.(js|css)$|\.map$|(^|/)(package-lock\.json|yarn\.lock|poetry\.lock)$")
 
 
@@ -53,12 +58,7 @@ class Sources:
     def documents(self, skipped: Counter[str]) -> Iterator[SourceDocument]:
         """All documents, source by source; counts into `skipped` what is left out, by reason."""
         for name in self.names:
-            for document in read_source(name, skipped, packages=self.packages):
-                reason = why_not(document)
-                if reason is None:
-                    yield document
-                else:
-                    skipped[reason] += 1
+            yield from indexable(read_source(name, skipped, packages=self.packages), skipped)
 
     def check(self) -> None:
         """Raises `SourceError` on a name that can be nothing; before an index is made for it."""
@@ -110,9 +110,30 @@ def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iter
     else:
         data = path.read_bytes()
         facts = _facts_around(path.resolve().parent)
-        yield SourceDocument(
-            source=_source(path.name, data, facts, default=path.resolve().parent.name), text=data
-        )
+        yield SourceDocument(source=_source(path.name, data, facts, place=path.resolve().parent), text=data)
+
+
+def indexable(documents: Iterable[SourceDocument], skipped: Counter[str]) -> Iterator[SourceDocument]:
+    """The documents as they are compared: in UTF-8, notebooks cell by cell; counts what is left out."""
+    for document in documents:
+        try:
+            texts = list(pieces_of(document.source.path, document.text))
+        except InputError:
+            skipped["in an encoding that cannot be read"] += 1
+            continue
+        for part in (_part(document, text) for text in texts):
+            reason = why_not(part)
+            if reason is None:
+                yield part
+            else:
+                skipped[reason] += 1
+
+
+def _part(document: SourceDocument, text: DecodedText) -> SourceDocument:
+    if text.cell is None:
+        return document if text.text is document.text else replace(document, text=text.text)
+    source = replace(document.source, path=cell_path(document.source.path, text.cell))
+    return SourceDocument(source=source, text=text.text)
 
 
 def why_not(document: SourceDocument) -> str | None:
@@ -139,16 +160,19 @@ def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iter
         for folder in (place, *place.parents):
             nearest = nearest.filled_from(facts.get(str(folder), NOTHING))
         path = member.path.removeprefix(top)
-        yield SourceDocument(source=_source(path, data, nearest, default=tree.name), text=data)
+        yield SourceDocument(source=_source(path, data, nearest, place=tree.place, name=tree.name), text=data)
     skipped.update(tree.skipped)
 
 
-def _source(path: str, data: bytes, facts: Facts, *, default: str) -> Source:
+def _source(path: str, data: bytes, facts: Facts, *, place: Path, name: str | None = None) -> Source:
+    """Of a file below `place`, which stands for its repository, under its name, where there is none."""
     is_repository_path = (
         facts.revision is not None and re.fullmatch(r"[0-9a-f]{40,64}", facts.revision) is not None
     )
     return Source(
-        repository=facts.repository or default,
+        repository=facts.repository or name or place.name,
+        package=facts.package,
+        origin=None if facts.repository else printable(str(place)),
         path=path,
         revision=facts.revision,
         license=licence_of_header(data) or facts.license,
@@ -163,9 +187,11 @@ def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
     installed: dict[PurePosixPath, Facts] = {}  # by *.dist-info or *.egg-info
     contents: dict[PurePosixPath, set[str]] = {}
     tops: set[str] = set()
+    modules: set[str] = set()
     for member in tree.members():
         path = PurePosixPath(member.path)
         tops.add(path.parts[0] if len(path.parts) > 1 else "")
+        modules.add(_go_module(path))
         of_package = path.parent.suffix in {".egg-info", ".dist-info"}
         wanted = is_metadata(member.path) or (of_package and path.name in INSTALLED_FILES)
         if not wanted or (data := member.read(MAX_METADATA_BYTES)) is None:
@@ -176,7 +202,8 @@ def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
             known = installed.get(path.parent, NOTHING)
             installed[path.parent] = known.filled_from(facts_of_file(member.path, data))
         else:
-            folder = str(path.parent)
+            of_archive = path.parent.name in _ARCHIVE_METADATA
+            folder = str(path.parent.parent if of_archive else path.parent)
             facts[folder] = facts.get(folder, NOTHING).filled_from(facts_of_file(member.path, data))
     for info, said in installed.items():
         # Many packages may be installed beside each other: one speaks only of what it lists as its own.
@@ -189,7 +216,19 @@ def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
             .filled_from(_facts_around(tree.root.resolve()))
         )
         return facts, ""
-    return facts, f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
+    top = tops.pop() if len(tops) == 1 else ""
+    said = facts_of_archive_name(tree.place.name)
+    if len(modules) == 1 and all(modules):
+        top = modules.pop()
+        said = facts_of_go_module(top)
+    facts["."] = facts.get(".", NOTHING).filled_from(said)
+    return facts, f"{top}/" if top else ""
+
+
+def _go_module(path: PurePosixPath) -> str:
+    """The folder `module@version` that a file of a Go module's archive stands in; "" where there is none."""
+    parts = next((n for n, part in enumerate(path.parts, start=1) if "@v" in part), 0)
+    return "/".join(path.parts[:parts])
 
 
 def _facts_around(folder: Path) -> Facts:
@@ -228,7 +267,8 @@ def _of_package(
     for document in read_tree(ArchiveTree(archive), skipped, known):
         if package.selects(document.source.path):
             # The manifest's licence was checked by a person; a header's is not of the whole package.
-            yield replace(document, source=replace(document.source, license=package.license))
+            named = f"{package.ecosystem}:{package.name}"
+            yield replace(document, source=replace(document.source, license=package.license, package=named))
 
 
 def _text_bytes(path: Path) -> int:

@@ -13,9 +13,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from attribution.errors import ExpressionError
-from attribution.sources.spdx import evaluate
+from attribution.sources.spdx import evaluate, known_licence
 
 _SPDX_TAG = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+)")
+# npm's word for "you may not", which is not the Unlicense; ScanCode's LicenseDB has an identifier for it.
+_PROPRIETARY = re.compile(r"unlicensed|proprietary|commercial|all rights reserved\.?", re.IGNORECASE)
+PROPRIETARY = "LicenseRef-scancode-proprietary-license"
+# A known name with a restriction is another licence.
+_RESTRICTED = re.compile(r"non-?commercial|commons clause|evaluation only", re.IGNORECASE)
 # Where a file names its licence, if it does.
 HEADER_BYTES = 4096
 _MARKS = re.compile(r"[*_#>`|=\ufeff]+|-{3,}")
@@ -102,14 +107,27 @@ def licence_of_text(text: str) -> str | None:
 
 
 def licence_of_header(data: bytes) -> str | None:
-    """What a source file's `SPDX-License-Identifier:` says."""
-    found = _SPDX_TAG.search(data[:HEADER_BYTES].decode("utf-8", errors="replace"))
-    return None if found is None else _well_formed(found[1].strip())
+    """What a source file's `SPDX-License-Identifier:` says; of several, each holds for a part of it."""
+    tags = _SPDX_TAG.findall(data[:HEADER_BYTES].decode("utf-8", errors="replace"))
+    # The end of a comment is no part of it: `<!-- … -->`.
+    found = dict.fromkeys(_well_formed(tag.strip(" -")) for tag in tags)
+    stated = [expression for expression in found if expression is not None]
+    if len(stated) < 2:
+        return next(iter(stated), None)
+    return " AND ".join(f"({one})" if " " in one else one for one in stated)
 
 
 def licence_of_declaration(declared: str) -> str | None:
     """The expression that package metadata stands for: an expression, a licence's name, or its text."""
     first_line = next(iter(declared.strip().splitlines()), "")
+    if _PROPRIETARY.fullmatch(first_line.strip()):
+        return PROPRIETARY
+    if _RESTRICTED.search(first_line):
+        return None
+    choices = [part.strip() for part in first_line.split("/")]
+    if len(choices) > 1 and all(map(known_licence, choices)):
+        # Cargo's way of writing OR, before it read SPDX expressions.
+        return " OR ".join(choices)
     if expression := _well_formed(first_line):
         return expression
     names = next((names for pattern, names in _NAME_PATTERNS if pattern.search(first_line)), ())

@@ -42,6 +42,7 @@ class Facts:
     revision: str | None = None
     license: str | None = None
     web: str | None = None  # the repository's address
+    package: str | None = None
 
     def filled_from(self, other: Facts) -> Facts:
         """These facts, and the other's where these are silent."""
@@ -50,6 +51,7 @@ class Facts:
             revision=self.revision or (None if self.repository else other.revision),
             license=self.license or other.license,
             web=self.web or (None if self.repository else other.web),
+            package=self.package or other.package,
         )
 
     def url(self, path: str, *, is_repository_path: bool) -> str | None:
@@ -151,6 +153,44 @@ def _package(kind: str, name: Any, version: Any, declared: str, links: list[str]
         revision=str(version) if isinstance(version, str) else None,
         license=licence_of_declaration(declared) if declared else None,
         web=web,
+        package=f"{kind}:{name}" if name else None,
+    )
+
+
+# Archives that say what they are by their names alone
+
+_ARCHIVES = {
+    ".gem": "gem",
+    ".crate": "cargo",
+    ".nupkg": "nuget",
+    ".egg": "pypi",
+    ".jar": "maven",
+    ".aar": "maven",
+}
+_NAME_AND_VERSION = re.compile(
+    r"(?P<name>.+?)[-.](?P<version>\d[\w.+]*(?:-(?:alpha|beta|rc|SNAPSHOT)[\w.]*)?)(-[\w.-]+)?"
+)
+
+
+def facts_of_archive_name(name: str) -> Facts:
+    """What the name of a package's archive tells."""
+    stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix.lower()
+    match = _NAME_AND_VERSION.fullmatch(stem)
+    if suffix not in _ARCHIVES or match is None:
+        return NOTHING
+    package = f"{_ARCHIVES[suffix]}:{match['name']}"
+    return Facts(repository=package, revision=match["version"], package=package)
+
+
+def facts_of_go_module(folder: str) -> Facts:
+    """What `github.com/owner/name@v1.2.3` tells, the one folder of a Go module's archive."""
+    module, _, version = folder.partition("@")
+    remote = parse_remote(f"https://{module}")
+    return Facts(
+        repository=module if remote is None else "/".join(remote[0].split("/")[:2]),
+        revision=version,
+        web=None if remote is None else "/".join(remote[1].split("/")[:5]),
+        package=f"go:{module}",
     )
 
 

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +41,9 @@ def is_table(path: Path) -> bool:
 
 def read_table(path: Path) -> Iterator[SourceDocument]:
     """The documents of a JSONL or Parquet file. Raises `SourceError` with the file and line at fault."""
-    for where, row in read_rows(path, {column for columns in COLUMNS.values() for column in columns}):
+    for where, row in read_rows(
+        path.resolve(), {column for columns in COLUMNS.values() for column in columns}
+    ):
         yield document_of(row, where)
 
 
@@ -90,6 +93,8 @@ def document_of(row: Mapping[str, Any], where: str) -> SourceDocument:
     return SourceDocument(
         source=Source(
             repository=str(repository) if repository else "unknown",
+            # Rows of no repository may have one path and be different files.
+            origin=None if repository else where,
             path=path,
             revision=_optional(_field(row, "revision")),
             license=_licence(_field(row, "license")),
@@ -161,8 +166,9 @@ def _parquet(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[s
         with pyarrow.parquet.ParquetFile(path) as table:
             names = table.schema_arrow.names
             known = [name for name in names if name in columns] or names  # all, for a message that names them
+            numbers = count(1)
             for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=known):
-                yield from ((str(path), row) for row in batch.to_pylist())
+                yield from ((f"{path} row {next(numbers)}", row) for row in batch.to_pylist())
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise SourceError(f"{path}: cannot read this Parquet file: {error}") from error
 

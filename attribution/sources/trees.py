@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import lzma
 import os
+import stat
 import tarfile
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,7 +21,11 @@ from typing import IO, Protocol
 
 from attribution.errors import SourceError
 
-ARCHIVE_SUFFIXES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".jar", ".crate")
+_ZIPS = (".zip", ".whl", ".jar", ".aar", ".egg", ".nupkg")
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".crate", ".gem")
+ARCHIVE_SUFFIXES = (*_ZIPS, *_TARS)
+# In a gem, what the package holds.
+_GEM_DATA = "data.tar.gz"
 # What an archive may unpack to before it counts as a bomb.
 MAX_ARCHIVE_BYTES = 16 << 30
 MAX_ARCHIVE_MEMBERS = 2_000_000
@@ -28,6 +34,7 @@ _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, NotImplementedError),
 )
+_NOT_REGULAR = "not a regular file"
 # Folders that hold nobody's sources: version control, caches, environments.
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "venv", "site-packages.egg-info"})
 
@@ -44,6 +51,7 @@ class Tree(Protocol):
     """Files under one root, which can be gone through more than once."""
 
     name: str
+    place: Path  # where it lies
     root: Path | None  # of a folder
     skipped: Counter[str]
 
@@ -60,7 +68,8 @@ class FolderTree:
     """A folder. Hidden folders, symbolic links and other file systems' oddities are left out."""
 
     def __init__(self, root: Path) -> None:
-        self.name = root.resolve().name
+        self.place = root.resolve()
+        self.name = self.place.name
         self.root: Path | None = root
         self._root = root
         self.skipped: Counter[str] = Counter()
@@ -74,9 +83,10 @@ class FolderTree:
             for name in sorted(files):
                 path = Path(folder, name)
                 if path.is_symlink() or not path.is_file():
-                    self.skipped["not a regular file"] += 1
+                    self.skipped[_NOT_REGULAR] += 1
                 else:
-                    yield TreeMember(path=path.relative_to(self._root).as_posix(), read=_file_reader(path))
+                    inner = path.relative_to(self._root).as_posix()
+                    yield TreeMember(path=printable(inner), read=_file_reader(path))
 
 
 class ArchiveTree:
@@ -84,15 +94,16 @@ class ArchiveTree:
 
     def __init__(self, archive: Path) -> None:
         self.name = _stem(archive.name)
+        self.place = archive.resolve()
         self.root: Path | None = None
         self._archive = archive
         self.skipped: Counter[str] = Counter()
 
     def members(self) -> Iterator[TreeMember]:
         """Files in the archive's order; raises `SourceError` on a broken archive or a bomb."""
-        is_zip = self._archive.name.lower().endswith((".zip", ".whl", ".jar"))
+        name = self._archive.name.lower()
         try:
-            yield from self._zip() if is_zip else self._tar()
+            yield from self._zip() if name.endswith(_ZIPS) else self._tar()
         except _DAMAGE as error:
             raise SourceError(f"{self._archive}: cannot read this archive: {error}") from error
 
@@ -114,22 +125,50 @@ class ArchiveTree:
             for info in infos:
                 if info.flag_bits & 1:
                     self.skipped["encrypted"] += 1
+                elif stat.S_ISLNK(info.external_attr >> 16):
+                    self.skipped[_NOT_REGULAR] += 1
                 elif self._is_inside(info.filename):
                     read = self._reader(info.filename, partial(bundle.open, info))
                     yield TreeMember(path=info.filename, read=read)
 
     def _tar(self) -> Iterator[TreeMember]:
         members, size = 0, 0
-        with tarfile.open(self._archive, mode="r|*") as bundle:
+        with self._opened_tar() as bundle:
             for info in bundle:
                 members, size = members + 1, size + info.size
                 # Before its bytes are gone through: a bomb is not unpacked to be measured.
                 self._check(members, size)
-                if info.isreg() and self._is_inside(info.name):
+                if not info.isreg():
+                    self.skipped[_NOT_REGULAR] += not info.isdir()
+                elif self._is_inside(info.name):
                     stream = bundle.extractfile(info)
                     if stream is not None:
                         path = str(PurePosixPath(info.name))
                         yield TreeMember(path=path, read=self._reader(path, partial(_same, stream)))
+
+    @contextmanager
+    def _opened_tar(self) -> Iterator[tarfile.TarFile]:
+        """The archive as a stream: of a gem the one in it, of Zstandard's what it unpacks to."""
+        name = self._archive.name.lower()
+        if name.endswith(".tar.zst"):
+            import zstandard
+
+            with (
+                self._archive.open("rb") as packed,
+                zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream,
+                tarfile.open(fileobj=stream, mode="r|") as bundle,
+            ):
+                yield bundle
+        elif name.endswith(".gem"):
+            with tarfile.open(self._archive) as gem:
+                data = gem.extractfile(_GEM_DATA)
+                if data is None:
+                    raise tarfile.ReadError(f"it has no {_GEM_DATA}")
+                with tarfile.open(fileobj=data, mode="r|gz") as bundle:
+                    yield bundle
+        else:
+            with tarfile.open(self._archive, mode="r|*") as bundle:
+                yield bundle
 
     def _check(self, members: int, size: int) -> None:
         if members > MAX_ARCHIVE_MEMBERS or size > MAX_ARCHIVE_BYTES:
@@ -146,6 +185,11 @@ class ArchiveTree:
         if not inside:
             self.skipped["its path leads out of the archive"] += 1
         return inside
+
+
+def printable(path: str) -> str:
+    """A path as text that any store takes: bytes that are not UTF-8 are written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _file_reader(path: Path) -> Callable[[int], bytes | None]:

@@ -1,6 +1,6 @@
 """What every store of an index promises: reading, writing, and the values they speak in.
 
-A content is a text that one or more documents (repository and path) hold; fingerprints belong to
+A content is a text that one or more documents (`Source.provenance` and path) hold; fingerprints belong to
 contents, so that a thousand copies of a file cost one. A reader sees what was committed. Knows no
 store; `attribution.store.open` chooses one.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attribution.errors import IndexMissingError
 from attribution.source import AnyDocument, Source
@@ -20,6 +20,8 @@ from attribution.tokens.lexer import U64
 if TYPE_CHECKING:
     from attribution.store.prepare import PreparedBatch
 
+# What identifies a document: 1 was repository and path, 2 is `Source.provenance` and path.
+DOCUMENT_VERSION = 2
 # Scores are rounded to as many digits: sums of floats depend on their order, and ties go by key.
 SCORE_DIGITS = 3
 
@@ -34,12 +36,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A text, the first of its sources (by repository and path), and how many documents hold it."""
+    """A text and the sources of all documents that hold it, by `Source.sort_key`."""
 
     key: bytes
     text: bytes
-    source: Source
-    documents: int
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +63,20 @@ class IndexInfo:
         return asdict(self)
 
 
+class Removed(NamedTuple):
+    """What a removal did: how many documents went, and which rules covered none."""
+
+    documents: int
+    idle: tuple[OptOut, ...]
+
+
 @dataclass(kw_only=True)
 class AddCounts:
     """What became of the documents given to a writer."""
 
-    added: int = 0  # with a content that was not there
-    known: int = 0  # another document of a content that was there
+    added: int = 0  # new, with a content that was not there
+    known: int = 0  # new, with a content that was there
+    replaced: int = 0  # there, with another content, licence or address
     unchanged: int = 0
     refused: int = 0  # their owners opted out
 
@@ -92,8 +101,14 @@ class Index(Protocol):
     def candidates(self, fingerprints: U64, channel: Channel, *, limit: int) -> list[Candidate]:
         """At most `limit` contents that share any of the fingerprints, best first, ties by key."""
 
+    def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content; None among them where one is unknown."""
+
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are (still) there."""
+
+    def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
+        """The documents that are not held with just this content, opt-outs among them."""
 
     def opt_outs(self) -> list[str]:
         """What was removed for good, as the lines of an opt-out list."""
@@ -128,8 +143,11 @@ class Writer(Protocol):
     def commit(self) -> None:
         """Make everything so far durable and visible."""
 
-    def remove(self, rules: Sequence[OptOut]) -> int:
-        """Remove documents at once and for good; how many there were."""
+    def remove(self, rules: Sequence[OptOut]) -> Removed:
+        """Remove documents at once and for good."""
+
+    def lift(self, rules: Sequence[OptOut]) -> int:
+        """Forget rules, so that a later build takes the documents in again; how many there were."""
 
     def compact(self) -> None:
         """Give back the space of what was removed, and join what lies in pieces."""

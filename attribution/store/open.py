@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from attribution.errors import IndexUnavailableError
-from attribution.store.contract import Index, Writer
+from attribution.errors import IndexBusyError, IndexUnavailableError
+from attribution.store.contract import Index, Removed, Writer
 from attribution.store.elastic.address import NAMED_SERVER
 from attribution.store.embedded.folder import stamp
+from attribution.store.opt_outs import OptOut, lines_of
 from attribution.tokens.fingerprint import Channel
 
 
@@ -52,6 +54,18 @@ def open_index(url: str | os.PathLike[str]) -> Index:
     return EmbeddedIndex(_folder(url))
 
 
+def read_opt_outs(url: str | os.PathLike[str]) -> list[str]:
+    """The opt-outs of an index of any version, as the lines of a list. Raises as `open_index`."""
+    if is_remote(str(url)):
+        _need_client()
+        from attribution.store.elastic.reader import read_opt_outs as read_remote
+
+        return lines_of(read_remote(str(url)))
+    from attribution.store.embedded.catalogue import read_opt_outs as read_folder
+
+    return lines_of(read_folder(_folder(url)))
+
+
 def open_writer(
     url: str | os.PathLike[str], *, create: bool = True, renamed: bool = False
 ) -> AbstractContextManager[Writer]:
@@ -69,6 +83,23 @@ def open_writer(
     from attribution.store.embedded.writer import EmbeddedWriter
 
     return EmbeddedWriter(_folder(url), create=create, channels=channels)
+
+
+def remove_documents(
+    url: str | os.PathLike[str], rules: Sequence[OptOut], *, on_wait: Callable[[], None]
+) -> Removed:
+    """Remove documents at once and for good, even while another process builds; `on_wait` says so once.
+
+    Raises as `open_writer`.
+    """
+    try:
+        with open_writer(url, create=False) as writer:
+            return writer.remove(rules)
+    except IndexBusyError:
+        from attribution.store.embedded.left import Left
+
+        on_wait()
+        return Left(_folder(url)).hand_over(rules, lambda: open_writer(url, create=False))
 
 
 def _need_client() -> None:

@@ -152,10 +152,17 @@ def engine(
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     token: Annotated[
-        str | None, typer.Option(help="What clients must present; needed beyond this machine.")
+        str | None,
+        typer.Option(help="What clients must present; needed beyond this machine. [default: one is made]"),
     ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Let every user and program of this machine ask.")
+    ] = False,
     idle_minutes: Annotated[float, typer.Option(min=0, help="End after so much rest; 0 is never.")] = 10.0,
     offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing, whatever the model.")] = False,
+    fim_text: Annotated[
+        bool, typer.Option("--fim-text", help="Fill in the middle of prompts with the model's sentinels.")
+    ] = False,
 ) -> None:
     """Serve a model by an OpenAI-compatible HTTP API (language servers start this by themselves)."""
     from model.process.engine_files import LaunchOptions
@@ -165,8 +172,10 @@ def engine(
         LaunchOptions(model=model, quantize=quantize, device=device, threads=threads),
         listen=listen,
         token=token,
+        no_token=no_token,
         idle_seconds=idle_minutes * 60 or None,
         offline=offline,
+        fim_text=fim_text,
     )
 
 

@@ -18,7 +18,7 @@ from attribution.match.report import link
 from lsp.documents.comments import comment_line
 from lsp.sources.attribution import Attribution
 from lsp.sources.marks import Mark
-from lsp.sources.texts import comment_text, license_name, license_text, origin
+from lsp.sources.texts import comment_text, license_names, license_text, origin
 from lsp.sources.wire import source_range
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class AttributionActions:
         if link(match) is not None:
             shown = {**argument, "text": True}
             yield _running(f"Show the indexed text of {match.source.path}", OPEN_SOURCE, shown, about=about)
-        yield _running(f"Show the licence: {license_name(match)}", SHOW_LICENSE, argument, about=about)
+        yield _running(f"Show the licence: {license_names(match)}", SHOW_LICENSE, argument, about=about)
         document = self._documents.open_document(uri)
         if document is not None and (edit := comment_edit(document, mark.range.start.line, match)):
             change = types.WorkspaceEdit(changes={uri: [edit]})

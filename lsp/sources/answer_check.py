@@ -90,4 +90,5 @@ def _reason(found: SearchAnswer | None, references: Sequence[Reference]) -> str 
         return f"{UNCHECKED}: the index does not answer"
     if found.kind == "none":
         return f"{UNCHECKED}: {found.lack}"
-    return f"{BLOCKED}: {references[0].label}" if references else None
+    withheld = next((reference for reference in references if reference.finding.is_withheld), None)
+    return None if withheld is None else f"{BLOCKED}: {withheld.label}"

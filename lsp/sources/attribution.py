@@ -20,7 +20,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from attribution.match.report import link
 from attribution.source import content_key
-from lsp.documents.documents import Document, Documents
+from lsp.documents.documents import Document, Documents, file_path
 from lsp.documents.surroundings import around
 from lsp.sources.marks import SOURCE, Mark, Marks
 from lsp.sources.shown_check import ShownCheck
@@ -117,7 +117,7 @@ class Attribution:
         document, started_s = question.document, time.perf_counter()
         version = None if document is None else document.version
         data = question.text.encode("utf-8", "surrogatepass")
-        answer, files = await self._ask(data)
+        answer, files = await self._ask(data, file=file_path(question.uri))
         self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=True)
         ids = [self._remember(*pair) for pair in zip(answer.findings, files, strict=True)]
         ranges = [range_of(question, data, finding) for finding in answer.findings]
@@ -176,10 +176,15 @@ class Attribution:
         return self._known.get(match_id)
 
     async def look_up(self, text: str) -> SearchAnswer | None:
-        """Look up a text that stands in no document; None if that takes too long."""
+        """Look up a text that stands in no document; None if that takes too long.
+
+        It is judged as a new file in the workspace's first folder would be.
+        """
         self._is_prepared = True
         started_s = time.perf_counter()
-        search = partial(self._store.search, text.encode("utf-8", "surrogatepass"), by_hand=False)
+        file = next((root / "answer" for root in self._documents.roots()), None)
+        data = text.encode("utf-8", "surrogatepass")
+        search = partial(self._store.search, data, by_hand=False, file=file)
         try:
             async with asyncio.timeout(WAIT_S):
                 answer = await self._worker.submit(search)
@@ -194,12 +199,14 @@ class Attribution:
         """Whether copies, and text that could not be checked, are withheld."""
         return self._settings.attribution.on_match == "block"
 
-    async def _ask(self, data: bytes, *, wait_s: float = WAIT_S) -> tuple[SearchAnswer, list[Path | None]]:
+    async def _ask(
+        self, data: bytes, *, wait_s: float = WAIT_S, file: Path | None = None
+    ) -> tuple[SearchAnswer, list[Path | None]]:
         self._is_prepared = True
         store, roots = self._store, self._documents.roots()
 
         def search() -> tuple[SearchAnswer, list[Path | None]]:
-            answer = store.search(data, by_hand=True)
+            answer = store.search(data, by_hand=True, file=file)
             return answer, [_local_file(finding.match, roots) for finding in answer.findings]
 
         try:

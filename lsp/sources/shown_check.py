@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lsp.documents.documents import file_path
 from lsp.documents.place import Place, well_formed
 from lsp.postprocess.suggestion import to_lf
 from lsp.sources.references import Credits, references_in
@@ -63,7 +65,7 @@ class ShownCheck:
     async def __call__(self, place: Place, suggested: str) -> Credits | str:
         """The sources of what is suggested at a place, or why it is withheld."""
         text, start_byte = checked_text(place, suggested)
-        answer = await self._answer(text)
+        answer = await self._answer(text, file_path(place.uri))
         if answer is None or answer.kind == "none":
             return self._unchecked(answer)
         model = self.store.where.model or ""
@@ -72,19 +74,19 @@ class ShownCheck:
             return Credits()
         self._book.attributed()
         label = references[0].label
-        if self._is_strict():
+        if self._is_strict() and any(reference.finding.is_withheld for reference in references):
             self._tell(f"{BLOCKED}: {label}")
             return BLOCKED
         return Credits(references=tuple(references), label=label if self._has_label() else None)
 
-    async def _answer(self, text: bytes) -> SearchAnswer | None:
+    async def _answer(self, text: bytes, file: Path | None) -> SearchAnswer | None:
         """What the store says; None if it takes too long."""
         strict = self._is_strict()
         if not strict and self._late is not None and not self._late.done():
             self._book.check_late()
             return None
         started_s = time.perf_counter()
-        future = self._worker.submit(partial(self.store.search, text, by_hand=False))
+        future = self._worker.submit(partial(self.store.search, text, by_hand=False, file=file))
         try:
             async with asyncio.timeout(STRICT_WAIT_S if strict else WAIT_S):
                 answer = await asyncio.shield(future)

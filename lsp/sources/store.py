@@ -7,6 +7,7 @@ imports numpy, SQLite and the rest.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +19,8 @@ from model.extras import install_command
 if TYPE_CHECKING:
     from attribution.match.lexed import Lexed
     from attribution.match.portrait import Portrait
-    from attribution.source import Match
+    from attribution.policy.policy import LicenceVerdict
+    from attribution.source import Match, Source
     from attribution.store.contract import Index
     from lsp.settings.settings import Settings
 
@@ -30,7 +32,7 @@ _RETRY_S = 30.0
 _MIN_TOKENS = 12
 # Tokens kept of the files that were compared lately: 25 MB, for about five of source.
 _KEPT_TOKENS = 1_000_000
-_EXTRA = frozenset({"rapidfuzz", "zstandard"})
+_EXTRA = frozenset({"rapidfuzz", "zstandard", "license_expression"})
 
 Searched = Literal["index", "portrait", "none"]
 
@@ -51,7 +53,11 @@ class Where:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundCopy:
-    """Bytes [start_byte, end_byte) of a text that also stand elsewhere. A portrait does not know where."""
+    """Bytes [start_byte, end_byte) of a text that also stand elsewhere. A portrait does not know where.
+
+    `holder` is the one of the match's holders whose licence allows least. `verdict` is the policy's, None
+    where there is none.
+    """
 
     kind: str
     tokens: int
@@ -59,6 +65,13 @@ class FoundCopy:
     start_byte: int
     end_byte: int
     match: Match | None = None
+    holder: Source | None = None
+    verdict: LicenceVerdict | None = None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether it must not be shown where copies are withheld: without a policy no copy may be."""
+        return self.verdict is None or self.verdict.outcome in {"denied", "review"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,16 +108,17 @@ class AttributionStore:
 
         return self.where.index is not None and is_remote(self.where.index)
 
-    def search(self, text: bytes, *, by_hand: bool) -> SearchAnswer:
+    def search(self, text: bytes, *, by_hand: bool, file: Path | None = None) -> SearchAnswer:
         """Look a text up. `by_hand`: by all k-grams, not only winnowed ones, and a server is always tried.
 
-        A short text that is looked up by hand counts if all of it was copied. Failures of an index or a
-        portrait are not raised; they are the answer's `lack`.
+        The policy nearest above `file` judges what is found. A short text that is looked up by hand counts if
+        all of it was copied. Failures of an index, a portrait or a policy are not raised; they are
+        the answer's `lack`.
         """
         import sqlite3
 
         try:
-            return self._found(text, by_hand=by_hand)
+            return self._found(text, by_hand=by_hand, file=file)
         except AttributionError as error:
             return SearchAnswer(kind="none", index=self.shown_index(), lack=str(error))
         except (sqlite3.Error, OSError) as error:
@@ -145,12 +159,13 @@ class AttributionStore:
 
         return str(default_index_folder())
 
-    def _found(self, text: bytes, *, by_hand: bool) -> SearchAnswer:
+    def _found(self, text: bytes, *, by_hand: bool, file: Path | None) -> SearchAnswer:
         try:
             index = self._opened(try_again=by_hand)
         except IndexMissingError:
             return self._from_portrait(text)
-        return self._from_index(index, text, by_hand=by_hand)
+        answer = self._from_index(index, text, by_hand=by_hand)
+        return replace(answer, findings=tuple(_judged(answer.findings, file)))
 
     # The index
 
@@ -258,8 +273,11 @@ def build_command(model: str | None) -> str:
 
 def _open(url: str) -> Index:
     try:
+        # For verdicts; found out now, and not at the first match.
+        from attribution.sources.spdx import parse
         from attribution.store.open import open_index
 
+        parse("MIT")
         return open_index(url)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
@@ -267,6 +285,18 @@ def _open(url: str) -> Index:
         raise IndexUnavailableError(
             f"the attribution index needs {error.name}: `{install_command('attribution')}`"
         ) from error
+
+
+def _judged(findings: Sequence[FoundCopy], file: Path | None) -> Iterator[FoundCopy]:
+    """The findings with their strictest holders and the verdicts of a policy. Raises `PolicyError`."""
+    from attribution.policy.policy import Policies, strictest_first
+
+    # Read for every answer: a policy that was changed counts at once.
+    policy = Policies().of(file) if file is not None and findings else None
+    for finding in findings:
+        holders = () if finding.match is None else finding.match.holders
+        verdict = None if policy is None else policy.verdict(holders, file)
+        yield replace(finding, holder=next(iter(strictest_first(holders)), None), verdict=verdict)
 
 
 def _finding(match: Match) -> FoundCopy:

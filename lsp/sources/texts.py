@@ -52,7 +52,10 @@ def match_line(finding: FoundCopy, model: str) -> str:
         return f"{finding.tokens} tokens seen in the training set of {model}"
     common = ", common code" if match.common else ""
     also = f", and {match.also_in:,} more files" if match.also_in else ""
-    return f"{finding.tokens} tokens {_as(finding)} {origin(match)}: {license_name(match)}{also}{common}"
+    verdict = finding.verdict
+    judged = "" if verdict is None or not verdict.reason else f" ({verdict.outcome}: {verdict.reason})"
+    who = f"{origin(match)}: {license_names(match)}{also}{common}"
+    return f"{finding.tokens} tokens {_as(finding)} {who}{judged}"
 
 
 def _as(finding: FoundCopy) -> str:
@@ -71,9 +74,12 @@ def origin(match: Match) -> str:
     return f"{source.repository}, {source.path}:{lines}"
 
 
-def license_name(match: Match) -> str:
-    """The licence's SPDX expression, or that it is not known."""
-    return match.source.license or "licence unknown"
+def license_names(match: Match) -> str:
+    """The licences of all who hold it, the strictest first."""
+    from attribution.policy.policy import strictest_first
+
+    licences = [holder.license or "licence unknown" for holder in strictest_first(match.holders)]
+    return ", ".join(dict.fromkeys(licences))
 
 
 def license_text(match: Match) -> str:

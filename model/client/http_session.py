@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,8 @@ class Endpoint:
     """Base of all paths. Over a unix socket its host is only a label."""
     unix_path: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    token: Callable[[], str | None] = lambda: None
+    """A token that may change while the session lasts; asked for before each request."""
     backoff: Backoff = NO_RETRIES
     """Pauses before the second, third … attempt, as long as nothing has been received."""
     silence_s: float = 120.0
@@ -135,11 +137,13 @@ class HttpSession:
         if self._client is None:
             self._client = _make_client(self.endpoint)
         timeout = httpx.Timeout(silence_s, connect=_CONNECT_S, pool=None)
+        token = self.endpoint.token()
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         if body is None:
-            return self._client.stream(method, path, timeout=timeout)
+            return self._client.stream(method, path, headers=headers, timeout=timeout)
         # A lone surrogate, half of a character that an edit cut in two, becomes "?".
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        headers = {"content-type": "application/json"}
+        headers["content-type"] = "application/json"
         return self._client.stream(method, path, content=content, headers=headers, timeout=timeout)
 
     async def _raise_for_status(self, response: httpx.Response, path: str) -> None:

@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from model.client.query_window import windowed_query
 from model.client.retries import DispensableFields, asked_again
 from model.errors import EngineUnavailableError, RequestError
 from model.local.backoff import Backoff
+from model.local.port_token import token_for
 from model.prompt.fim_templates import TEMPLATES, FimTemplate, template_name
 from model.stopping.stopping import StopAt, StopRules, StopState
 
@@ -75,6 +77,7 @@ class OpenAIClient:
             Endpoint(
                 url=base_url(url),
                 headers=_authorization(api_key_env),
+                token=partial(_token, base_url(url), api_key_env),
                 backoff=Backoff(first_s=0.25, factor=4.0, max_retries=2),
                 remedy="Is the server of engine.url running, and is the address right?",
             )
@@ -193,6 +196,11 @@ def base_url(url: str) -> str:
         raise RequestError(f"engine.url = {url!r}: expected http://HOST:PORT or https://HOST/v1")
     path = parts.path.rstrip("/").removesuffix("/completions").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
+
+
+def _token(url: str, api_key_env: str | None) -> str | None:
+    """That of an engine of ours, which may be started again with another, unless a key is named."""
+    return token_for(url) if api_key_env is None else None
 
 
 def _authorization(api_key_env: str | None) -> Mapping[str, str]:

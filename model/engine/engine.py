@@ -172,7 +172,8 @@ class Engine:
             self._stats,
             waiting=len(self._scheduler.waiting),  # before `running`, into which they go
             running=len(self._scheduler.running),
-            kv_tokens_used=cache.n_slots - cache.available,
+            kv_tokens_used=cache.n_slots - cache.free,
+            kv_tokens_pinned=cache.n_slots - cache.available,
             kv_tokens_capacity=cache.n_slots,
             evicted_tokens=cache.evicted_tokens,
         )

@@ -74,6 +74,11 @@ class KVCache:
         self.evicted_tokens = 0
 
     @property
+    def free(self) -> int:
+        """Slots that hold nothing."""
+        return self._n_free
+
+    @property
     def available(self) -> int:
         """Slots that `take` can give: the free ones and those of unpinned cached prefixes."""
         return self._n_free + self.cached_tokens - self.pinned_tokens

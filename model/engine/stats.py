@@ -36,6 +36,7 @@ class EngineStats:
     running: int = _gauge("running_sequences", "Sequences being decoded.")
     waiting: int = _gauge("waiting_sequences", "Sequences waiting for a place in the batch.")
     kv_tokens_used: int = _gauge("kv_tokens_used", "Tokens held in the KV cache, kept prefixes included.")
+    kv_tokens_pinned: int = _gauge("kv_tokens_pinned", "Those of them that running sequences need.")
     kv_tokens_capacity: int = _gauge("kv_tokens_capacity", "Tokens that the KV cache can hold.")
     prompt_tokens: int = _counter("prompt_tokens", "Prompt tokens of all sequences that have ended.")
     prefix_hit_tokens: int = _counter("prefix_hit_tokens", "Those of them that were found in the cache.")

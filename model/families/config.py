@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Flag, StrEnum, auto
 from typing import Any, Protocol
 
 from model.families.rotary import Rotary
@@ -26,6 +26,7 @@ class Norm(StrEnum):
 
     LAYER = "LayerNorm"
     RMS = "RMSNorm"
+    RMS_FROM_ONE = "RMSNorm, its weights stored less one"
 
 
 class Activation(StrEnum):
@@ -42,12 +43,15 @@ class Positions(StrEnum):
     ROTARY = "rotary"
 
 
-class Biases(StrEnum):
+class Biases(Flag):
     """Which linear layers of a block have them."""
 
-    ALL = "all"
-    QUERY_KEY_VALUE = "queries, keys and values"
-    NONE = "none"
+    NONE = 0
+    QUERY_KEY_VALUE = auto()
+    ATTENTION_OUTPUT = auto()
+    FEED_FORWARD = auto()
+    ATTENTION = QUERY_KEY_VALUE | ATTENTION_OUTPUT
+    ALL = ATTENTION | FEED_FORWARD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,18 @@ class Dropout:
     def any(self) -> bool:
         """Whether anything is dropped."""
         return max(self.attention, self.embedding, self.residual) > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multipliers:
+    """Numbers that parts of a model are multiplied with, the logits divided by."""
+
+    embedding: float = 1.0
+    scores: float | None = None
+    """None: 1 / √ the width of a head."""
+    residual: float = 1.0
+    """What each half of a block adds to the hidden states."""
+    logits_divisor: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +211,8 @@ class ModelConfig:
     positions: Positions
     rotary: Rotary | None = None
     """The turns of rotary positions."""
+    unrotated_layers: frozenset[int] = frozenset()
+    """Layers whose queries and keys are not turned."""
     biases: Biases
     tied_head: bool
     """Whether the output head is the token embedding."""
@@ -203,7 +221,14 @@ class ModelConfig:
     """Tokens after which nothing more is decoded."""
     initializer_range: float
     """Standard deviation of a new model's weights."""
+    multipliers: Multipliers = Multipliers()
     dropout: Dropout = Dropout()
+
+    @property
+    def score_scale(self) -> float:
+        """What the products of queries and keys are multiplied with."""
+        scores = self.multipliers.scores
+        return self.head_dim**-0.5 if scores is None else scores
 
     @property
     def kv_dim(self) -> int:

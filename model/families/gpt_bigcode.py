@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from model.errors import ConfigError, TokenizerError
+from model.errors import ConfigError
+from model.families import sentinels
 from model.families.config import (
     Activation,
     Biases,
@@ -22,7 +23,7 @@ from model.families.config import (
     Positions,
     Shapes,
 )
-from model.prompt.fim_format import FimFormat, FimOrder
+from model.prompt.fim_format import FimFormat
 
 END_OF_TEXT = "<|endoftext|>"
 FIM_PREFIX = "<fim_prefix>"
@@ -214,23 +215,8 @@ class GPTBigCodeFamily:
         return special_ids.values()
 
     def fim_format(self, special_ids: Mapping[str, int]) -> FimFormat:
-        """Suffix first or prefix first; SantaCoder's `<fim-prefix>` counts as `<fim_prefix>`."""
-        found = {_spelled(name): number for name, number in special_ids.items()}
-        missing = [name for name in (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX) if name not in found]
-        if missing:
-            raise TokenizerError(
-                f"the tokenizer lacks {', '.join(missing)}: this model cannot fill in the middle. "
-                "Take one that was trained to, such as bigcode/starcoderbase-1b."
-            )
-        return FimFormat(
-            orders=(FimOrder.SPM, FimOrder.PSM),
-            prefix_id=found[FIM_PREFIX],
-            middle_id=found[FIM_MIDDLE],
-            suffix_id=found[FIM_SUFFIX],
-            end_of_text_id=found[END_OF_TEXT],
-            pad_id=found.get(FIM_PAD),
-            filename_id=found.get(_FILENAME),
-        )
+        """Suffix first or prefix first, in StarCoder's spelling or SantaCoder's."""
+        return sentinels.fim_format(special_ids, (sentinels.STARCODER, sentinels.SANTACODER))
 
 
 GPT_BIGCODE = GPTBigCodeFamily()
@@ -250,7 +236,3 @@ def _keys(values: Mapping[str, Any]) -> _Keys:
 
 def _module(name: str, *weight: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
-
-
-def _spelled(name: str) -> str:
-    return name.replace("-", "_") if name.startswith("<fim-") else name

@@ -1,39 +1,34 @@
-"""Llama and what is of its shape: Llama 3, Mistral, Qwen 2, 2.5 and 3, and others by their names.
+"""Llama and what is of its shape: Llama 2 and 3, Mistral, Qwen 2, 2.5 and 3, and others by their names.
 
 RMSNorm, rotary positions, groups of query heads that share keys and values, a gated SiLU. Owns the keys of
-their config.json (transformers'), the names and shapes of their tensors, and Qwen's fill-in-the-middle
-tokens (arXiv 2409.12186, §3.2). Their torch module is `model.pytorch.llama`, which nothing here imports.
+their config.json (transformers') and the names and shapes of their tensors. Families that differ in more
+than values begin with this one and have a file of their own. Their torch module is `model.pytorch.llama`,
+which nothing here imports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from model.errors import ConfigError, TokenizerError
+from model.errors import ConfigError
+from model.families import sentinels
 from model.families.config import (
     Activation,
     Biases,
     BlockNames,
     ModelConfig,
+    Multipliers,
     Norm,
     Positions,
     Shapes,
 )
 from model.families.rotary import read_rotary, write_rotary
-from model.prompt.fim_format import FimFormat, FimOrder
+from model.families.values import Sizes, number, token_ids
+from model.prompt.fim_format import FimFormat
 
-END_OF_TEXT = "<|endoftext|>"
-FIM_PREFIX = "<|fim_prefix|>"
-FIM_MIDDLE = "<|fim_middle|>"
-FIM_SUFFIX = "<|fim_suffix|>"
-FIM_PAD = "<|fim_pad|>"
-FILE_SEPARATOR = "<|file_sep|>"
-REPOSITORY = "<|repo_name|>"
-END_OF_TURN = "<|im_end|>"
-
-_TOKEN_EMBEDDING = "model.embed_tokens.weight"
+_BIASES_OF = {"attention_bias": Biases.ATTENTION, "mlp_bias": Biases.FEED_FORWARD, "use_bias": Biases.ALL}
 # Angles that old exports carry.
 _IGNORED_ENDING = "rotary_emb.inv_freq"
 
@@ -45,9 +40,23 @@ class LlamaFamily:
     model_type: str
     name: str
     known_models: str
+    architecture: str | None = None
+    """What transformers calls it, if not by its name."""
+    norm: Norm = Norm.RMS
+    epsilon_key: str = "rms_norm_eps"
+    activation: Activation = Activation.SILU
+    activation_names: tuple[str, ...] = ("silu",)
+    """In a config.json; the first one is written."""
     biases: Biases = Biases.NONE
+    """Those that every model has."""
+    bias_keys: tuple[str, ...] = ()
+    """What says in a config.json that a model has more."""
+    biased: bool = False
+    """Where config.json does not say it."""
     head_norms: bool = False
     """Whether queries and keys are normalised, head by head."""
+    tied_head: bool = False
+    """Where config.json does not say it."""
     default_head_dim: int | None = None
     """Where config.json says none; None: the width, shared out to the heads."""
     default_window: int | None = None
@@ -55,18 +64,20 @@ class LlamaFamily:
     window_key: str | None = None
     """What must be true for a sliding window to be used."""
 
-    special_tokens = (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, FIM_PAD, FILE_SEPARATOR)
-    end_of_text = END_OF_TEXT
-    token_embedding = _TOKEN_EMBEDDING
+    special_tokens: ClassVar[tuple[str, ...]] = sentinels.QWEN.names
+    end_of_text: ClassVar[str] = sentinels.QWEN.end_of_text[0]
+    token_embedding = "model.embed_tokens.weight"
     position_embedding = None
     output_head = "lm_head.weight"
     final_norm = "model.norm"
-    linear_layers = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    linear_layers: ClassVar[tuple[str, ...]] = (
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    )  # fmt: skip
 
     def read(self, values: Mapping[str, Any]) -> ModelConfig:
         """The description in a config.json's object."""
         self._refuse(values)
-        size = _Sizes(values)
+        size = Sizes(values)
         n_head, width = size("num_attention_heads", 32), size("hidden_size", 4_096)
         head_dim = size("head_dim", self.default_head_dim or width // n_head)
         if head_dim % 2:
@@ -76,28 +87,30 @@ class LlamaFamily:
             raise ConfigError(
                 f"num_attention_heads = {n_head} is not a multiple of num_key_value_heads = {n_kv_head}"
             )
-        ends = _token_ids("eos_token_id", values.get("eos_token_id"))
-        starts = _token_ids("bos_token_id", values.get("bos_token_id"))
+        ends, starts = token_ids(values, "eos_token_id"), token_ids(values, "bos_token_id")
+        n_layer = size("num_hidden_layers", 32)
         return ModelConfig(
             family=self,
             vocab_size=size("vocab_size", 32_000),
             n_positions=self._positions(values, size("max_position_embeddings", 2_048)),
             width=width,
-            n_layer=size("num_hidden_layers", 32),
+            n_layer=n_layer,
             n_head=n_head,
             n_kv_head=n_kv_head,
             head_dim=head_dim,
             inner_dim=size("intermediate_size", 11_008),
-            norm=Norm.RMS,
-            norm_epsilon=_number(values, "rms_norm_eps", 1e-6),
-            activation=Activation.SILU,
+            norm=self.norm,
+            norm_epsilon=number(values, self.epsilon_key, 1e-6),
+            activation=self.activation,
             positions=Positions.ROTARY,
             rotary=read_rotary(values, dim=head_dim, theta=10_000.0),
-            biases=self.biases,
-            tied_head=bool(values.get("tie_word_embeddings", False)),
+            unrotated_layers=self._unrotated(values, n_layer),
+            biases=self._biases(values),
+            tied_head=bool(values.get("tie_word_embeddings", self.tied_head)),
             bos_token_id=(*starts, *ends, 0)[0],
             end_token_ids=ends or (0,),
-            initializer_range=_number(values, "initializer_range", 0.02),
+            initializer_range=number(values, "initializer_range", 0.02),
+            multipliers=self._multipliers(values, width),
         )
 
     def keys(self, config: ModelConfig) -> dict[str, Any]:
@@ -113,20 +126,21 @@ class LlamaFamily:
             "num_key_value_heads": config.n_kv_head,
             "head_dim": config.head_dim,
             "intermediate_size": config.inner_dim,
-            "rms_norm_eps": config.norm_epsilon,
+            self.epsilon_key: config.norm_epsilon,
             "tie_word_embeddings": config.tied_head,
             "bos_token_id": config.bos_token_id,
             "eos_token_id": ends[0] if len(ends) == 1 else list(ends),
             "initializer_range": config.initializer_range,
+            **{key: _BIASES_OF[key] in config.biases for key in self.bias_keys},
             **write_rotary(config.rotary),
         }
 
     def write(self, config: ModelConfig) -> dict[str, Any]:
         """The object of a config.json. The context is no longer than a window that the model had."""
         return {
-            "architectures": [f"{self.name}ForCausalLM"],
+            "architectures": [f"{self.architecture or self.name}ForCausalLM"],
             "model_type": self.model_type,
-            "hidden_act": "silu",
+            "hidden_act": self.activation_names[0],
             "sliding_window": None,
             "use_cache": True,
             **self.keys(config),
@@ -134,27 +148,28 @@ class LlamaFamily:
 
     def shapes(self, config: ModelConfig) -> Shapes:
         """Every parameter of a model, tied ones once."""
-        width, inner, queries = config.width, config.inner_dim, config.n_head * config.head_dim
+        width, queries = config.width, config.n_head * config.head_dim
         shapes: dict[str, tuple[int, ...]] = {self.token_embedding: (config.vocab_size, width)}
-        for number in range(config.n_layer):
-            block = self.block(number)
+
+        def linear(name: str, rows: int, columns: int, biases: Biases) -> None:
+            shapes[f"{name}.weight"] = (rows, columns)
+            if biases in config.biases:
+                shapes[f"{name}.bias"] = (rows,)
+
+        for layer in range(config.n_layer):
+            block = self.block(layer)
             for name, rows in zip(
                 block.query_key_value, (queries, config.kv_dim, config.kv_dim), strict=True
             ):
-                shapes[f"{name}.weight"] = (rows, width)
-                if config.biases is Biases.QUERY_KEY_VALUE:
-                    shapes[f"{name}.bias"] = (rows,)
-            if self.head_norms:
-                shapes |= dict.fromkeys(
-                    (f"{block.query_norm}.weight", f"{block.key_norm}.weight"), (config.head_dim,)
-                )
-            shapes[f"{block.attention_output}.weight"] = (width, queries)
-            shapes[f"{block.feed_forward_gate}.weight"] = (inner, width)
-            shapes[f"{block.feed_forward_in}.weight"] = (inner, width)
-            shapes[f"{block.feed_forward_out}.weight"] = (width, inner)
-            for name in (block.attention_norm, block.feed_forward_norm):
-                shapes[f"{name}.weight"] = (width,)
-        shapes[f"{self.final_norm}.weight"] = (width,)
+                linear(name, rows, width, Biases.QUERY_KEY_VALUE)
+            for norm in filter(None, (block.query_norm, block.key_norm)):
+                shapes[f"{norm}.weight"] = (config.head_dim,)
+            linear(block.attention_output, width, queries, Biases.ATTENTION_OUTPUT)
+            for name in filter(None, (block.feed_forward_gate, block.feed_forward_in)):
+                linear(name, config.inner_dim, width, Biases.FEED_FORWARD)
+            linear(block.feed_forward_out, width, config.inner_dim, Biases.FEED_FORWARD)
+            shapes |= _norm(config, block.attention_norm) | _norm(config, block.feed_forward_norm)
+        shapes |= _norm(config, self.final_norm)
         return shapes if config.tied_head else shapes | {self.output_head: (config.vocab_size, width)}
 
     def block(self, number: int) -> BlockNames:
@@ -182,44 +197,34 @@ class LlamaFamily:
         return None if stored.endswith(_IGNORED_ENDING) else stored
 
     def end_ids(self, special_ids: Mapping[str, int]) -> Collection[int]:
-        """Qwen's ends of documents, turns and files; others, `<tool_call>` for one, are part of an answer."""
-        return [special_ids[name] for name in (*self.special_tokens, END_OF_TURN) if name in special_ids]
+        """The known ends of documents, turns and files. `<tool_call>`, for one, belongs to an answer."""
+        return sentinels.end_ids(special_ids)
 
     def fim_format(self, special_ids: Mapping[str, int]) -> FimFormat:
-        """Prefix first, as Qwen2.5-Coder was trained; other models of this shape continue a text."""
-        missing = [
-            name for name in (END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX) if name not in special_ids
-        ]
-        if missing:
-            raise TokenizerError(
-                f"the tokenizer lacks {', '.join(missing)}: this model cannot fill in the middle. "
-                "Take one that was trained to, such as Qwen/Qwen2.5-Coder-1.5B."
-            )
-        return FimFormat(
-            orders=(FimOrder.PSM,),
-            prefix_id=special_ids[FIM_PREFIX],
-            middle_id=special_ids[FIM_MIDDLE],
-            suffix_id=special_ids[FIM_SUFFIX],
-            end_of_text_id=special_ids[END_OF_TEXT],
-            pad_id=special_ids.get(FIM_PAD),
-            file_id=special_ids.get(FILE_SEPARATOR),
-            repository_id=special_ids.get(REPOSITORY),
-        )
+        """By the sentinels that the vocabulary holds; a model without them continues a text."""
+        return sentinels.fim_format(special_ids, sentinels.KNOWN)
 
     def _refuse(self, values: Mapping[str, Any]) -> None:
         """Raise `ConfigError` for what would change the forward pass and is not computed here."""
         for key, supported in (
-            ("hidden_act", "silu"),
-            ("attention_bias", False),
-            ("mlp_bias", False),
-            ("pretraining_tp", 1),
-            ("partial_rotary_factor", 1.0),
+            ("hidden_act", self.activation_names),
+            *((key, (False,)) for key in _BIASES_OF if key not in self.bias_keys),
+            ("pretraining_tp", (1,)),
+            ("partial_rotary_factor", (1.0,)),
         ):
-            if (value := values.get(key)) is not None and value != supported:
-                raise ConfigError(f"{key} = {value!r} is not supported, only {supported!r}")
+            if (value := values.get(key)) is not None and value not in supported:
+                known = " or ".join(map(repr, supported))
+                raise ConfigError(f"{key} = {value!r} is not supported, only {known}")
         for key in ("quantization_config", "num_local_experts"):
             if values.get(key) is not None:
                 raise ConfigError(f"{key} is set: such {self.name} models are not computed here")
+
+    def _biases(self, values: Mapping[str, Any]) -> Biases:
+        biases = self.biases
+        for key in self.bias_keys:
+            said = values.get(key)
+            biases |= _BIASES_OF[key] if (self.biased if said is None else said) else Biases.NONE
+        return biases
 
     def _positions(self, values: Mapping[str, Any], n_positions: int) -> int:
         """The longest context, within a sliding window that every token sees whole."""
@@ -231,13 +236,28 @@ class LlamaFamily:
             raise ConfigError(f"sliding_window = {window!r}: expected a number above 0")
         return min(n_positions, window)
 
+    def _unrotated(self, values: Mapping[str, Any], n_layer: int) -> frozenset[int]:
+        """See `ModelConfig.unrotated_layers`."""
+        del values, n_layer
+        return frozenset()
+
+    def _multipliers(self, values: Mapping[str, Any], width: int) -> Multipliers:
+        """See `ModelConfig.multipliers`."""
+        del values, width
+        return Multipliers()
+
 
 LLAMA_FAMILIES = (
-    LlamaFamily(model_type="llama", name="Llama", known_models="Llama 3, SmolLM2"),
+    LlamaFamily(
+        model_type="llama",
+        name="Llama",
+        known_models="Llama, Code Llama, DeepSeek-Coder, Granite Code, Mellum, Seed-Coder, SmolLM2, Yi-Coder",
+        bias_keys=("attention_bias", "mlp_bias"),
+    ),
     LlamaFamily(
         model_type="mistral",
         name="Mistral",
-        known_models="those with a byte-level tokenizer",
+        known_models="Mistral, Codestral",
         default_window=4_096,
     ),
     LlamaFamily(
@@ -252,6 +272,7 @@ LLAMA_FAMILIES = (
         model_type="qwen3",
         name="Qwen3",
         known_models="Qwen3",
+        bias_keys=("attention_bias",),
         head_norms=True,
         default_head_dim=128,
         default_window=4_096,
@@ -260,35 +281,6 @@ LLAMA_FAMILIES = (
 )
 
 
-class _Sizes:
-    """Whole numbers above 0 by their keys; null counts as left out."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def __call__(self, key: str, default: int) -> int:
-        value = self._values.get(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{key} = {value!r}: expected int")
-        if value < 1:
-            raise ConfigError(f"{key} = {value}: it must be at least 1")
-        return value
-
-
-def _number(values: Mapping[str, Any], key: str, default: float) -> float:
-    value = values.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{key} = {value!r}: expected float")
-    return float(value)
-
-
-def _token_ids(key: str, value: object) -> tuple[int, ...]:
-    """One id, a list of them or none."""
-    ids = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(one, int) and not isinstance(one, bool) for one in ids):
-        raise ConfigError(f"{key} = {value!r}: expected int, or a list of them")
-    return tuple(ids)
+def _norm(config: ModelConfig, name: str) -> dict[str, tuple[int, ...]]:
+    parts = ("weight", "bias") if config.norm is Norm.LAYER else ("weight",)
+    return {f"{name}.{part}": (config.width,) for part in parts}

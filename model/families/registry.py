@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model.errors import ConfigError
+from model.errors import ConfigError, served_elsewhere
 from model.families.config import CONFIG_FILE, Family, ModelConfig
+from model.families.gemma import GEMMA
 from model.families.gpt_bigcode import GPT_BIGCODE
+from model.families.granite import GRANITE
 from model.families.llama import LLAMA_FAMILIES
+from model.families.smollm3 import SMOLLM3
+from model.families.starcoder2 import STARCODER2
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (GPT_BIGCODE, *LLAMA_FAMILIES)}
+_ALL: tuple[Family, ...] = (GPT_BIGCODE, STARCODER2, *LLAMA_FAMILIES, SMOLLM3, GEMMA, GRANITE)
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in _ALL}
 # What is trained from nothing where nobody says otherwise.
 OWN_FAMILY: Family = GPT_BIGCODE
 
@@ -47,8 +52,5 @@ def family_of(model_type: object) -> Family:
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
         known = ", ".join(f"{name!r} ({one.known_models})" for name, one in FAMILIES.items())
-        raise ConfigError(
-            f"model_type is {model_type!r}; only {known} are loaded here. "
-            "Serve other families by an OpenAI-compatible engine and set engine.url."
-        )
+        raise ConfigError(f"model_type is {model_type!r}; only {known} are loaded here. {served_elsewhere()}")
     return family

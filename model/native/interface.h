@@ -29,6 +29,7 @@ enum Activation { kGelu = 0, kSilu = 1 }; // the first by its tanh approximation
 struct Layer {
     const float *ln_1_weight, *ln_1_bias, *ln_2_weight, *ln_2_bias; // [D] each; no biases in an RMSNorm
     const float *query_norm, *key_norm;                             // [C], an RMSNorm of each head; or null
+    int64_t rotates;                                                // whether queries and keys are turned
     Linear qkv, proj, gate, fc, out; // gate: what the inner features are multiplied with; no outputs where there is none
 };
 
@@ -36,6 +37,7 @@ struct Model {
     int64_t n_layer, width, n_head, n_kv_head, head_dim, inner;
     int64_t norm, activation;
     double epsilon, score_scale; // 1 / sqrt(C), mostly
+    double residual;             // what each half of a layer is multiplied with; 1, mostly
     const Layer *layers;
     const float *ln_f_weight, *ln_f_bias; // [D]
     const float *rotary;                  // [positions, 2, R / 2], cosines and sines; or null

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.families.config import Activation, Biases, BlockNames, ModelConfig, Norm
+from model.families.config import Activation, BlockNames, ModelConfig, Norm
 from model.native import library, structures
 from model.native.linear import GROUP, PANEL, Floats, LinearReader, NativeLinear
 from model.weights.opening import open_weights
@@ -19,7 +19,7 @@ from model.weights.scheme import Scheme, bits_of
 
 _HEAD_LANES = 16
 # `enum Norm` and `enum Activation`.
-_NORMS = {Norm.LAYER: 0, Norm.RMS: 1}
+_NORMS = {Norm.LAYER: 0, Norm.RMS: 1, Norm.RMS_FROM_ONE: 1}
 _ACTIVATIONS = {Activation.GELU_TANH: 0, Activation.SILU: 1}
 
 
@@ -31,9 +31,7 @@ def takes(config: ModelConfig) -> bool:
     turned = config.rotary is None or config.rotary.dim % PANEL == 0
     is_stacked = len(config.family.block(0).query_key_value) > 1
     in_order = config.kv_dim % PANEL == 0 if is_stacked else config.n_kv_head == 1
-    # The code's LayerNorm has biases.
-    norm = config.norm is Norm.RMS or config.biases is Biases.ALL
-    return whole and turned and in_order and norm and library.native_library() is not None
+    return whole and turned and in_order and library.native_library() is not None
 
 
 class NativeModel:
@@ -58,7 +56,15 @@ class NativeModel:
             tokens: Floats = self.head.rows(ids) * self.head.arrays["scale"][ids, None]
         else:
             tokens = self._tokens(ids)
+        if (scale := self.config.multipliers.embedding) != 1:
+            tokens = tokens * np.float32(scale)
         return tokens if self._positions is None else tokens + self._positions(positions)
+
+    def logits(self, hidden: Floats, *, threads: int = 1) -> Floats:
+        """hidden states fp32 [N, D] -> [N, V]."""
+        if (divisor := self.config.multipliers.logits_divisor) != 1:
+            hidden = hidden / np.float32(divisor)
+        return self.head(hidden, threads=threads)
 
     def linears(self) -> dict[tuple[str, ...], NativeLinear]:
         """The layers by the names of the modules that are stacked in each, `lm_head` among them."""
@@ -78,6 +84,7 @@ class NativeModel:
         self._layers = (structures.Layer * config.n_layer)()
         for number, layer in enumerate(self._layers):
             self._read_layer(config.family.block(number), layer)
+            layer.rotates = rotary is not None and number not in config.unrotated_layers
         angles = None if rotary is None else self._keep(rotary.angles(config.n_positions))
         self.struct = structures.Model(
             n_layer=config.n_layer,
@@ -89,9 +96,10 @@ class NativeModel:
             norm=_NORMS[config.norm],
             activation=_ACTIVATIONS[config.activation],
             epsilon=config.norm_epsilon,
-            score_scale=config.head_dim**-0.5,
+            score_scale=config.score_scale,
+            residual=config.multipliers.residual,
             layers=self._layers,
-            ln_f_weight=self._floats(f"{config.family.final_norm}.weight"),
+            ln_f_weight=self._norm(f"{config.family.final_norm}.weight"),
             ln_f_bias=self._floats(f"{config.family.final_norm}.bias"),
             rotary=angles,
             n_positions=config.n_positions,
@@ -99,9 +107,10 @@ class NativeModel:
         )
 
     def _read_layer(self, block: BlockNames, layer: structures.Layer) -> None:
-        for part in ("weight", "bias"):
-            setattr(layer, f"ln_1_{part}", self._floats(f"{block.attention_norm}.{part}"))
-            setattr(layer, f"ln_2_{part}", self._floats(f"{block.feed_forward_norm}.{part}"))
+        layer.ln_1_weight = self._norm(f"{block.attention_norm}.weight")
+        layer.ln_1_bias = self._floats(f"{block.attention_norm}.bias")
+        layer.ln_2_weight = self._norm(f"{block.feed_forward_norm}.weight")
+        layer.ln_2_bias = self._floats(f"{block.feed_forward_norm}.bias")
         layer.query_norm = self._floats(f"{block.query_norm}.weight")
         layer.key_norm = self._floats(f"{block.key_norm}.weight")
         layer.qkv = self._linear("qkv", *block.query_key_value)
@@ -136,6 +145,11 @@ class NativeModel:
         if name not in self._shapes:
             return None
         return self._keep(self._weights.take(name, self._shapes[name]).floats())
+
+    def _norm(self, name: str) -> int:
+        """Where the weights of a norm lie."""
+        stored = self._weights.take(name, self._shapes[name]).floats()
+        return self._keep(stored + 1 if self.config.norm is Norm.RMS_FROM_ONE else stored)
 
     def _keep(self, values: Floats) -> int:
         self._kept.append(np.ascontiguousarray(values))

@@ -38,7 +38,7 @@ class NativeHidden:
         """The logits of what follows some of the tokens."""
         hidden = self.values[list(rows)]
         with self._threads.chosen(len(rows)) as threads:
-            return HostLogits(self._model.head(hidden, threads=threads))
+            return HostLogits(self._model.logits(hidden, threads=threads))
 
 
 class NativeRunner:

@@ -242,7 +242,7 @@ template <typename Cached>
 void run(const Model &model, const Step &step, Scratch &scratch) {
     const size_t M = step.n_tokens, D = model.width, F = model.inner, Q = model.n_head * model.head_dim;
     const size_t KV = model.n_kv_head * model.head_dim;
-    const float epsilon = static_cast<float>(model.epsilon);
+    const float epsilon = static_cast<float>(model.epsilon), residual = static_cast<float>(model.residual);
     float *x = scratch.x.data(), *query = scratch.query.data(), *fresh = scratch.fresh.data();
     float *mixed = scratch.mixed.data(), *inner = scratch.inner.data();
     auto normalise = [&](const float *row, const float *weight, const float *bias, float *out) {
@@ -278,11 +278,11 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
             Part part = share(layer.qkv.n_out, kPanel, id, threads);
             multiply(layer.qkv, codes, M, part.first, part.last, worker.sums.data(), [&](size_t m, size_t n, Lanes value) {
                 if (n < Q) put(query + m * Q + n, value);
-                else if (model.rotary && n < Q + KV) put(fresh + m * KV + (n - Q), value);
+                else if (layer.rotates && n < Q + KV) put(fresh + m * KV + (n - Q), value);
                 else if (n < Q + 2 * KV) put(cache + step.new_slots[m] * 2 * KV + (n - Q), value);
             });
             meeting.wait(threads);
-            if (model.rotary) {
+            if (layer.rotates) {
                 part = share(M * (model.n_head + model.n_kv_head), 1, id, threads);
                 place(model, step, layer, cache, part, query, fresh);
                 meeting.wait(threads);
@@ -294,7 +294,7 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
             quantise(mixed, layer.proj);
             part = share(D, kPanel, id, threads);
             multiply(layer.proj, codes, M, part.first, part.last, worker.sums.data(),
-                     [&](size_t m, size_t n, Lanes value) { add(x + m * D + n, value); });
+                     [&](size_t m, size_t n, Lanes value) { add(x + m * D + n, value * residual); });
             meeting.wait(threads);
             norm(layer.ln_2_weight, layer.ln_2_bias, layer.fc);
             part = share(F, kPanel, id, threads);
@@ -312,7 +312,7 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
             quantise(inner, layer.out);
             part = share(D, kPanel, id, threads);
             multiply(layer.out, codes, M, part.first, part.last, worker.sums.data(),
-                     [&](size_t m, size_t n, Lanes value) { add(x + m * D + n, value); });
+                     [&](size_t m, size_t n, Lanes value) { add(x + m * D + n, value * residual); });
             meeting.wait(threads);
         }
         const Part part = share(M, 1, id, threads);
@@ -362,7 +362,7 @@ Error check(const Model &model, const Step &step) {
         if (!fits(layer.qkv, Q + 2 * KV, D) || !fits(layer.proj, D, Q) || !fits(layer.fc, F, D) ||
             !fits(layer.out, D, F) || (layer.gate.n_out && !fits(layer.gate, F, D)))
             return kShape;
-        if ((layer.query_norm || layer.key_norm) && !rotates) return kShape;
+        if ((layer.rotates && !rotates) || ((layer.query_norm || layer.key_norm) && !layer.rotates)) return kShape;
     }
     if (M < 1 || M > kMaxTokens || step.n_sequences < 1 || step.threads < 1 || step.n_slots < 1) return kShape;
     int64_t tokens = 0;

@@ -66,6 +66,7 @@ class NativeStep:
         config, rotary = self._model.config, self._model.config.rotary
         assert rotary is not None, "learned positions cannot be turned"
         turns = np.repeat(rotary.turn(move.by)[None], config.n_layer, 0)  # [layers, 2, R / 2]
+        turns[list(config.unrotated_layers)] = rotary.turn(0)
         sources, targets = np.ascontiguousarray(move.sources), np.ascontiguousarray(move.targets)
         wanted = structures.Move(
             n_layer=config.n_layer,

@@ -157,6 +157,8 @@ def _cursor(tokenizer: Tokenizer, prefix: str, order: FimOrder, room: int, *, he
         if len(ids) <= line_room:
             return _Cursor(prefix[:start], ids, line_room, healed)
     before, healed = _healed(tokenizer, prefix, heal=heal)
+    if not before and (healed or order is FimOrder.SPM):
+        healed = tokenizer.opening + healed
     return _Cursor(before, [], 0, healed)
 
 
@@ -226,7 +228,7 @@ def _window_chunks(tokenizer: Tokenizer, prefix: str, room: int, *, tagged: bool
         start = line_end if line_end >= 0 else start
     # The line end after the file's name; a window within the file begins with one of its own.
     lead = "\n" if tagged and prefix[start : start + 1] not in ("\n", "\r") else ""
-    return tokenizer.encode_chunks(lead + prefix[start:])
+    return tokenizer.encode_chunks(tokenizer.opened(lead + prefix[start:]))
 
 
 def _following_chunks(tokenizer: Tokenizer, suffix: str, room: int) -> PromptChunks:
@@ -238,7 +240,11 @@ def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> 
     """A context file by lines, its tag first; what ends a file comes when it is cut."""
     text = _beginning(one.text, room)
     tag = _tag(tokenizer, fim.filename_id if fim.file_id is None else fim.file_id, one.path)
-    return [tag, *tokenizer.encode_chunks("\n" + text)] if tag else tokenizer.encode_chunks(text)
+    return (
+        [tag, *tokenizer.encode_chunks("\n" + text)]
+        if tag
+        else tokenizer.encode_chunks(tokenizer.opened(text))
+    )
 
 
 def _beginning(text: str, room: int) -> str:

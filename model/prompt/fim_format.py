@@ -3,7 +3,7 @@
 Shared by serving and by training, hence free of torch and of the tokenizer. Which texts stand for the
 tokens is a family's knowledge (`model.families`), and how much of a text fits is `model.prompt.fim`'s.
 
-SPM is "variant 2" of arXiv 2207.14255, §4.3.
+SPM is "variant 2" of arXiv 2207.14255, §4.3, if not said otherwise.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ class FimFormat:
     orders: tuple[FimOrder, ...]
     """Those that the model was trained on."""
     prefix_id: int
-    middle_id: int
+    middle_id: int | None
+    """None: the middle follows the prefix without a sentinel."""
     suffix_id: int
+    suffix_opens: bool = False
+    """Whether SPM begins with the suffix's sentinel, each part after its own, and not with the prefix's
+    ("variant 1")."""
     end_of_text_id: int
     """Ends a document, and each file of context."""
     pad_id: int | None = None
@@ -46,8 +50,12 @@ class FimFormat:
     def arrange(self, order: FimOrder, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
         """Lay out token ids so that the middle comes next: append it to train, decode it to complete.
 
-        PSM is `<fim_prefix>P<fim_suffix>S<fim_middle>`, SPM is `<fim_prefix><fim_suffix>S<fim_middle>P`.
+        PSM is `<fim_prefix>P<fim_suffix>S<fim_middle>`, SPM is `<fim_prefix><fim_suffix>S<fim_middle>P`, or
+        `<fim_suffix>S<fim_prefix>P<fim_middle>` where the suffix opens it.
         """
+        middle = [] if self.middle_id is None else [self.middle_id]
         if order is FimOrder.PSM:
-            return [self.prefix_id, *prefix, self.suffix_id, *suffix, self.middle_id]
-        return [self.prefix_id, self.suffix_id, *suffix, self.middle_id, *prefix]
+            return [self.prefix_id, *prefix, self.suffix_id, *suffix, *middle]
+        if self.suffix_opens:
+            return [self.suffix_id, *suffix, self.prefix_id, *prefix, *middle]
+        return [self.prefix_id, self.suffix_id, *suffix, *middle, *prefix]

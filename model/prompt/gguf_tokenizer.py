@@ -1,9 +1,9 @@
 """A tokenizer from the lists in a GGUF file: byte-level BPE, or SentencePiece's pieces with scores.
 
 User text never becomes a special token. Special are the control, unknown and unused tokens, and of the
-user-defined ones those that look like a marker (`<tool_call>`); other user-defined tokens, such as runs of
-spaces, are text that is found before all else. Knows no family, and adds nothing to a text: neither a
-first token nor the space that SentencePiece puts before it (`adds_space_prefix` says whether it does).
+user-defined ones those that look like a marker (`<tool_call>`) and those that the file names as a
+sentinel; other user-defined tokens, such as runs of spaces, are text that is found before all else. Knows
+no family. What begins a text, a first token or SentencePiece's space, is told and not written.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers
 
-from model.errors import TokenizerError
+from model.errors import TokenizerError, served_elsewhere
 from model.gguf.metadata import Metadata
-from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE, named, parted, sentence_piece_words
+from model.prompt.pre_tokenizers import NOWHERE, named, parted, sentence_piece_words
+from model.prompt.sentence_piece import JOINS_A_LINE_END, MARKER, boundary_of_pieces
 from model.prompt.spellings import spelled_by_alphabet, spelled_by_piece
 from model.prompt.tokenizer import Tokenizer, Vocabulary
 
 _BYTE_LEVEL, _SENTENCE_PIECE = "gpt2", "llama"
-_MARKER = re.compile(r"<.*>|\[.+\]", re.DOTALL)
-_JOINS_A_LINE_END = re.compile(r"[^\r\n][\r\n]|[\r\n][^\r\n]")
+# Of a model whose file does not name it: `<s>` of every SentencePiece model since Llama.
+_FIRST_PIECE = 1
+# What a file calls the tokens between which texts stand: formerly without `fim_`.
+_SENTINELS = (
+    *("prefix", "suffix", "middle", "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep"),
+    *("eot", "eom"),
+)
 
 # Far beyond any published vocabulary (262,144), and any piece of one (SentencePiece's own limit is 16).
 _MAX_TOKENS = 1_000_000
@@ -59,13 +65,13 @@ class _Tokens:
     def markers(self) -> list[int]:
         """Ids of the tokens that no text becomes."""
         user_defined = self.of(TokenType.USER_DEFINED)
-        looking_so = [one for one in user_defined if _MARKER.fullmatch(self.texts[one])]
+        looking_so = [one for one in user_defined if MARKER.fullmatch(self.texts[one])]
         return sorted([*self.of(TokenType.UNKNOWN, TokenType.CONTROL, TokenType.UNUSED), *looking_so])
 
     def written_out(self) -> list[int]:
         """Ids of the user-defined tokens that are text."""
         user_defined = self.of(TokenType.USER_DEFINED)
-        return [one for one in user_defined if not _MARKER.fullmatch(self.texts[one])]
+        return [one for one in user_defined if not MARKER.fullmatch(self.texts[one])]
 
 
 def gguf_tokenizer(metadata: Metadata) -> Tokenizer:
@@ -76,19 +82,12 @@ def gguf_tokenizer(metadata: Metadata) -> Tokenizer:
         raise TokenizerError(f"{metadata.where}: {error}") from error
 
 
-def adds_space_prefix(metadata: Metadata) -> bool:
-    """Whether the model was trained on texts with a space put before them: at a text's very beginning,
-    encode `" " + text`."""
-    given = metadata.flag("tokenizer.ggml.add_space_prefix")
-    return given if given is not None else metadata.text("tokenizer.ggml.model") == _SENTENCE_PIECE
-
-
 def _read(metadata: Metadata) -> Tokenizer:
     kind = metadata.text("tokenizer.ggml.model")
     if kind not in (_BYTE_LEVEL, _SENTENCE_PIECE):
         raise TokenizerError(
             f"its tokenizer is of kind {kind!r}; only {_BYTE_LEVEL!r} and {_SENTENCE_PIECE!r} are read. "
-            "Serve this model with llama-server and set engine.url."
+            f"{served_elsewhere(metadata.where)}"
         )
     tokens = _tokens_of(metadata)
     build = _byte_level if kind == _BYTE_LEVEL else _sentence_piece
@@ -111,11 +110,30 @@ def _tokens_of(metadata: Metadata) -> _Tokens:
         types = np.full(len(texts), TokenType.NORMAL, np.int32)
     if len(types) != len(texts):
         raise TokenizerError(f"it has {len(texts)} tokens, but {len(types)} types of them")
+    # Old files call Code Llama's sentinels words.
+    named = [metadata.integer(f"tokenizer.ggml.{name}_token_id") for name in _SENTINELS]
+    types = np.where(
+        np.isin(np.arange(len(types)), [one for one in named if one is not None]), TokenType.CONTROL, types
+    )
     return _Tokens(texts, types)
 
 
+def _first_ids(
+    metadata: Metadata, tokens: _Tokens, *, by_default: bool, first: int | None = None
+) -> tuple[int, ...]:
+    """What begins a text, by default where the file does not say whether anything does, or what."""
+    said = metadata.flag("tokenizer.ggml.add_bos_token")
+    named = metadata.integer("tokenizer.ggml.bos_token_id")
+    first = first if named is None else named
+    if first is None or not (by_default if said is None else said):
+        return ()
+    if not 0 <= first < len(tokens.texts):
+        raise TokenizerError(f"its first token is {first}, of {len(tokens.texts)} tokens")
+    return (first,)
+
+
 def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
-    pre_tokenizer = named(metadata.text("tokenizer.ggml.pre"))
+    pre_tokenizer = named(metadata.text("tokenizer.ggml.pre"), metadata.where)
     merges = metadata.texts("tokenizer.ggml.merges")
     if merges is None:
         raise TokenizerError("it holds no merges")
@@ -126,7 +144,10 @@ def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     spelled = spelled_by_alphabet(_only(tokens, tokens.of(TokenType.NORMAL, TokenType.BYTE)))
     for token_id in tokens.written_out():
         spelled[token_id] = tokens.texts[token_id].encode()
-    return _tokenizer(backend, tokens, spelled, pre_tokenizer.boundary, backend.pre_tokenizer)
+    first_ids = _first_ids(metadata, tokens, by_default=pre_tokenizer.begins)
+    return _tokenizer(
+        backend, tokens, spelled, pre_tokenizer.boundary, first_ids, words=backend.pre_tokenizer
+    )
 
 
 def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
@@ -147,10 +168,15 @@ def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     spelled = [b""] * len(tokens.texts)
     for token_id in [*normal, *tokens.of(TokenType.BYTE), *tokens.written_out()]:
         spelled[token_id] = spelled_by_piece(tokens.texts[token_id])
-    # Merging goes on over a whole text, but never over a place that lies within no token.
-    joined = any(_JOINS_A_LINE_END.search(tokens.texts[token_id]) for token_id in normal)
-    boundary = NOWHERE if joined else BEFORE_LINE_END
-    return _tokenizer(backend, tokens, spelled, boundary, sentence_piece_words())
+    return _tokenizer(
+        backend,
+        tokens,
+        spelled,
+        boundary_of_pieces(tokens.texts[token_id] for token_id in normal),
+        _first_ids(metadata, tokens, by_default=True, first=_FIRST_PIECE),
+        words=sentence_piece_words(),
+        opening="" if metadata.flag("tokenizer.ggml.add_space_prefix") is False else " ",
+    )
 
 
 def _ids(tokens: _Tokens) -> dict[str, int]:
@@ -206,16 +232,23 @@ def _tokenizer(
     tokens: _Tokens,
     spelled: list[bytes],
     boundary: re.Pattern[str],
+    first_ids: tuple[int, ...],
+    *,
     words: pre_tokenizers.PreTokenizer,
+    opening: str = "",
 ) -> Tokenizer:
     """Put the parts together; the user-defined tokens that are text are found in a text from here on."""
     texts = [tokens.texts[token_id] for token_id in tokens.written_out()]
     normalized = backend.normalizer is not None
     backend.add_tokens([AddedToken(text, normalized=normalized, special=False) for text in texts])
-    if any(_JOINS_A_LINE_END.search(text) for text in texts):
+    if any(map(JOINS_A_LINE_END.search, texts)):
         boundary = NOWHERE
-    special_ids = {tokens.texts[token_id]: token_id for token_id in tokens.markers()}
     vocabulary = Vocabulary(
-        spelled=spelled, special_ids=special_ids, boundary=boundary, words=parted(words, by=texts)
+        spelled=spelled,
+        special_ids={tokens.texts[token_id]: token_id for token_id in tokens.markers()},
+        boundary=boundary,
+        words=parted(words, by=texts),
+        first_ids=first_ids,
+        opening=opening,
     )
     return Tokenizer(backend, vocabulary)

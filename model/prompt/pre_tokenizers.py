@@ -16,7 +16,7 @@ from typing import Any
 
 from tokenizers import Regex, pre_tokenizers
 
-from model.errors import TokenizerError
+from model.errors import TokenizerError, served_elsewhere
 
 # A boundary's expression matches one character and ends where a text may be cut.
 # GPT-2's: no alternative matches both a character that is no white space and a line end. (A space would be
@@ -70,6 +70,8 @@ class PreTokenizer:
     """Whether GPT-2's own expression comes after them."""
     whole_words: bool = False
     """Whether a word that is a token is taken whole, whatever the merges say."""
+    begins: bool = False
+    """Whether models with it were trained on texts that begin with a token, where a file does not say it."""
 
     def backend(self) -> pre_tokenizers.PreTokenizer:
         """The same for the `tokenizers` library; the last step spells bytes in GPT-2's alphabet."""
@@ -88,7 +90,7 @@ _DIGIT = r"\p{N}"
 _GPT2_STYLE = PreTokenizer((), BEFORE_LINE_END, gpt2=True)
 _STARCODER_STYLE = PreTokenizer((_DIGIT,), BEFORE_LINE_END, gpt2=True)
 _QWEN2_STYLE = PreTokenizer((_QWEN2,), AFTER_LINE_END)
-_LLAMA3_STYLE = PreTokenizer((_LLAMA3,), AFTER_LINE_END, whole_words=True)
+_LLAMA3_STYLE = PreTokenizer((_LLAMA3,), AFTER_LINE_END, whole_words=True, begins=True)
 _LLAMA3_MERGED = PreTokenizer((_LLAMA3,), AFTER_LINE_END)
 _GPT_4O_STYLE = PreTokenizer((_GPT_4O,), _AFTER_LINE_END_NO_SLASH)
 
@@ -115,19 +117,18 @@ PRE_TOKENIZERS: Mapping[str, PreTokenizer] = {
         ("deepseek-v3", "hunyuan-dense"), PreTokenizer((r"\p{N}{1,3}", _CJK, _DEEPSEEK_V3), AFTER_LINE_END)
     ),
     "seed-coder": PreTokenizer((_SEED_CODER,), AFTER_LINE_END),
-    "tekken": PreTokenizer((_TEKKEN,), _AFTER_LINE_END_NO_SLASH, whole_words=True),
+    "tekken": PreTokenizer((_TEKKEN,), _AFTER_LINE_END_NO_SLASH, whole_words=True, begins=True),
     **dict.fromkeys(("gpt-4o", "llama4", "kanana2"), _GPT_4O_STYLE),
 }
 """By what a GGUF file calls them."""
 
 
-def named(name: str | None) -> PreTokenizer:
+def named(name: str | None, file: str) -> PreTokenizer:
     """The one that a GGUF file names. Raises `TokenizerError` for a name that is not known."""
     if name is not None and name in PRE_TOKENIZERS:
         return PRE_TOKENIZERS[name]
     raise TokenizerError(
-        f"its pre-tokenizer is {name!r}; known are {', '.join(PRE_TOKENIZERS)}. Serve this model with "
-        "llama-server and set engine.url."
+        f"its pre-tokenizer is {name!r}; known are {', '.join(PRE_TOKENIZERS)}. {served_elsewhere(file)}"
     )
 
 
@@ -143,8 +144,8 @@ def boundary_of(state: Mapping[str, Any] | None) -> re.Pattern[str]:
     if steps and steps[-1] == _GPT2_STEP and all(step[0] == "Digits" for step in steps[:-1]):
         return BEFORE_LINE_END
     raise TokenizerError(
-        f"its pre-tokenizer is {state}; only the byte-level ones of published code models are read here. "
-        "Serve other families by an OpenAI-compatible engine and set engine.url."
+        f"its pre-tokenizer is {state}; only those of published code models are read here. "
+        f"{served_elsewhere()}"
     )
 
 

@@ -49,6 +49,11 @@ class Spellings:
         return np.concatenate([np.array(shorter, dtype=np.int64), self.starting_with(wanted)])
 
     @cached_property
+    def longest(self) -> int:
+        """The length of the longest spelling; at least 1."""
+        return max(map(len, self._bytes), default=1) or 1
+
+    @cached_property
     def _sorted(self) -> tuple[list[bytes], Ids]:
         """Every spelling in order, and its id."""
         ids = sorted((i for i, data in enumerate(self._bytes) if data), key=self._bytes.__getitem__)

@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import tokenizers
@@ -23,13 +23,17 @@ from tokenizers import normalizers, pre_tokenizers
 
 from model.errors import TokenizerError
 from model.prompt.pre_tokenizers import boundary_of, last_word
+from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
-# Two generations of that many chunks, about 10 MB; longer chunks are not worth keeping.
+# Two generations of that many chunks or characters, 10 to 30 MB; longer chunks are not worth keeping.
 _CACHED_CHUNKS = 16_384
+_CACHED_CHARS = 1_000_000
 _CACHED_CHUNK_CHARS = 2_000
-# Prefix and suffix of several open documents; shorter texts are quick enough without.
+# Prefix and suffix of several open documents, together of at most so many characters (with their ids some 20
+# bytes each); shorter texts are quick enough without.
 _KNOWN_HEADS = 16
+_KNOWN_HEADS_CHARS = 2_000_000
 _HEAD_CHARS = 256
 
 Chunks = tuple[tuple[int, ...], ...]
@@ -55,6 +59,10 @@ class Vocabulary:
     """Matches one character, and ends where a text may be cut without changing a token."""
     words: pre_tokenizers.PreTokenizer
     """Cuts a text into words that no token reaches out of."""
+    first_ids: tuple[int, ...] = ()
+    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    opening: str = ""
+    """What SentencePiece puts before a text at its beginning: a space, or nothing."""
 
 
 class Tokenizer:
@@ -63,18 +71,20 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer, vocabulary: Vocabulary | None = None) -> None:
         """Take over `backend`. Without `vocabulary` it is a tokenizer.json's, and its special tokens are
         all the added ones. Raises `TokenizerError` if it is of another kind."""
-        self.first_ids = _first_ids(backend)
         if vocabulary is None:
-            vocabulary = _vocabulary_of(backend)
-            backend = _without_recognition(backend)
+            read = _pieces_of if is_sentence_piece(backend) else _bytes_of
+            backend, vocabulary = read(backend)
         self._backend = backend
         self._boundary, self._words = vocabulary.boundary, vocabulary.words
+        self.first_ids = vocabulary.first_ids
+        self.opening = vocabulary.opening
         self.vocab_size: int = len(vocabulary.spelled)
         self.special_ids = vocabulary.special_ids
         self._names = {number: name for name, number in self.special_ids.items()}
         self._spellings = Spellings(vocabulary.spelled)
         self._young: dict[str, tuple[int, ...]] = {}
         self._old: dict[str, tuple[int, ...]] = {}
+        self._young_chars = 0
         self._heads: tuple[_Head, ...] = ()
         self._check_specials()
 
@@ -89,13 +99,23 @@ class Tokenizer:
         except Exception as error:  # the library raises nothing more specific
             raise TokenizerError(f"{path} cannot be read: {error}") from error
         try:
-            return cls(backend)
+            made = cls(backend)
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
+        made.first_ids = made.first_ids or _said_beside(folder, made.special_ids)
+        return made
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text. A lone surrogate counts as U+FFFD."""
         return list(chain.from_iterable(self.encode_chunks(text)))
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Token ids of a text from its beginning, what the model was trained to find there before it."""
+        return [*self.first_ids, *self.encode(self.opened(text))]
+
+    def opened(self, text: str) -> str:
+        """What is encoded of a text at its beginning; of an empty one nothing."""
+        return self.opening + text if text else ""
 
     def encode_chunks(self, text: str) -> list[tuple[int, ...]]:
         """Token ids of `text`, cut into chunks of about a line; joined they are `encode(text)`.
@@ -137,6 +157,11 @@ class Tokenizer:
         """
         return self._spellings.of(token_id)
 
+    @property
+    def longest_token_bytes(self) -> int:
+        """How many bytes the longest token stands for: a text of N times as many has more than N tokens."""
+        return self._spellings.longest
+
     def stream(self, *, strip: Callable[[bytes], bytes] | None = None) -> TextStream:
         """An incremental decoder of one sequence; `strip` sees each token's bytes first (token healing)."""
         return TextStream(self, strip=strip)
@@ -155,9 +180,10 @@ class Tokenizer:
             if ids is None:
                 ids = tuple(self.encode_uncached(text))
             if len(text) <= _CACHED_CHUNK_CHARS:
-                if len(self._young) >= _CACHED_CHUNKS:
-                    self._old, self._young = self._young, {}
+                if len(self._young) >= _CACHED_CHUNKS or self._young_chars >= _CACHED_CHARS:
+                    self._old, self._young, self._young_chars = self._young, {}, 0
                 self._young[text] = ids
+                self._young_chars += len(text)
         return ids
 
     def _longest_head(self, text: str) -> _Head:
@@ -172,8 +198,9 @@ class Tokenizer:
 
     def _remember(self, head: _Head, grown_from: _Head) -> None:
         # One assignment of a new tuple: a thread that loses the race loses an entry, nothing more.
-        others = tuple(one for one in self._heads if one is not grown_from)
-        self._heads = (head, *others)[:_KNOWN_HEADS]
+        heads = (head, *(one for one in self._heads if one is not grown_from))[:_KNOWN_HEADS]
+        sizes = accumulate(len(one.text) for one in heads)
+        self._heads = tuple(one for one, size in zip(heads, sizes, strict=True) if size <= _KNOWN_HEADS_CHARS)
 
     def _check_specials(self) -> None:
         """Prove rule 16 for this very vocabulary: the names of special tokens are ordinary text."""
@@ -210,14 +237,43 @@ def _well_formed(text: str) -> str:
     return text
 
 
-def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
-    """The vocabulary of a tokenizer.json."""
+def _said_beside(folder: Path, special_ids: dict[str, int]) -> tuple[int, ...]:
+    """`first_ids` by a tokenizer_config.json, which DeepSeek-Coder says it in."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return ()
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TokenizerError(f"{path} is not valid JSON ({error})") from error
+    if not isinstance(config, dict) or config.get("add_bos_token") is not True:
+        return ()
+    said = config.get("bos_token")
+    first = special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
+    return () if first is None else (first,)
+
+
+def _pieces_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:
+    """A tokenizer.json of SentencePiece's kind."""
+    pieces = read_pieces(backend)
+    return pieces.backend, Vocabulary(
+        spelled=pieces.spelled,
+        special_ids=pieces.special_ids,
+        boundary=pieces.boundary,
+        words=pieces.words,
+        first_ids=_first_ids(backend),
+        opening=pieces.opening,
+    )
+
+
+def _bytes_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Vocabulary]:
+    """A byte-level tokenizer.json."""
     pre_tokenizer = backend.pre_tokenizer
     boundary = boundary_of(json.loads(pre_tokenizer.__getstate__()) if pre_tokenizer else None)
     if isinstance(backend.normalizer, normalizers.NFC):
         # Qwen's. With it a decomposed letter's tokens would spell other bytes than the file has.
         backend.normalizer = None
-    if backend.normalizer is not None:
+    if backend.normalizer is not None and _does_something(backend.normalizer):
         raise TokenizerError(f"the tokenizer has a normalizer ({backend.normalizer}): text would change")
     ids = backend.get_vocab(with_added_tokens=True)
     tokens = [""] * (1 + max(ids.values()))
@@ -226,16 +282,23 @@ def _vocabulary_of(backend: tokenizers.Tokenizer) -> Vocabulary:
     added = backend.get_added_tokens_decoder()
     for token_id in added:
         tokens[token_id] = ""
-    return Vocabulary(
+    vocabulary = Vocabulary(
         spelled=spelled_by_alphabet(tokens),
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
         words=pre_tokenizer,
+        first_ids=_first_ids(backend),
     )
+    return _without_recognition(backend), vocabulary
+
+
+def _does_something(normalizer: normalizers.Normalizer) -> bool:
+    """DeepSeek-Coder has a sequence of none."""
+    return bool(json.loads(normalizer.__getstate__()) != {"type": "Sequence", "normalizers": []})
 
 
 def _first_ids(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
-    """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
+    """See `Vocabulary.first_ids`."""
     bare, whole = (backend.encode("a", add_special_tokens=special).ids for special in (False, True))
     return tuple(whole[: whole.index(bare[0])]) if bare and bare[0] in whole else ()
 

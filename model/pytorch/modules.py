@@ -8,14 +8,13 @@ from model.families.config import ModelConfig
 from model.pytorch.causal_lm import CausalLM
 from model.pytorch.gpt_bigcode import GPTBigCode
 from model.pytorch.llama import Llama
+from model.pytorch.starcoder2 import StarCoder2
 
 # By `model_type`: every family of `model.families.registry` has one.
 MODULES: Mapping[str, type[CausalLM]] = {
     "gpt_bigcode": GPTBigCode,
-    "llama": Llama,
-    "mistral": Llama,
-    "qwen2": Llama,
-    "qwen3": Llama,
+    "starcoder2": StarCoder2,
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "granite"), Llama),
 }
 
 

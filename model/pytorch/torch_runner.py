@@ -140,7 +140,8 @@ class TorchRunner:
         sources, targets = (torch.from_numpy(slots).to(device) for slots in (move.sources, move.targets))
         cosine, sine = torch.from_numpy(rotary.turn(move.by)).to(device)  # [R / 2] each
         moved = self._cache[:, sources]  # [layers, T, 2, K, C]
-        moved[:, :, 0] = turned(moved[:, :, 0], cosine, sine)
+        layers = [layer for layer in range(len(moved)) if layer not in self.config.unrotated_layers]
+        moved[layers, :, 0] = turned(moved[layers, :, 0], cosine, sine)
         self._cache[:, targets] = moved
 
     @torch.inference_mode()

@@ -7,11 +7,11 @@ Pure building of plain objects from the engine's deltas. Knows nothing about HTT
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from model.errors import ContextLengthError, EngineUnavailableError, ModelError, RequestError
@@ -64,6 +64,11 @@ def access_error(message: str) -> Json:
     return _error(message, "access_error")
 
 
+def route_error(message: str) -> Json:
+    """A request to a path, or by a method, that there is not."""
+    return _error(message, "invalid_request_error", code="unknown_url")
+
+
 def _error(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> Json:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
@@ -85,10 +90,15 @@ class AnswerBuilder:
     model: str
     logprobs: int | None
     """The request's own: None for none, 0 for those of the chosen tokens, else that many more a token."""
-    token_text: Callable[[int], str]
+    token_bytes: Callable[[int], bytes]
     object_name: str = "text_completion"
     echo: bool = False
     """Whether each text begins with its prompt."""
+    last_event: bytes = DONE_EVENT
+    """What a stream ends with."""
+    tells_timings: bool = True
+    """Whether it says how long the work took and how much of the prompt was known already, which tells of the
+    prompts of others."""
     answers: bool = True
     """Whether the answer holds what the model adds to the prompt."""
     created_s: int = field(default_factory=lambda: int(time.time()))
@@ -96,7 +106,7 @@ class AnswerBuilder:
     _timings: Timings | None = None
     _prompts: list[_Prompt] = field(default_factory=list)
     _echoed: set[int] = field(default_factory=set)
-    _text_offsets: dict[int, int] = field(default_factory=dict)
+    _offsets: dict[int, _Offsets] = field(default_factory=dict)
 
     def begin(self, indices: range, request: GenerationRequest) -> None:
         """Take note of a prompt, before its alternatives with these indices begin."""
@@ -118,13 +128,19 @@ class AnswerBuilder:
             choice["text"] = (echoed.echo or "") + choice["text"]
             if choice["logprobs"] is not None:
                 choice["logprobs"] = self._with_prompt(choice["logprobs"], delta, echoed)
-        chunk = self._envelope([choice])
+        chunk = self.part(delta, choice)
         if delta.error is not None:
             chunk |= engine_error(delta.error)
         if delta.timings is not None:
             self._timings = self._prompt(delta.index).timings = delta.timings
-            chunk["timings"] = asdict(delta.timings)
+            chunk.setdefault("timings", asdict(delta.timings))
+            if not self.tells_timings:
+                del chunk["timings"]
         return chunk
+
+    def part(self, delta: Delta, choice: Json) -> Json:
+        """A delta's event, around what it adds to its alternative."""
+        return self._envelope([choice])
 
     def choice(self, delta: Delta) -> Json:
         """What a delta adds to its alternative."""
@@ -155,7 +171,7 @@ class AnswerBuilder:
     def closed(self, choices: Sequence[Json]) -> Json:
         """These choices with what is known at the end: usage and timings."""
         answer = {**self._envelope(choices), "usage": self._usage()}
-        if self._timings is not None:
+        if self._timings is not None and self.tells_timings:
             answer["timings"] = asdict(self._timings)
         return answer
 
@@ -172,13 +188,15 @@ class AnswerBuilder:
         # A prompt's side is known once an alternative of it has finished.
         known = [prompt.timings for prompt in self._prompts if prompt.timings is not None]
         prompt_tokens = sum(timings.prompt_tokens for timings in known)
-        cached_tokens = sum(timings.cached_tokens for timings in known)
-        return {
+        usage: Json = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": prompt_tokens + self.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": cached_tokens},
         }
+        if self.tells_timings:
+            cached_tokens = sum(timings.cached_tokens for timings in known)
+            usage["prompt_tokens_details"] = {"cached_tokens": cached_tokens}
+        return usage
 
     def _prompt(self, index: int) -> _Prompt:
         return next(prompt for prompt in self._prompts if index in prompt.indices)
@@ -187,10 +205,11 @@ class AnswerBuilder:
         """The log-probabilities with those of the prompt's tokens before them; the first has none."""
         scores = delta.prompt_scores
         assert scores is not None
-        tokens = [self.token_text(token_id) for token_id in request.prompt_ids]
-        offsets = list(accumulate(map(len, tokens), initial=0))
-        n_chars = offsets.pop()
-        self._text_offsets[delta.index] = self._text_offsets.get(delta.index, 0) + n_chars
+        tokens = [self._token_text(token_id) for token_id in request.prompt_ids]
+        of_prompt = _Offsets()
+        offsets = [of_prompt.next(self.token_bytes(token_id)) for token_id in request.prompt_ids]
+        n_chars = of_prompt.n_chars
+        self._offsets[delta.index].n_chars += n_chars
         top = None
         if logprobs["top_logprobs"] is not None:
             top = [None, *(self._by_text(each) for each in scores.top), *logprobs["top_logprobs"]]
@@ -203,21 +222,42 @@ class AnswerBuilder:
         }
 
     def _by_text(self, top: Mapping[int, float]) -> dict[str, float]:
-        return {self.token_text(token_id): max(value, _LEAST_LOGPROB) for token_id, value in top.items()}
+        return {self._token_text(token_id): max(value, _LEAST_LOGPROB) for token_id, value in top.items()}
 
     def _logprobs(self, delta: Delta) -> Json:
-        tokens = [self.token_text(token_id) for token_id in delta.token_ids]
-        text_offsets = []
-        for token in tokens:
-            start_char = self._text_offsets.get(delta.index, 0)
-            text_offsets.append(start_char)
-            self._text_offsets[delta.index] = start_char + len(token)
+        offsets = self._offsets.setdefault(delta.index, _Offsets())
+        text_offsets = [offsets.next(self.token_bytes(token_id)) for token_id in delta.token_ids]
         return {
-            "tokens": tokens,
+            "tokens": [self._token_text(token_id) for token_id in delta.token_ids],
             "token_logprobs": [max(value, _LEAST_LOGPROB) for value in delta.logprobs],
             "top_logprobs": [self._by_text(top) for top in delta.top_logprobs] if self.logprobs else None,
             "text_offset": text_offsets,
         }
+
+    def _token_text(self, token_id: int) -> str:
+        """How one token is shown beside its log-probability: its text or, as OpenAI writes them, its bytes.
+
+        The bytes keep two tokens apart that are both half a character.
+        """
+        spelled = self.token_bytes(token_id)
+        try:
+            return spelled.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
+
+
+class _Offsets:
+    """Where each token's text begins, in characters; within a character, where that begins."""
+
+    def __init__(self) -> None:
+        self.n_chars = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def next(self, spelled: bytes) -> int:
+        """The place of the next token, which stands for these bytes."""
+        begins_at = self.n_chars
+        self.n_chars += len(self._decoder.decode(spelled))
+        return begins_at
 
 
 def _append(choice: Json, part: Json) -> None:

@@ -58,15 +58,20 @@ class ChatPrompter:
         conversation that makes no sense.
         """
         room = self._n_positions - self.max_tokens(body)
-        kept = fitted(body.conversation, lambda messages: len(self.encode(messages)) <= room)
+        kept = fitted(body.conversation, lambda messages: self._n_tokens(messages, room) <= room)
         if kept is None:
-            last = self.encode((*_instructions(body.conversation), body.conversation[-1]))
+            last = self._n_tokens((*_instructions(body.conversation), body.conversation[-1]), room)
             raise ContextLengthError(
-                f"messages: the last one takes {len(last)} tokens with what must go before it, and "
+                f"messages: the last one takes {last} tokens or more with what must go before it, and "
                 f"{room} of this model's {self._n_positions} are left beside the answer: send less",
                 field="messages",
             )
         return self.encode(kept)
+
+    def _n_tokens(self, messages: Messages, room: int) -> int:
+        """The tokens of a prompt; only at least how many where its length alone says that it cannot fit."""
+        least = sum(len(message.text) for message in messages) // self._tokenizer.longest_token_bytes
+        return least if least > room else len(self.encode(messages))
 
     def stop_rules(self, body: ChatBody) -> StopRules:
         """Where the answer ends, beside the model's own end of text."""
@@ -80,12 +85,16 @@ class ChatPrompter:
         """Token ids of a whole conversation, ready for the answer."""
         encode = self._tokenizer.encode
         if self._template is None:
-            return [*self._tokenizer.first_ids, *encode(dialogue(messages, n_examples=self._n_examples))]
+            return self._tokenizer.encode_whole(dialogue(messages, n_examples=self._n_examples))
         special = self._tokenizer.special_ids
         ids: list[int] = []
         for piece in self._template.render(messages, special.keys()):
-            ids += [special[piece.text]] if piece.is_special else encode(piece.text)
+            ids += [special[piece.text]] if piece.is_special else encode(self._opened(piece.text))
         return ids or [self._end_id]
+
+    def _opened(self, text: str) -> str:
+        """A text after a special token, where the model was trained to find one space."""
+        return text if text.startswith(" ") else self._tokenizer.opened(text)
 
     def _examples_that_fit(self) -> int:
         ask = [Message(role="user", text="?")]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from model.errors import RequestError
 from model.prompt.conversation import Message
-from model.serve.protocol import INERT, WIRE, Inert, SamplingBody
+from model.serve.protocol import HINTS, INERT, WIRE, Inert, SamplingBody
 
 Speaker = Literal["system", "developer", "user", "assistant"]
 
@@ -21,6 +21,9 @@ class ChatMessage(BaseModel):
     role: Speaker
     content: Any
     name: str | None = None
+    # As a client's library repeats an answer of ours; full ones were never ours.
+    annotations: Annotated[list[Any], Field(max_length=0)] = []
+    tool_calls: Annotated[list[Any], Field(max_length=0)] = []
 
     @field_validator("content")
     @classmethod
@@ -44,14 +47,13 @@ class ChatBody(SamplingBody):
         **INERT,
         "logprobs": (False,),
         "top_logprobs": (0,),
-        "tools": ([],),
+        # Tools may be offered. The answer is a text, unless a call is required.
         "tool_choice": ("none", "auto"),
-        "functions": ([],),
         "function_call": ("none", "auto"),
         "parallel_tool_calls": (True, False),
         "modalities": (["text"],),
-        "store": (False,),
     }
+    hints: ClassVar[frozenset[str]] = HINTS | {"tools", "functions"}
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None

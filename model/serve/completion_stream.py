@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model.errors import EngineUnavailableError, ModelError, RequestError
-from model.serve.answers import DONE_EVENT, AnswerBuilder, Json, dump, error_object, event, stopping_error
+from model.serve.answers import AnswerBuilder, Json, dump, error_object, event, stopping_error
 from model.serve.merging import merged
 from model.serve.protocol import CompletionBody
 
@@ -56,7 +56,6 @@ class CompletionStream:
                     await self._fail(send, 503, stopping_error())
             finally:
                 await _cancel(work, left, stopping)
-                self._serving.metrics.requests[self._status] += 1
 
     async def _respond(self, send: Send) -> None:
         """Answer; the one place where an exception becomes an HTTP answer."""
@@ -100,18 +99,23 @@ class CompletionStream:
                 await send({"type": "http.response.body", "body": event(chunk), "more_body": True})
         options = self._body.stream_options
         usage = event(self._answer.usage_chunk()) if options and options.include_usage else b""
-        await send({"type": "http.response.body", "body": usage + DONE_EVENT})
+        await send({"type": "http.response.body", "body": usage + self._answer.last_event})
 
     async def _send_whole(self, send: Send, chunks: list[Json]) -> None:
-        if failed := next(filter(self._failed, chunks), None):
-            await self._fail(send, 500, failed)
+        failed = [chunk for chunk in chunks if "error" in chunk]
+        if len(failed) == self._n_alternatives:
+            await self._fail(send, 500, failed[0])
             return
         await self._send_head(send, 200, _JSON)
         await send({"type": "http.response.body", "body": dump(self._answer.whole(chunks))})
 
     def _failed(self, chunk: Json) -> bool:
         """Whether the whole answer failed. Where one of several alternatives fails, the others go on."""
-        return "error" in chunk and self._body.n * len(self._body.each) == 1
+        return "error" in chunk and self._n_alternatives == 1
+
+    @property
+    def _n_alternatives(self) -> int:
+        return self._body.n * len(self._body.each)
 
     async def _fail(self, send: Send, status: int, error: Json) -> None:
         """End with an error: as the answer while nothing was sent, else as its last event."""
@@ -120,7 +124,7 @@ class CompletionStream:
             await self._send_head(send, status, _JSON)
             await send({"type": "http.response.body", "body": dump(only_error)})
         else:
-            await send({"type": "http.response.body", "body": event(only_error) + DONE_EVENT})
+            await send({"type": "http.response.body", "body": event(only_error) + self._answer.last_event})
 
     async def _send_head(self, send: Send, status: int, content_type: tuple[bytes, bytes]) -> None:
         self._status = status

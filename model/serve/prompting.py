@@ -13,6 +13,7 @@ from model.engine.generation import GenerationRequest
 from model.errors import ContextLengthError, RequestError, TokenizerError
 from model.prompt.fim import MIN_PROMPT_TOKENS, ContextFile, FimPrompt, build_prompt
 from model.prompt.fim_format import FimOrder
+from model.prompt.fim_text import FimTextReader
 from model.runner.sampling import SamplingParams
 from model.serve.chat_prompting import ChatPrompter
 from model.serve.chat_protocol import ChatBody
@@ -36,16 +37,20 @@ def generation_request(
     tokenizer: Tokenizer,
     config: ModelConfig,
     template: ChatTemplate | None = None,
+    *,
     affordable_tokens: Callable[[int], int] | None = None,
+    fim_text: bool = False,
 ) -> GenerationRequest:
     """Tokenize the prompt and collect the rules. Raises `RequestError` in the wire's spelling.
 
     `template` is the model's own for chats; None means a base model. `affordable_tokens` says how many tokens
-    of a prompt are computed within so many milliseconds.
+    of a prompt are computed within so many milliseconds. `fim_text`: a prompt with the model's sentinels
+    written out fills in the middle, unless its body says otherwise.
     """
     if isinstance(body, ChatBody):
         prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=_end_id(tokenizer, config))
         return _chat_request(body, prompter)
+    body = _read_fim_text(body, tokenizer, config, fim_text=fim_text)
     if body.max_tokens >= config.n_positions:
         raise ContextLengthError(
             f"max_tokens = {body.max_tokens} leaves no room for a prompt in this model's "
@@ -97,27 +102,15 @@ def _chat_request(body: ChatBody, prompter: ChatPrompter) -> GenerationRequest:
     )
 
 
-def token_text(tokenizer: Tokenizer, token_id: int) -> str:
-    """How one token is shown beside its log-probability: its text or, as OpenAI writes them, its bytes.
-
-    The bytes keep two tokens apart that are both half a character.
-    """
-    spelled = tokenizer.token_bytes(token_id)
-    try:
-        return spelled.decode()
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
-
-
 def _prompt(
     body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, max_prompt_tokens: int
 ) -> FimPrompt:
     if not isinstance(body.prompt, str):
         return FimPrompt(token_ids=_checked_ids(body.prompt, tokenizer.vocab_size))
     if not body.is_fim:
+        _check_length(body.prompt, tokenizer, config)
         # An empty prompt starts a new document, as in training.
-        ids = [*tokenizer.first_ids, *tokenizer.encode(body.prompt)] or [_end_id(tokenizer, config)]
-        return FimPrompt(token_ids=ids)
+        return FimPrompt(token_ids=tokenizer.encode_whole(body.prompt) or [_end_id(tokenizer, config)])
     fim = _fim_format(tokenizer, config)
     return build_prompt(
         tokenizer,
@@ -131,6 +124,50 @@ def _prompt(
         repository=body.repository,
         heal=body.heal,
     )
+
+
+def _read_fim_text(
+    body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, *, fim_text: bool
+) -> CompletionBody:
+    """The request with prefix and suffix apart, if its prompt has the model's sentinels written out.
+
+    Nobody means them as the ordinary text that they would be, hence it is refused where it may not be read.
+    """
+    if not isinstance(body.prompt, str) or body.is_fim or body.fim_text is False:
+        return body
+    try:
+        fim = config.family.fim_format(tokenizer.special_ids)
+    except TokenizerError:  # a model that was not trained to fill in the middle
+        return body
+    if fim.middle_id is None:  # Codestral's prompts end without a sentinel
+        return body
+    names = {number: name for name, number in tokenizer.special_ids.items()}
+    prefix, suffix, middle = (names[one] for one in (fim.prefix_id, fim.suffix_id, fim.middle_id))
+    found = FimTextReader(prefix=prefix, suffix=suffix, middle=middle).read(body.prompt)
+    if found is None:
+        return body
+    if not (fim_text or body.fim_text):
+        raise RequestError(
+            f"prompt has {prefix}, {suffix} and {middle} written out: send the text before the cursor as "
+            "prompt and the text after it as suffix, or fim_text = true (starcoder-lsp engine --fim-text)",
+            field="suffix",
+        )
+    if found.before:
+        raise RequestError(
+            f"prompt has {found.before[:40]!r} before its first sentinel: send other files as context",
+            field="context",
+        )
+    return body.model_copy(update={"prompt": found.prefix, "suffix": found.suffix})
+
+
+def _check_length(prompt: str, tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Refuse what cannot fit before it is encoded, which takes seconds and much memory for some megabytes."""
+    if (least := len(prompt) // tokenizer.longest_token_bytes) > config.n_positions:
+        raise ContextLengthError(
+            f"prompt has {len(prompt)} characters, more than {least} tokens; this model has "
+            f"{config.n_positions} positions: send less",
+            field="prompt",
+        )
 
 
 def _end_id(tokenizer: Tokenizer, config: ModelConfig) -> int:

@@ -1,7 +1,8 @@
 """The body of `POST /v1/completions`: OpenAI's fields and ours, checked; and how any body is checked.
 
-Nothing is accepted and then ignored: a field that is unknown, or known elsewhere but without effect
-here, is an error that names it. Knows neither the engine nor HTTP; `model.serve.prompting` turns a body
+Nothing that would change an answer is accepted and then ignored: a field that is unknown, or known elsewhere
+but without effect here, is an error that names it. Labels and hints, which change none, may stand. Null
+counts as absent, at any depth. Knows neither the engine nor HTTP; `model.serve.prompting` turns a body
 into work for the engine, `model.serve.answers` builds what comes back. The other body is
 `model.serve.chat_protocol`'s.
 """
@@ -23,7 +24,15 @@ MAX_PROMPTS = 256
 Inert = Mapping[str, tuple[Any, ...]]
 """Fields that this engine does not act on, each with the values that ask for nothing."""
 
-# Fields of OpenAI's and vLLM's. `user`, a label of the caller's, may hold anything.
+# Of OpenAI's, vLLM's and llama.cpp's fields those that label a request or say how it is best served.
+HINTS = frozenset(
+    (
+        *("user", "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"),
+        *("service_tier", "reasoning_effort", "verbosity", "store", "cache_prompt", "id_slot", "priority"),
+    )
+)
+
+# Fields of OpenAI's and vLLM's.
 INERT: Inert = {
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
@@ -57,6 +66,8 @@ class StreamOptions(BaseModel):
 
     model_config = WIRE
     include_usage: bool = False
+    include_obfuscation: bool = False
+    """Random characters against listeners, of which a connection within the machine has none: not added."""
 
 
 class SamplingBody(BaseModel):
@@ -64,6 +75,7 @@ class SamplingBody(BaseModel):
 
     model_config = WIRE
     inert: ClassVar[Inert] = INERT
+    hints: ClassVar[frozenset[str]] = HINTS
 
     model: str | None = None
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -81,8 +93,8 @@ class SamplingBody(BaseModel):
     @field_validator("stop")
     @classmethod
     def _stop_strings(cls, value: Any) -> tuple[str, ...]:
-        strings = [value] if isinstance(value, str) else [] if value is None else value
-        if not is_list_of(list(strings), str) or "" in strings:
+        strings = [value] if isinstance(value, str) else [*value] if isinstance(value, tuple) else value
+        if not is_list_of(strings, str) or "" in strings:
             raise ValueError("expected a text or a list of texts, none of them empty")
         return tuple(strings)
 
@@ -107,6 +119,9 @@ class CompletionBody(SamplingBody):
     """How long a prompt of which nothing is known may take to compute; None: as long as it takes."""
     keep_suffix: bool = False
     """Whether the suffix may be kept as it was computed behind an older prefix."""
+    fim_text: bool | None = None
+    """Whether a prompt with the model's own sentinels is read as one that fills in the middle. None: the
+    engine's setting."""
 
     @field_validator("prompt")
     @classmethod
@@ -177,12 +192,21 @@ def parse_body(raw: bytes, kind: type[Body]) -> Body:
     if not isinstance(values, dict):
         raise RequestError(f"the body is a JSON {type(values).__name__}, not an object")
     try:
-        return kind.model_validate(_without_inert(values, kind.inert))
+        return kind.model_validate(_without_inert(_without_nulls(values), kind))
     except ValidationError as error:
         raise _as_request_error(error, kind) from error
 
 
-def _without_inert(values: dict[str, Any], inert: Inert) -> dict[str, Any]:
+def _without_nulls(value: Any) -> Any:
+    """The value without the fields that are null, which means "the default" in OpenAI's API."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        return [_without_nulls(each) for each in value]
+    return value
+
+
+def _without_inert(values: dict[str, Any], kind: type[SamplingBody]) -> dict[str, Any]:
     """Drop the fields that ask for nothing. Raises `RequestError` for those that ask for something."""
     best_of = values.get("best_of")
     if best_of not in (None, values.get("n") or 1):
@@ -190,18 +214,14 @@ def _without_inert(values: dict[str, Any], inert: Inert) -> dict[str, Any]:
             f"best_of = {best_of!r} is not supported: ask for n alternatives and choose by their logprobs",
             field="best_of",
         )
-    for name, harmless in inert.items():
-        if (value := values.get(name)) is not None and value not in harmless:
+    for name, harmless in kind.inert.items():
+        if name in values and (value := values[name]) not in harmless:
             allowed = " or ".join(json.dumps(item) for item in (*harmless, None))
             raise RequestError(
                 f"{name} = {value!r} is not supported: leave it out or send {allowed}", field=name
             )
-    return {
-        key: value
-        for key, value in values.items()
-        # null means "the default" in OpenAI's API
-        if value is not None and key not in inert and key not in ("best_of", "user")
-    }
+    unused = kind.inert.keys() | kind.hints | {"best_of"}
+    return {key: value for key, value in values.items() if key not in unused}
 
 
 def _as_request_error(error: ValidationError, kind: type[SamplingBody]) -> RequestError:

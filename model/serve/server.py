@@ -1,6 +1,7 @@
 """The HTTP face of the engine: routes, access, and the life of the process's socket.
 
-Owns `/v1/completions`, `/v1/chat/completions`, `/v1/models`, `/health`, `/metrics` and `/shutdown`.
+Owns `/v1/completions`, `/v1/chat/completions`, `/v1/fim/completions`, `/infill`, `/v1/models`, `/health`,
+`/metrics` and `/shutdown`.
 Knows nothing about models: `model.serve.serving` holds what the requests share,
 `model.serve.completion_stream` runs one of them.
 """
@@ -15,35 +16,43 @@ import signal
 import socket
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from model.errors import RequestError
-from model.serve.answers import AnswerBuilder, error_object
+from model.serve.answers import AnswerBuilder, Json, error_object, route_error
 from model.serve.chat_answers import ChatAnswerBuilder
 from model.serve.chat_protocol import ChatBody
-from model.serve.completion_stream import CompletionStream
+from model.serve.completion_stream import CLIENT_LEFT, CompletionStream
+from model.serve.fim_completions import FimAnswerBuilder, FimBody
 from model.serve.guard import Guard
+from model.serve.infill import InfillAnswerBuilder, InfillBody
 from model.serve.metrics import CONTENT_TYPE
+from model.serve.patience import PatientProtocol
 from model.serve.protocol import Body, CompletionBody, parse_body
 from model.version import PROTOCOL, package_version
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from model.local.listen import Listener
     from model.serve.serving import Serving
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 16 * 2**20
+# Reading this much JSON holds up the other streams for a fifth of a second.
+MAX_BODY_BYTES = 4 * 2**20
+# Somebody who sends a body for longer than this holds a connection, not a question.
+_BODY_S = 30
 # A pause at the keyboard must not cost a new connection; the client gives up its own a little earlier.
 _KEEP_ALIVE_S = 75
 # Once `stopping` is set, one event per stream is left to write.
@@ -52,25 +61,62 @@ _LAST_WORDS_S = 2
 
 def make_app(serving: Serving, *, token: str | None, local_only: bool) -> ASGIApp:
     """The routes behind the guard. `local_only` is true for a loopback port without a token."""
-    routes = _Routes(serving)
+    routes = _Routes(serving, tells_timings=not local_only)
     app = Starlette(
         routes=[
             Route("/v1/completions", routes.completions, methods=["POST"]),
             Route("/v1/chat/completions", routes.chat_completions, methods=["POST"]),
+            Route("/v1/fim/completions", routes.fim_completions, methods=["POST"]),
+            Route("/infill", routes.infill, methods=["POST"]),
             Route("/v1/models", routes.models, methods=["GET"]),
+            Route("/v1/models/{name:path}", routes.model, methods=["GET"]),
             Route("/health", routes.health, methods=["GET"]),
             Route("/metrics", routes.metrics, methods=["GET"]),
             Route("/shutdown", routes.shutdown, methods=["POST"]),
-        ]
+        ],
+        exception_handlers={HTTPException: _no_route},
     )
-    return Guard(app, token=token, local_only=local_only)
+    return _Counting(Guard(app, token=token, local_only=local_only), serving.metrics.requests)
+
+
+class _Counting:
+    """An ASGI application in front of another: counts its answers to questions by their status."""
+
+    def __init__(self, app: ASGIApp, counts: Counter[int]) -> None:
+        self._app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand over, and count the status of what is answered; `CLIENT_LEFT` if nothing is."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] == "/shutdown":
+            await self._app(scope, receive, send)
+            return
+        status = CLIENT_LEFT
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            self._counts[status] += 1
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail.lower()}"
+    return JSONResponse(route_error(message), status_code=error.status_code, headers=error.headers)
 
 
 class _Routes:
     """Handlers: they only translate."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, *, tells_timings: bool) -> None:
         self._serving = serving
+        self._tells_timings = tells_timings
 
     async def completions(self, request: Request) -> ASGIApp:
         body = await self._body(request, CompletionBody)
@@ -82,7 +128,8 @@ class _Routes:
             logprobs=body.logprobs,
             echo=body.echo,
             answers=body.max_tokens > 0,
-            token_text=self._serving.token_text,
+            token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
         )
         return CompletionStream(self._serving, body, answer)
 
@@ -93,30 +140,72 @@ class _Routes:
         answer = ChatAnswerBuilder(
             request_id=f"chatcmpl-{uuid.uuid4().hex}",
             model=self._serving.served.name,
-            token_text=self._serving.token_text,
+            token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
         )
         return CompletionStream(self._serving, body, answer)
+
+    async def fim_completions(self, request: Request) -> ASGIApp:
+        body = await self._body(request, FimBody)
+        if isinstance(body, Response):
+            return body
+        answer = FimAnswerBuilder(
+            request_id=f"fim-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
+        )
+        return CompletionStream(self._serving, body.completion, answer)
+
+    async def infill(self, request: Request) -> ASGIApp:
+        body = await self._body(request, InfillBody)
+        if isinstance(body, Response):
+            return body
+        answer = InfillAnswerBuilder(
+            request_id=f"infill-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            logprobs=None,
+            answers=body.n_predict != 0,
+            token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
+            response_fields=body.response_fields,
+        )
+        return CompletionStream(self._serving, body.completion, answer)
 
     async def _body(self, request: Request, kind: type[Body]) -> Body | Response:
         """The request's body, or the answer to one that cannot be served."""
         try:
-            body = parse_body(await _read_body(request), kind)
+            async with asyncio.timeout(_BODY_S):
+                raw = await _read_body(request)
+            body = parse_body(raw, kind)
+        except TimeoutError:
+            late = RequestError(f"the body was not there after {_BODY_S} seconds")
+            return JSONResponse(error_object(late), status_code=408, headers={"connection": "close"})
         except _BodyTooLongError as error:
             return JSONResponse(error_object(error), status_code=413)
         except RequestError as error:
-            self._serving.metrics.requests[400] += 1
             return JSONResponse(error_object(error), status_code=400)
         except ClientDisconnect:
-            return Response(status_code=400)
-        if body.model not in (None, name := self._serving.served.name):
-            unserved = RequestError(f"model = {body.model!r}: this engine serves {name!r}", field="model")
-            return JSONResponse(error_object(unserved), status_code=404)
-        return body
+            return Response(status_code=CLIENT_LEFT)
+        return body if not body.model else self._unserved(body.model) or body
+
+    def _unserved(self, model: str) -> Response | None:
+        """The answer to somebody who asks for another model."""
+        if model == (name := self._serving.served.name):
+            return None
+        unserved = RequestError(f"model = {model!r}: this engine serves {name!r}", field="model")
+        return JSONResponse(error_object(unserved), status_code=404)
 
     async def models(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._model_object()]})
+
+    async def model(self, request: Request) -> Response:
+        return self._unserved(request.path_params["name"]) or JSONResponse(self._model_object())
+
+    def _model_object(self) -> Json:
         served = self._serving.served
         model = {"id": served.name, "object": "model", "created": 0, "owned_by": "starcoder-lsp"}
-        return JSONResponse({"object": "list", "data": [{**model, "license": served.license}]})
+        return {**model, "license": served.license}
 
     async def health(self, request: Request) -> Response:
         served = self._serving.served
@@ -190,7 +279,7 @@ async def serve(
     local_only = listener.address.host is not None and listener.address.is_private and token is None
     config = uvicorn.Config(
         make_app(serving, token=token, local_only=local_only),
-        http="h11",
+        http=PatientProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -59,7 +59,7 @@ class Generator(Protocol):
 class Serving:
     """The state of one engine process between its first and its last request.
 
-    `prepare` turns a body into work for the engine, `token_text` names one token.
+    `prepare` turns a body into work for the engine, `token_bytes` are those that one token stands for.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Serving:
         served: Served,
         *,
         prepare: Callable[[AnyBody], GenerationRequest],
-        token_text: Callable[[int], str],
+        token_bytes: Callable[[int], bytes],
     ) -> None:
         self.engine = engine
         self.served = served
-        self.token_text = token_text
+        self.token_bytes = token_bytes
         self.metrics = Metrics()
         self.stopping = asyncio.Event()
         self._prepare = prepare

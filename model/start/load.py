@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.engine.engine import Engine, EngineOptions
-from model.errors import ConfigError, TokenizerError
+from model.errors import ConfigError, TokenizerError, served_elsewhere
 from model.extras import extra_needed
 from model.families.config import ModelConfig
 from model.families.gguf import read_gguf
 from model.families.registry import read_config
 from model.gguf.files import Gguf
 from model.local.threads import available_cpus
-from model.prompt.gguf_tokenizer import adds_space_prefix, gguf_tokenizer
+from model.prompt.gguf_tokenizer import gguf_tokenizer
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Runner
 from model.start.backend import compiled_scheme, only_with_torch
@@ -46,17 +46,7 @@ def _read_folder(folder: Path) -> tuple[ModelConfig, Tokenizer]:
 
 def _read_gguf(path: Path) -> tuple[ModelConfig, Tokenizer]:
     file = Gguf(path)
-    config = read_gguf(file)
-    if file.metadata.flag("tokenizer.ggml.add_bos_token") or adds_space_prefix(file.metadata):
-        raise TokenizerError(
-            f"{path}: this model expects a first token or a space before each text, which is not written "
-            f"here. {_served_elsewhere(path)}"
-        )
-    return config, gguf_tokenizer(file.metadata)
-
-
-def _served_elsewhere(path: Path) -> str:
-    return f"Serve it with `llama-server -m {path}` and set engine.url to http://127.0.0.1:8080/v1."
+    return read_gguf(file), gguf_tokenizer(file.metadata)
 
 
 def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, threads: int) -> Runner:
@@ -70,7 +60,7 @@ def _load_runner(folder: Path, config: ModelConfig, device: str, quantize: str, 
     if folder.is_file():
         raise ConfigError(
             f"{folder}: a GGUF file is computed by the compiled step alone, which does not do "
-            f"{only_with_torch(device=device, quantize=quantize)}. {_served_elsewhere(folder)}"
+            f"{only_with_torch(device=device, quantize=quantize)}. {served_elsewhere(folder)}"
         )
     with extra_needed("gpu", only_with_torch(device=device, quantize=quantize)):
         from model.pytorch.torch_runner import load_torch_runner  # imports PyTorch

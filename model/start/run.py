@@ -7,13 +7,16 @@ address is known to be free.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from model.local.listen import TOKEN_VARIABLE, Listen, Listener
+from model.local.port_token import published_token, token_file, token_for
 from model.process.engine_files import READY, EngineFiles, LaunchOptions
 
 if TYPE_CHECKING:
@@ -30,21 +33,25 @@ def run_engine(
     *,
     listen: str | None = None,
     token: str | None = None,
+    no_token: bool = False,
     idle_seconds: float | None = IDLE_SECONDS,
     offline: bool = False,
+    fim_text: bool = False,
 ) -> None:
     """Load a model and answer requests until SIGTERM, Ctrl+C, `/shutdown` or `idle_seconds` of rest.
 
     `listen` is `unix:PATH` or `HOST:PORT`; None takes the socket where this user's language servers
-    look. `token` None takes the environment's. Writes one line to the standard output when ready,
-    and everything else to the log on standard error. Raises `ModelError`.
+    look. `token` None takes the environment's; on a port of this machine one is made and left where this
+    user's programs find it, unless `no_token` says that everybody may ask. `fim_text` is
+    `model.serve.prompting`'s. Writes one line to the standard output when ready, and everything else to the
+    log on standard error. Raises `ModelError`.
     """
     options = options or LaunchOptions()
     token = token or os.environ.get(TOKEN_VARIABLE) or None
     address = Listen.parse(listen) if listen else Listen(unix_path=EngineFiles.of_user(options).socket)
     address.require_token(token)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    with address.open() as listener:
+    with address.open() as listener, _token_of_port(listener, token, no_token=no_token) as token:
         from model.weights import hub
 
         # Before PyTorch is imported: a misspelt name should fail at once.
@@ -63,7 +70,9 @@ def run_engine(
             quantize=options.quantize,
             options=EngineOptions(threads=options.threads),
         )
-        asyncio.run(_serve(engine, resolved, listener, token=token, idle_seconds=idle_seconds))
+        asyncio.run(
+            _serve(engine, resolved, listener, token=token, idle_seconds=idle_seconds, fim_text=fim_text)
+        )
 
 
 async def _serve(
@@ -73,14 +82,17 @@ async def _serve(
     *,
     token: str | None,
     idle_seconds: float | None,
+    fim_text: bool,
 ) -> None:
     from model.engine.async_engine import AsyncEngine
     from model.prompt.chat_template import ChatTemplate
-    from model.serve.prompting import generation_request, token_text
+    from model.serve.prompting import generation_request
     from model.serve.server import serve, stopping_on_signals
     from model.serve.serving import Served, Serving
 
     logger.info("serving %s: %s", resolved.name, engine.description)
+    if token is not None and token == token_for(str(listener.address)):
+        logger.info("clients need the token in %s", token_file(listener.address.port))
     template = ChatTemplate.of_folder(resolved.folder)
     async_engine = AsyncEngine(engine)
     served = Served(
@@ -100,8 +112,9 @@ async def _serve(
             config=engine.config,
             template=template,
             affordable_tokens=engine.prefill.affordable_tokens,
+            fim_text=fim_text,
         ),
-        token_text=partial(token_text, engine.tokenizer),
+        token_bytes=engine.tokenizer.token_bytes,
     )
     async_engine.start()
     try:
@@ -111,6 +124,16 @@ async def _serve(
     finally:
         await async_engine.stop()
     logger.info("stopped")
+
+
+@contextlib.contextmanager
+def _token_of_port(listener: Listener, token: str | None, *, no_token: bool) -> Iterator[str | None]:
+    address = listener.address
+    if token or no_token or address.unix_path is not None:
+        yield token
+        return
+    with published_token(address.port) as made:
+        yield made
 
 
 def _announce(address: Listen, model: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.errors import CheckpointError
 from model.families.config import ModelConfig, Shapes
-from model.families.gguf import heads_in_pairs, stored_name
+from model.families.gguf import TURN_FACTORS, added_in_files, heads_in_pairs, stored_name
 from model.gguf.dequantize import dequantize
 from model.gguf.files import Gguf
 from model.weights.weight_files import Floats, Stored, Table
@@ -55,7 +55,7 @@ class GgufWeights:
 
     def refuse_unexpected(self, expected: Shapes) -> None:
         """Raise `CheckpointError` for weights that the configuration has no place for."""
-        unexpected = self._file.tensors.keys() - set(map(stored_name, expected))
+        unexpected = self._file.tensors.keys() - {TURN_FACTORS, *map(stored_name, expected)}
         if unexpected:
             raise CheckpointError(
                 f"{self._file.path}: {len(unexpected)} weights do not belong to such a model here, for "
@@ -70,6 +70,8 @@ class GgufWeights:
         for first in range(0, shape[0], n_rows):
             rows = slice(first, first + n_rows) if len(shape) > 1 else slice(None)
             values = self._file.floats(stored, rows)
+            if added := added_in_files(self._config, name):
+                values = values - np.float32(added)
             yield Stored(dtype="F32", data=values if heads is None else _in_halves(values, heads))
 
     def _checked(self, name: str, shape: tuple[int, ...]) -> str:

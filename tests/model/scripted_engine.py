@@ -127,7 +127,7 @@ def scripted_serving(name: str = "scripted", **served: Any) -> ScriptedServing:
         ScriptedEngine(),
         Served(name=name, **served),
         prepare=lambda body: cast("GenerationRequest", body),
-        token_text=lambda token_id: f"{token_id} ",
+        token_bytes=lambda token_id: f"{token_id} ".encode(),
     )
 
 

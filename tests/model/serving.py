@@ -13,7 +13,7 @@ import httpx
 from model.engine.async_engine import AsyncEngine
 from model.engine.engine import Engine
 from model.local.listen import Listen
-from model.serve.prompting import generation_request, token_text
+from model.serve.prompting import generation_request
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
 from tests.model.scripted_engine import ScriptedServing, scripted_serving
@@ -40,7 +40,7 @@ async def engine_at(listen: Listen, engine: Engine, name: str) -> AsyncIterator[
         async_engine,
         Served(name=name),
         prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
-        token_text=partial(token_text, engine.tokenizer),
+        token_bytes=engine.tokenizer.token_bytes,
     )
     async_engine.start()
     async with running(serving, listen) as client:

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
-from model.families.config import ModelConfig
+from model.families.config import ModelConfig, Norm
 from model.families.gpt_bigcode import GPT_BIGCODE, SPECIAL_TOKENS
 from model.families.registry import config_of
 from model.pytorch.checkpoint import save_checkpoint
@@ -42,6 +42,18 @@ LLAMA_SHAPES: dict[str, dict[str, Any]] = {
         "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 40},
     },
     "qwen3": {"model_type": "qwen3", "head_dim": 64},
+    "llama, biases": {"model_type": "llama", "attention_bias": True, "mlp_bias": True},
+    "smollm3": {"model_type": "smollm3", "no_rope_layers": [1, 0]},
+    "gemma": {"model_type": "gemma", "head_dim": 64, "num_key_value_heads": 1},
+    "granite": {
+        "model_type": "granite",
+        "embedding_multiplier": 12.0,
+        "attention_multiplier": 0.1,
+        "residual_multiplier": 0.22,
+        "logits_scaling": 8.0,
+    },
+    "starcoder2": {"model_type": "starcoder2", "norm_epsilon": 1e-5},
+    "starcoder2, own head": {"model_type": "starcoder2", "use_bias": False, "tie_word_embeddings": False},
 }
 
 
@@ -97,7 +109,8 @@ def write_tiny_llama(folder: Path, *, twin: bool = False, **keys: Any) -> Path:
     generator = torch.Generator().manual_seed(0)
     state = build(config).state_dict()
     for name, tensor in state.items():
-        shift = 1.0 if "norm" in name else 0.0
+        is_norm = "norm" in name and name.endswith("weight")
+        shift = 1.0 if is_norm and config.norm is not Norm.RMS_FROM_ONE else 0.0
         torch.nn.init.normal_(tensor, shift, 0.15 if tensor.dim() > 1 else 0.1, generator=generator)
     if twin:
         state[config.family.output_head] = state[config.family.token_embedding].clone()

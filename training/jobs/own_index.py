@@ -14,7 +14,7 @@ from pathlib import Path
 from attribution.errors import AttributionError
 from attribution.indexing.build import build
 from attribution.source import SourceDocument
-from attribution.sources.ingest import read_tree, why_not
+from attribution.sources.ingest import indexable, read_tree
 from attribution.sources.trees import FolderTree
 from attribution.store.open import default_index_folder, open_writer
 from model.extras import install_command
@@ -53,6 +53,5 @@ def add_to_index(folder: Path, index: str) -> str:
 
 def _documents(folder: Path) -> Iterator[SourceDocument]:
     wanted = {path.relative_to(folder).as_posix() for path in files_of(folder, Counter())}
-    for document in read_tree(FolderTree(folder), Counter()):
-        if document.source.path in wanted and why_not(document) is None:
-            yield document
+    found = read_tree(FolderTree(folder), Counter())
+    yield from indexable((document for document in found if document.source.path in wanted), Counter())

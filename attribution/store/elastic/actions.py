@@ -21,8 +21,8 @@ from attribution.tokens.fingerprint import Channel
 
 
 def document_id(source: Source) -> str:
-    """What identifies a document: its repository and path."""
-    return _digest(f"{source.repository}\0{source.path}")
+    """What identifies a document: its provenance and path."""
+    return _digest("\0".join((*source.provenance, source.path)))
 
 
 def create_content(
@@ -44,7 +44,7 @@ def create_content(
 
 
 def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: int) -> Action:
-    """Where a content comes from; replaces what the repository had at this path."""
+    """Where a content comes from; replaces what its provenance had at this path."""
     return {
         "_op_type": "index",
         "_index": place.documents,
@@ -53,6 +53,9 @@ def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: 
         "repository": source.repository,
         "repository_folded": source.repository.casefold(),
         "owner_folded": source.owner.casefold(),
+        "package": source.package,
+        "package_folded": None if source.package is None else source.package.casefold(),
+        "origin": source.origin,
         "path": source.path,
         "revision": source.revision,
         "license": source.license,
@@ -63,13 +66,21 @@ def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: 
 
 def put_opt_out(place: ElasticPlace, rule: OptOut) -> Action:
     """A rule for this build and all later ones."""
-    fields = {"owner": rule.owner, "repository": rule.repository, "path": rule.path}
     return {
         "_op_type": "index",
         "_index": place.opt_outs,
-        "_id": _digest(repr(sorted(fields.items()))),
-        **fields,
+        "_id": opt_out_id(rule),
+        **_opt_out_fields(rule),
     }
+
+
+def opt_out_id(rule: OptOut) -> str:
+    """What identifies a rule: what it says."""
+    return _digest(repr(sorted(_opt_out_fields(rule).items())))
+
+
+def _opt_out_fields(rule: OptOut) -> dict[str, str | None]:
+    return {"owner": rule.owner, "repository": rule.repository, "path": rule.path}
 
 
 def delete(index: str, number: str) -> Action:
@@ -79,11 +90,11 @@ def delete(index: str, number: str) -> Action:
 
 def query_of(rule: OptOut) -> dict[str, Any]:
     """A query for at least what the rule covers; `OptOut.covers` sorts out the rest."""
-    if rule.repository:
-        return {"term": {"repository_folded": rule.repository.casefold()}}
-    if rule.owner:
-        return {"term": {"owner_folded": rule.owner.casefold()}}
-    return {"match_all": {}}
+    name = rule.repository or rule.owner
+    if name is None:
+        return {"match_all": {}}
+    fields = ("repository_folded", "owner_folded", "package_folded")
+    return {"bool": {"should": [{"term": {field: name.casefold()}} for field in fields]}}
 
 
 def _digest(text: str) -> str:

@@ -66,6 +66,15 @@ class Lookups:
         hits = helpers.scan(self._requests.client, index=self._place.contents, _source=False)
         return (hit["_id"] for hit in hits)
 
+    def opt_outs(self) -> list[OptOut]:
+        """All rules there are, also those that another process wrote just now."""
+
+        def read(client: Elasticsearch) -> list[OptOut]:
+            client.indices.refresh(index=self._place.opt_outs)
+            return [OptOut(**rule["_source"]) for rule in helpers.scan(client, index=self._place.opt_outs)]
+
+        return self._requests.ask(read)
+
     def covered(self, rule: OptOut) -> dict[str, str]:
         """The visible documents that a rule covers: id and content."""
         return self._requests.ask(partial(self._covered, rule))

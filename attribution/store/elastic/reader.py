@@ -10,11 +10,12 @@ import numpy as np
 from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexDamagedError
-from attribution.source import Source, content_key
+from attribution.source import AnyDocument, Source, content_key
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
+from attribution.store.elastic.actions import document_id
 from attribution.store.elastic.place import ElasticPlace, connect, translated
 from attribution.store.elastic.schema import FIELDS, channels_of, terms
-from attribution.store.opt_outs import OptOut
+from attribution.store.opt_outs import OptOut, lines_of
 from attribution.store.prepare import unpack
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64
@@ -23,6 +24,9 @@ from attribution.tokens.lexer import U64
 MAX_TERMS = 1000
 _SPARE_CANDIDATES = 16
 _PAGE = 500
+# What one search may answer (`index.max_result_window`).
+_MAX_HITS = 10_000
+SOURCE_FIELDS = ("content", "repository", "path", "package", "revision", "origin", "license", "url")
 
 
 class ElasticIndex:
@@ -98,31 +102,43 @@ class ElasticIndex:
             stored = self._client.mget(
                 index=self._place.contents, ids=ids, source_includes=["packed", "text_bytes"]
             )
-            sources = self._sources(ids)
+            holders = self._holders(ids, SOURCE_FIELDS)
+        sources: dict[str, list[Source]] = {}
+        for holder in holders:
+            sources.setdefault(holder["content"], []).append(source_of(holder))
         found = {}
         for one in stored["docs"]:
             if one.get("found") and one["_id"] in sources:
-                source, documents = sources[one["_id"]]
                 key = bytes.fromhex(one["_id"])
-                found[key] = Content(key=key, text=_text(one["_source"]), source=source, documents=documents)
+                by_name = sorted(sources[one["_id"]], key=lambda source: source.sort_key)
+                found[key] = Content(key=key, text=_text(one["_source"]), sources=tuple(by_name))
         return {key: found[key] for key in keys if key in found}
 
-    def _sources(self, ids: Sequence[str]) -> dict[str, tuple[Source, int]]:
-        """The first source of each content, and how many documents hold it."""
-        first = {"top_hits": {"size": 1, "sort": [{"repository": "asc"}, {"path": "asc"}]}}
+    def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content."""
+        found: dict[bytes, set[str | None]] = {}
+        with translated(self._place):
+            for page in pages([key.hex() for key in keys]):
+                for holder in self._holders(page, ("content", "license")):
+                    found.setdefault(bytes.fromhex(holder["content"]), set()).add(holder.get("license"))
+        return {key: frozenset(licences) for key, licences in found.items()}
+
+    def _holders(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """The stored fields of all documents that hold any of these contents."""
+        query = {"terms": {"content": list(ids)}}
         answer = self._client.search(
             index=self._place.documents,
-            size=0,
-            query={"terms": {"content": list(ids)}},
-            aggs={"contents": {"terms": {"field": "content", "size": len(ids)}, "aggs": {"first": first}}},
+            query=query,
+            size=_MAX_HITS,
+            sort=["_doc"],
+            source_includes=list(fields),
+            track_total_hits=True,
         )
-        return {
-            bucket["key"]: (
-                source_of(bucket["first"]["hits"]["hits"][0]["_source"]),
-                int(bucket["doc_count"]),
-            )
-            for bucket in answer["aggregations"]["contents"]["buckets"]
-        }
+        hits = list(answer["hits"]["hits"])
+        if len(hits) < int(answer["hits"]["total"]["value"]):
+            search = {"query": query, "_source": list(fields)}
+            hits = list(helpers.scan(self._client, index=self._place.documents, query=search))
+        return [hit["_source"] for hit in hits]
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""
@@ -160,9 +176,17 @@ class ElasticIndex:
 
     def opt_outs(self) -> list[str]:
         """What was removed for good, as the lines of an opt-out list."""
+        return lines_of(_opt_outs(self._client, self._place))
+
+    def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
+        """The documents that are not held with just this content."""
+        held: dict[str, str] = {}
         with translated(self._place):
-            rules = helpers.scan(self._client, index=self._place.opt_outs)
-            return sorted({OptOut(**rule["_source"]).line for rule in rules})
+            for page in pages([document_id(document.source) for document in documents]):
+                answer = self._client.mget(index=self._place.documents, ids=page, source_includes=["content"])
+                found = (one for one in answer["docs"] if one.get("found"))
+                held.update((one["_id"], one["_source"]["content"]) for one in found)
+        return [one for one in documents if held.get(document_id(one.source)) != one.key.hex()]
 
     def verify(self) -> list[str]:
         """Read every text, and look for documents that have lost theirs."""
@@ -190,6 +214,21 @@ class ElasticIndex:
                 yield from (f"documents have lost their text: content {key}" for key in lost)
 
 
+def read_opt_outs(url: str) -> list[OptOut]:
+    """The rules of an index of any version. Raises `IndexMissingError` or `IndexUnavailableError`."""
+    place = ElasticPlace.parse(url)
+    client = connect(place)
+    try:
+        return _opt_outs(client, place)
+    finally:
+        client.close()
+
+
+def _opt_outs(client: Elasticsearch, place: ElasticPlace) -> list[OptOut]:
+    with translated(place):
+        return [OptOut(**rule["_source"]) for rule in helpers.scan(client, index=place.opt_outs)]
+
+
 def _text(stored: Mapping[str, Any]) -> bytes:
     return unpack(base64.b64decode(stored["packed"]))[: stored["text_bytes"]]
 
@@ -199,6 +238,8 @@ def source_of(stored: Mapping[str, Any]) -> Source:
     return Source(
         repository=stored["repository"],
         path=stored["path"],
+        package=stored.get("package"),
+        origin=stored.get("origin"),
         revision=stored.get("revision"),
         license=stored.get("license"),
         url=stored.get("url"),

@@ -15,6 +15,7 @@ import numpy as np
 from elasticsearch import Elasticsearch
 
 from attribution.errors import IndexFormatError
+from attribution.store.contract import DOCUMENT_VERSION
 from attribution.store.elastic.place import ElasticPlace
 from attribution.tokens.fingerprint import FORMAT_VERSION, WINNOWING, Channel
 from attribution.tokens.lexer import U64
@@ -53,6 +54,9 @@ DOCUMENTS: dict[str, Any] = {
         "repository": {"type": "keyword"},
         "repository_folded": {"type": "keyword"},
         "owner_folded": {"type": "keyword"},
+        "package": _STORED,
+        "package_folded": {"type": "keyword"},
+        "origin": _STORED,
         "path": {"type": "keyword", "ignore_above": 8191},
         "revision": _STORED,
         "license": _STORED,
@@ -116,9 +120,10 @@ def channels_of(client: Elasticsearch, place: ElasticPlace) -> tuple[Channel, ..
     channels = tuple(channel for channel in Channel if channel in found.get("channels", ()))
     if found != meta(channels):
         raise IndexFormatError(
-            f"{place.url}: made by another version of this program (format {found['format']}, this one's is "
-            f"{FORMAT_VERSION}, or other parameters); build it again under another name: "
-            f"`starcoder-lsp index build SOURCES… --into {place.url}-v{FORMAT_VERSION}`"
+            f"{place.url}: made by another version of this program, or with other parameters; keep its "
+            f"opt-outs with `starcoder-lsp index opt-outs list --into {place.url} > opt-outs.txt`, and build "
+            "it again under another name: `starcoder-lsp index build SOURCES… --opt-out-list opt-outs.txt "
+            f"--into {place.url}-{DOCUMENT_VERSION}`"
         )
     return channels
 
@@ -130,6 +135,7 @@ def meta(channels: Sequence[Channel]) -> dict[str, Any]:
         "format": FORMAT_VERSION,
         "channels": [int(channel) for channel in channels],
         "winnowing": sizes,
+        "documents": DOCUMENT_VERSION,
     }
 
 

@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from elasticsearch import Elasticsearch, helpers
+from elasticsearch import Elasticsearch
 
 from attribution.errors import IndexUnavailableError
 from attribution.source import AnyDocument
-from attribution.store.contract import AddCounts, missing
-from attribution.store.elastic.actions import create_content, delete, document_id, put_document, put_opt_out
+from attribution.store.contract import AddCounts, Removed, missing
+from attribution.store.elastic.actions import (
+    create_content,
+    delete,
+    document_id,
+    opt_out_id,
+    put_document,
+    put_opt_out,
+)
 from attribution.store.elastic.lookups import Lookups
 from attribution.store.elastic.place import ElasticPlace, connect, translated
 from attribution.store.elastic.reader import source_of
@@ -94,9 +101,7 @@ class ElasticWriter:
         elif not client.indices.exists(index=place.contents):
             raise missing(place.url)
         self._channels = channels_of(client, place)
-        client.indices.refresh(index=place.opt_outs)
-        rules = helpers.scan(client, index=place.opt_outs)
-        self._opt_outs = OptOuts(OptOut(**rule["_source"]) for rule in rules)
+        self._opt_outs = OptOuts(self._ask.opt_outs())
         tune_for_loading(client, place)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -136,7 +141,7 @@ class ElasticWriter:
             if before is not None and (before["content"], source_of(before)) == (key, document.source):
                 self._count(unchanged=1)
             else:
-                self._count(known=1)
+                self._count(known=before is None, replaced=before is not None)
                 self._suspect(before, key)
                 action = put_document(self._place, document.source, key, document.text_bytes)
                 stored[number] = action
@@ -169,11 +174,15 @@ class ElasticWriter:
             # What two batches bring at once is sent twice and counted once.
             mine = contents.keys() - self._claimed
             self._claimed |= mine
+        already = len(stored)
         self._requests.send(contents.values())
         self._requests.send(list(self._puts(batch, stored)))
         with self._shared:
             self._claimed -= mine
-        self._count(added=len(mine), known=len(batch.documents) - len(mine))
+        # `stored` has grown by the documents that were new.
+        new = len(stored) - already
+        added = min(len(mine), new)
+        self._count(added=added, known=new - added, replaced=len(batch.documents) - new)
 
     def _new_contents(self, batch: PreparedBatch, known: set[str]) -> Iterator[tuple[str, Action]]:
         by_channel = {channel: batch.fingerprints(channel) for channel in self._channels}
@@ -195,17 +204,25 @@ class ElasticWriter:
             with self._shared:
                 self._suspects.add(before["content"])
 
-    def _count(self, *, added: int = 0, known: int = 0, unchanged: int = 0) -> None:
+    def _count(self, *, added: int = 0, known: int = 0, replaced: int = 0, unchanged: int = 0) -> None:
         with self._shared:
             self.counts.added += added
             self.counts.known += known
+            self.counts.replaced += replaced
             self.counts.unchanged += unchanged
 
     def commit(self) -> None:
-        """Make everything visible, then delete contents that no document holds any more."""
+        """Make everything visible, then delete contents that no document holds any more.
+
+        Rules are read anew: what another process removed since must not come back by this one.
+        """
         self._settle()
         self._ask.refresh()
         self._pending_bytes = 0
+        known = set(self._opt_outs.rules)
+        if later := [rule for rule in self._ask.opt_outs() if rule not in known]:
+            self._opt_outs = OptOuts([*known, *later])
+            self._delete_covered(later)
         if self._suspects:
             self._delete_orphans(sorted(self._suspects))
             self._ask.refresh()
@@ -217,19 +234,32 @@ class ElasticWriter:
 
     # Removing and tidying
 
-    def remove(self, rules: Sequence[OptOut]) -> int:
+    def remove(self, rules: Sequence[OptOut]) -> Removed:
         """Remove documents and remember the rules."""
         self.commit()
-        # First the rules: should this be cut off, no build takes the documents in again.
+        # First the rules: should this be cut off, no build takes the documents in again. One that runs beside
+        # this either reads them before its next commit or has made visible what is deleted here.
         self._requests.send(put_opt_out(self._place, rule) for rule in rules)
+        self._ask.refresh()
         self._opt_outs = OptOuts([*self._opt_outs.rules, *rules])
-        covered: dict[str, str] = {}
-        for rule in rules:
-            covered.update(self._ask.covered(rule))
+        removed = self._delete_covered(rules)
+        self.commit()
+        return removed
+
+    def _delete_covered(self, rules: Sequence[OptOut]) -> Removed:
+        by_rule = {rule: self._ask.covered(rule) for rule in rules}
+        covered = {number: content for found in by_rule.values() for number, content in found.items()}
         self._requests.send(delete(self._place.documents, number) for number in covered)
         self._suspects.update(covered.values())
+        return Removed(len(covered), tuple(rule for rule in rules if not by_rule[rule]))
+
+    def lift(self, rules: Sequence[OptOut]) -> int:
+        """Forget rules, at once."""
+        known = {rule for rule in self._ask.opt_outs() if rule in set(rules)}
+        self._requests.send(delete(self._place.opt_outs, opt_out_id(rule)) for rule in known)
+        self._opt_outs = OptOuts(rule for rule in self._opt_outs.rules if rule not in known)
         self.commit()
-        return len(covered)
+        return len(known)
 
     def compact(self) -> None:
         """Delete contents that a killed build left without a document; make the server forget the deleted."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
-from attribution.source import Source, content_key
-from attribution.store.contract import missing
+from attribution.source import Identified, Source, content_key
+from attribution.store.contract import DOCUMENT_VERSION, missing
 from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import SEGMENT_VERSION, Written
 from attribution.store.opt_outs import OptOut
@@ -24,6 +25,7 @@ from attribution.tokens.fingerprint import FORMAT_VERSION, WINNOWING, Channel
 from attribution.tokens.lexer import U64
 
 _BUSY_TIMEOUT_S = 30.0
+_Value = TypeVar("_Value", int, bytes)
 
 
 class Catalogue:
@@ -60,8 +62,9 @@ class Catalogue:
                 if found.get(name, "1") != value
             )
             raise IndexFormatError(
-                f"{self.folder} was written by another version of this program ({differ}): build the "
-                "index again from its sources in an empty folder, and give `index remove` its opt-outs again"
+                f"{self.folder} was written by another version of this program ({differ}); keep its opt-outs "
+                f"with `starcoder-lsp index opt-outs list --into {self.folder} > opt-outs.txt` and build it "
+                "again in an empty folder: `starcoder-lsp index build SOURCES… --opt-out-list opt-outs.txt`"
             )
         return channels
 
@@ -107,7 +110,8 @@ class Catalogue:
 
     def repositories(self) -> int:
         """How many repositories there are."""
-        return int(self.connection.execute("SELECT count(*) FROM repositories").fetchone()[0])
+        query = "SELECT count(DISTINCT repository) FROM provenances"
+        return int(self.connection.execute(query).fetchone()[0])
 
     def source_bytes(self) -> int:
         """The summed size of the documents' texts, copies included."""
@@ -135,38 +139,70 @@ class Catalogue:
         ).fetchone()
         return None if row is None else (row[0], unpack(row[1])[row[2] : row[2] + row[3]])
 
-    def sources(self, content: int) -> tuple[Source, int] | None:
-        """The first source of a content, and how many documents hold it."""
-        row = self.connection.execute(
-            "SELECT name, path, revision, license, url FROM documents "
-            "JOIN repositories ON repositories.id = repository WHERE content = ? ORDER BY name, path LIMIT 1",
+    def sources(self, content: int) -> tuple[Source, ...]:
+        """The sources of all documents that hold a content, in their order."""
+        rows = self.connection.execute(
+            "SELECT repository, path, package, revision, origin, license, url FROM documents "
+            "JOIN provenances ON provenances.id = provenance WHERE content = ? "
+            "ORDER BY repository, path, package, revision, origin",
             (content,),
-        ).fetchone()
-        if row is None:
-            return None
-        count = self.connection.execute("SELECT count(*) FROM documents WHERE content = ?", (content,))
-        return (
-            Source(repository=row[0], path=row[1], revision=row[2], license=row[3], url=row[4]),
-            int(count.fetchone()[0]),
         )
+        return tuple(
+            Source(
+                repository=row[0],
+                path=row[1],
+                package=row[2] or None,
+                revision=row[3] or None,
+                origin=row[4] or None,
+                license=row[5],
+                url=row[6],
+            )
+            for row in rows
+        )
+
+    def licences(self, keys: Sequence[bytes]) -> dict[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content."""
+        found: dict[bytes, set[str | None]] = {}
+        for part in _parts(keys):
+            rows = self.connection.execute(
+                "SELECT DISTINCT key, license FROM contents JOIN documents ON content = contents.id "
+                f"WHERE key IN ({_marks(part)})",
+                part,
+            )
+            for key, license in rows:
+                found.setdefault(key, set()).add(license)
+        return {key: frozenset(licences) for key, licences in found.items()}
 
     def content_of_key(self, key: bytes) -> int | None:
         """The content with this key."""
         row = self.connection.execute("SELECT id FROM contents WHERE key = ?", (key,)).fetchone()
         return None if row is None else int(row[0])
 
-    def document(self, repository: int, path: str) -> tuple[int, str | None, str | None, str | None] | None:
-        """(content, revision, license, url) of a document."""
-        row: tuple[int, str | None, str | None, str | None] | None = self.connection.execute(
-            "SELECT content, revision, license, url FROM documents WHERE repository = ? AND path = ?",
-            (repository, path),
+    def provenance_of(self, source: Source) -> int | None:
+        """The number of a source's provenance."""
+        row = self.connection.execute(
+            "SELECT id FROM provenances WHERE repository = ? AND package = ? AND revision = ? AND origin = ?",
+            source.provenance,
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def document(self, provenance: int, path: str) -> tuple[int, str | None, str | None] | None:
+        """(content, license, url) of a document."""
+        row: tuple[int, str | None, str | None] | None = self.connection.execute(
+            "SELECT content, license, url FROM documents WHERE provenance = ? AND path = ?",
+            (provenance, path),
         ).fetchone()
         return row
 
+    def holds(self, document: Identified) -> bool:
+        """Whether a document is there with this content."""
+        provenance = self.provenance_of(document.source)
+        stored = None if provenance is None else self.document(provenance, document.source.path)
+        return stored is not None and stored[0] == self.content_of_key(document.key)
+
     def opt_outs(self) -> list[OptOut]:
         """All rules ever given."""
-        rows = self.connection.execute("SELECT owner, repository, path FROM opt_outs")
-        return [OptOut(owner=row[0] or None, repository=row[1] or None, path=row[2] or None) for row in rows]
+        return _opt_outs(self.connection)
 
     def damaged_texts(self) -> Iterator[str]:
         """Read every text; what is wrong, one sentence each."""
@@ -190,6 +226,24 @@ class Catalogue:
         return [*found, *([f"{lost} documents have lost their text"] if lost else [])]
 
 
+def read_opt_outs(folder: Path) -> list[OptOut]:
+    """The rules of an index of any version. Raises `IndexMissingError` or `IndexFormatError`."""
+    if not (folder / CATALOGUE).is_file():
+        raise missing(str(folder))
+    connection = connect(folder)
+    try:
+        return _opt_outs(connection)
+    except sqlite3.DatabaseError as error:
+        raise IndexFormatError(f"{folder / CATALOGUE}: not an attribution index: {error}") from error
+    finally:
+        connection.close()
+
+
+def _opt_outs(connection: sqlite3.Connection) -> list[OptOut]:
+    rows = connection.execute("SELECT owner, repository, path FROM opt_outs")
+    return [OptOut(owner=row[0] or None, repository=row[1] or None, path=row[2] or None) for row in rows]
+
+
 def connect(folder: Path) -> sqlite3.Connection:
     """A connection to the catalogue's file, which is made if it is not there."""
     # Autocommit: transactions are begun and ended by name. Threads share it under the index's lock.
@@ -208,14 +262,15 @@ def meta(channels: Sequence[Channel]) -> dict[str, str]:
         "channels": " ".join(str(int(channel)) for channel in channels),
         "winnowing": sizes,
         "segments": str(SEGMENT_VERSION),
+        "documents": str(DOCUMENT_VERSION),
     }
 
 
-def _parts(values: Sequence[int]) -> Iterator[list[int]]:
+def _parts(values: Sequence[_Value]) -> Iterator[list[_Value]]:
     """Pieces that SQLite takes as the parameters of one statement."""
     for start in range(0, len(values), 900):
         yield list(values[start : start + 900])
 
 
-def _marks(values: Sequence[int]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))

@@ -12,6 +12,7 @@ from typing import Self
 
 from attribution.errors import IndexFormatError
 from attribution.source import Source
+from attribution.store.contract import Removed
 from attribution.store.embedded.catalogue import Catalogue, connect, meta
 from attribution.store.embedded.segment import Written
 from attribution.store.opt_outs import OptOut, OptOuts
@@ -23,15 +24,17 @@ MAX_CONTENTS = (1 << 32) - 1
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE repositories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE provenances (
+    id INTEGER PRIMARY KEY, repository TEXT NOT NULL, package TEXT NOT NULL, revision TEXT NOT NULL,
+    origin TEXT NOT NULL, UNIQUE (repository, package, revision, origin));
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE,
     text_bytes INTEGER NOT NULL, tokens INTEGER NOT NULL,
     block INTEGER NOT NULL, start_byte INTEGER NOT NULL);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 CREATE TABLE documents (
-    repository INTEGER NOT NULL, path TEXT NOT NULL, content INTEGER NOT NULL,
-    revision TEXT, license TEXT, url TEXT, PRIMARY KEY (repository, path)) WITHOUT ROWID;
+    provenance INTEGER NOT NULL, path TEXT NOT NULL, content INTEGER NOT NULL,
+    license TEXT, url TEXT, PRIMARY KEY (provenance, path)) WITHOUT ROWID;
 CREATE INDEX documents_of_content ON documents (content);
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, channel INTEGER NOT NULL,
@@ -67,11 +70,15 @@ class CatalogueWriter(Catalogue):
             connection.execute("COMMIT")
         return cls(connection, folder)
 
-    def repository(self, name: str) -> int:
-        """The number of a repository, given one if it is new."""
-        self.connection.execute("INSERT OR IGNORE INTO repositories (name) VALUES (?)", (name,))
-        row = self.connection.execute("SELECT id FROM repositories WHERE name = ?", (name,)).fetchone()
-        return int(row[0])
+    def provenance(self, source: Source) -> int:
+        """The number of a source's provenance, given one if it is new."""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO provenances (repository, package, revision, origin) VALUES (?, ?, ?, ?)",
+            source.provenance,
+        )
+        number = self.provenance_of(source)
+        assert number is not None
+        return number
 
     def add_block(self, packed: bytes) -> int:
         """Insert a block of texts; its number."""
@@ -100,35 +107,50 @@ class CatalogueWriter(Catalogue):
             "UPDATE blocks SET packed = ? WHERE id = ?", (blanked(packed, start_byte, text_bytes), block)
         )
 
-    def put_document(self, repository: int, source: Source, content: int) -> None:
-        """Insert or replace a document; a content that loses its last document dies."""
-        before = self.document(repository, source.path)
+    def put_document(self, source: Source, content: int) -> bool:
+        """Insert or replace a document; whether it was there. A content that loses its last document dies."""
+        provenance = self.provenance(source)
+        before = self.document(provenance, source.path)
         self.connection.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET content = "
-            "excluded.content, revision = excluded.revision, license = excluded.license, url = excluded.url",
-            (repository, source.path, content, source.revision, source.license, source.url),
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET content = "
+            "excluded.content, license = excluded.license, url = excluded.url",
+            (provenance, source.path, content, source.license, source.url),
         )
         if before is not None and before[0] != content:
             self.bury([before[0]])
+        return before is not None
 
-    def remove_documents(self, rules: Sequence[OptOut]) -> int:
-        """Delete the documents that the rules cover and remember the rules; how many they were."""
+    def remove_documents(self, rules: Sequence[OptOut]) -> Removed:
+        """Delete the documents that the rules cover and remember the rules."""
         opt_outs = OptOuts(rules)
         rows = self.connection.execute(
-            "SELECT repository, path, content, name FROM documents "
-            "JOIN repositories ON repositories.id = repository"
+            "SELECT provenance, path, content, repository, package FROM documents "
+            "JOIN provenances ON provenances.id = provenance"
         )
-        covered = [row for row in rows if opt_outs.cover(Source(repository=row[3], path=row[1]))]
+        covered, used = [], set()
+        for row in rows:
+            source = Source(repository=row[3], path=row[1], package=row[4] or None)
+            if by := set(opt_outs.covering(source)):
+                covered.append(row)
+                used |= by
         self.connection.executemany(
-            "DELETE FROM documents WHERE repository = ? AND path = ?", [row[:2] for row in covered]
+            "DELETE FROM documents WHERE provenance = ? AND path = ?", [row[:2] for row in covered]
         )
-        self.connection.execute("DELETE FROM repositories WHERE id NOT IN (SELECT repository FROM documents)")
+        self.connection.execute("DELETE FROM provenances WHERE id NOT IN (SELECT provenance FROM documents)")
         self.bury({row[2] for row in covered})
         self.connection.executemany(
             "INSERT OR IGNORE INTO opt_outs VALUES (?, ?, ?)",
             [(rule.owner or "", rule.repository or "", rule.path or "") for rule in rules],
         )
-        return len(covered)
+        return Removed(len(covered), tuple(rule for rule in rules if rule not in used))
+
+    def lift(self, rules: Sequence[OptOut]) -> int:
+        """Forget rules; how many there were."""
+        deleted = self.connection.executemany(
+            "DELETE FROM opt_outs WHERE owner = ? AND repository = ? AND path = ?",
+            [(rule.owner or "", rule.repository or "", rule.path or "") for rule in rules],
+        )
+        return deleted.rowcount
 
     def bury(self, contents: Iterable[int]) -> None:
         """Delete contents that no document holds any more; their postings are dead until a merge."""

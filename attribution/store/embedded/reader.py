@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.errors import IndexDamagedError
+from attribution.source import AnyDocument
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
 from attribution.store.embedded.folder import SEGMENTS
 from attribution.store.embedded.segment import SegmentFile, Written
+from attribution.store.opt_outs import lines_of
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
@@ -101,6 +103,11 @@ class EmbeddedIndex:
         ]
         return sorted(found, key=lambda candidate: (-candidate.score, candidate.key))[:limit]
 
+    def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
+        """The licences of the documents that hold each content."""
+        with self._lock:
+            return self._catalogue.licences(keys)
+
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are there, with their texts."""
         found = {}
@@ -112,10 +119,9 @@ class EmbeddedIndex:
 
     def _content(self, key: bytes) -> Content | None:
         stored = self._catalogue.text(key)
-        if stored is None or (sources := self._catalogue.sources(stored[0])) is None:
+        if stored is None or not (sources := self._catalogue.sources(stored[0])):
             return None
-        source, documents = sources
-        return Content(key=key, text=stored[1], source=source, documents=documents)
+        return Content(key=key, text=stored[1], sources=sources)
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""
@@ -137,10 +143,15 @@ class EmbeddedIndex:
                 removed_contents=len(view.dead),
             )
 
+    def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
+        """The documents that are not held with just this content."""
+        with self._lock:
+            return [document for document in documents if not self._catalogue.holds(document)]
+
     def opt_outs(self) -> list[str]:
         """What was removed for good, as the lines of an opt-out list."""
         with self._lock:
-            return sorted({rule.line for rule in self._catalogue.opt_outs()})
+            return lines_of(self._catalogue.opt_outs())
 
     def verify(self) -> list[str]:
         """Read every file; what is wrong."""

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from attribution.errors import IndexBusyError, IndexFormatError
 from attribution.source import AnyDocument, Identified
-from attribution.store.contract import AddCounts, missing
+from attribution.store.contract import AddCounts, Removed, missing
 from attribution.store.embedded.catalogue_writer import CatalogueWriter
 from attribution.store.embedded.folder import CATALOGUE, LOCK, SEGMENTS
+from attribution.store.embedded.left import Left
 from attribution.store.embedded.segment import SegmentFile
 from attribution.store.embedded.segment_writer import merge_segments, write_segment
 from attribution.store.opt_outs import OptOut, OptOuts
@@ -44,6 +45,7 @@ class EmbeddedWriter:
         self._folder = folder
         self._create = create
         self._channels = tuple(channels)
+        self._left = Left(folder)
 
     def __enter__(self) -> Self:
         if not self._create and not (self._folder / CATALOGUE).is_file():
@@ -61,6 +63,8 @@ class EmbeddedWriter:
             self._lock.close()
             raise
         self._begin()
+        if self._left.rules():
+            self.commit()
         return self
 
     def __exit__(
@@ -95,12 +99,12 @@ class EmbeddedWriter:
 
     def _put(self, document: Identified, content: int) -> None:
         source = document.source
-        repository = self._catalogue.repository(source.repository)
-        wanted = (content, source.revision, source.license, source.url)
-        if self._catalogue.document(repository, source.path) == wanted:
+        wanted = (content, source.license, source.url)
+        if self._catalogue.document(self._catalogue.provenance(source), source.path) == wanted:
             self.counts.unchanged += 1
+        elif self._catalogue.put_document(source, content):
+            self.counts.replaced += 1
         else:
-            self._catalogue.put_document(repository, source, content)
             self.counts.known += 1
 
     def add(self, batch: PreparedBatch) -> None:
@@ -120,17 +124,22 @@ class EmbeddedWriter:
                 is_new[at], numbers[at] = True, len(self._contents)
                 self._contents.append(content)
                 self._pending_bytes += document.text_bytes
-            repository = self._catalogue.repository(document.source.repository)
-            self._catalogue.put_document(repository, document.source, content)
-            self.counts.added += bool(is_new[at])
-            self.counts.known += not is_new[at]
+            if self._catalogue.put_document(document.source, content):
+                self.counts.replaced += 1
+            else:
+                self.counts.added += bool(is_new[at])
+                self.counts.known += not is_new[at]
         for channel in self._catalogue.channels:
             self._keys[channel].append(_renumbered(batch.postings[channel], numbers, is_new))
         if self._pending_bytes >= COMMIT_BYTES:
             self.commit()
 
     def commit(self) -> None:
-        """Write the pending postings, list them and end the transaction; then merge if there is reason to."""
+        """Write the pending postings, list them and end the transaction; then merge if there is reason to.
+
+        What another process wants removed is removed in the same transaction.
+        """
+        left = self._remove_left()
         if self._contents:
             contents = np.array(self._contents, dtype=np.int64)
             for channel, parts in self._keys.items():
@@ -139,22 +148,46 @@ class EmbeddedWriter:
                 written = write_segment(self._folder / SEGMENTS, name, channel, keys, contents)
                 self._catalogue.add_segment(written, int(contents[0]), int(contents[-1]))
         self._end_and_begin()
+        if left:
+            self._forget_log()
+        for asked, rules, removed in left:
+            self._left.answer(asked, rules, removed)
         while (ranges := self._mergeable()) is not None:
             self._merge(ranges)
 
     # Removing and tidying
 
-    def remove(self, rules: Sequence[OptOut]) -> int:
+    def remove(self, rules: Sequence[OptOut]) -> Removed:
         """Remove documents and remember the rules; at once, and for readers too."""
         self.commit()
         removed = self._catalogue.remove_documents(rules)
         self._opt_outs = OptOuts(self._catalogue.opt_outs())
         self._end_and_begin()
+        self._forget_log()
+        return removed
+
+    def _forget_log(self) -> None:
+        """What was deleted must not live on in the log. Nothing may be pending."""
         self._catalogue.connection.rollback()
-        # What was deleted must not live on in the log.
         self._catalogue.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._begin()
-        return removed
+
+    def _remove_left(self) -> list[tuple[Path, list[OptOut], Removed]]:
+        """Apply the rules that other processes have left."""
+        applied = [
+            (asked, rules, self._catalogue.remove_documents(rules))
+            for asked, rules in self._left.rules().items()
+        ]
+        if applied:
+            self._opt_outs = OptOuts(self._catalogue.opt_outs())
+        return applied
+
+    def lift(self, rules: Sequence[OptOut]) -> int:
+        """Forget rules, at once."""
+        lifted = self._catalogue.lift(rules)
+        self._opt_outs = OptOuts(self._catalogue.opt_outs())
+        self.commit()
+        return lifted
 
     def compact(self) -> None:
         """One segment per channel, no dead postings, and a catalogue without holes."""

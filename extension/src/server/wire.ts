@@ -44,6 +44,7 @@ export interface Reference {
   readonly startLine: number | null;
   readonly endLine: number | null;
   readonly span: { readonly start: number; readonly end: number };
+  readonly verdict: "denied" | "review" | "ignored" | "passed" | null;
 }
 
 export interface InlineItem {

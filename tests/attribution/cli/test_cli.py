@@ -1,6 +1,7 @@
 """The commands as a user types them, and the three ways in which `check` answers."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,18 @@ def test_json_has_the_documented_shape(index: Path, tmp_path: Path) -> None:
                     "end_line": 30,
                 },
                 "also_in": 0,
+                "cell": None,
+                "holders": [
+                    {
+                        "repository": "o1/r",
+                        "path": "src/f1.py",
+                        "revision": "v1",
+                        "license": "GPL-3.0-only",
+                        "url": "https://github.com/o1/r",
+                    }
+                ],
+                "verdict": {"outcome": "passed", "reason": ""},
+                "fingerprint": first["matches"][0]["fingerprint"],
             }
         ],
     }
@@ -115,8 +128,8 @@ def test_text_names_lines_repository_and_licence(index: Path) -> None:
     result = run("check", "-", "--index", index, stdin=code(3).encode())
     count = len(lex(code(3).encode()))
     assert result.output == (
-        f"-:1-30: exact, {count} tokens\n    o3/r: src/f3.py:1-30\n"
-        "    licence: unknown   https://github.com/o3/r\n"
+        f"-:1-30: exact, {count} tokens\n    o3/r: src/f3.py:1-30   https://github.com/o3/r\n"
+        "    licence: unknown\n"
     )
     assert "no match in 4 indexed documents" in run("check", "-", "--index", index, stdin=b"x").output
 
@@ -207,3 +220,61 @@ def test_importing_the_commands_loads_nothing_heavy() -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
     )
     assert loaded.stdout.split() == []
+
+
+def test_what_is_added_is_held_and_verify_proves_it(tmp_path: Path) -> None:
+    for n, name in enumerate(["one/src", "two/src", "one/lib"]):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "main.py").write_text(code(n))
+    sources = [tmp_path / name for name in ("one/src", "two/src", "one/lib")]
+    index = tmp_path / "index"
+    assert "3 documents added" in run("index", "build", *sources, "--into", index, "--processes", "1").output
+    assert json.loads(run("index", "info", "--json", "--into", index).output)["documents"] == 3
+    assert "the index is sound" in run("index", "verify", *sources, "--into", index).output
+    (tmp_path / "two/src/new.py").write_text(code(9))
+    lacking = run("index", "verify", *sources, "--into", index)
+    assert (lacking.exit_code, lacking.output) == (1, "not held: src: new.py\n")
+
+
+def test_opt_outs_are_listed_lifted_and_kept_from_an_old_index(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/a.py").write_text(code(1))
+    index = tmp_path / "index"
+    run("index", "build", tmp_path / "project", "--into", index, "--processes", "1")
+    removed = run(
+        "index", "remove", "--owner", "@project", "--repository", "no/body", "--strict", "--into", index
+    )
+    assert removed.exit_code == 3
+    assert "removed 1 documents\nno/body: removed nothing" in removed.output
+    assert run("index", "opt-outs", "list", "--into", index).output == "no/body\nproject\n"
+    assert run("index", "opt-outs", "lift", "no/body", "--into", index).exit_code == 0
+    assert run("index", "opt-outs", "lift", "no/body", "--into", index).exit_code == 2
+    connection = sqlite3.connect(index / "catalogue.sqlite")
+    connection.execute("DELETE FROM meta WHERE name = 'documents'")
+    connection.commit()
+    connection.close()
+    old = run("index", "info", "--into", index)
+    assert old.exit_code == 2
+    assert "documents 1 instead of 2" in old.output
+    assert "index opt-outs list" in old.output
+    assert run("index", "opt-outs", "list", "--into", index).output == "project\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_full_disk_is_an_error_and_the_index_stays(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/a.py").write_text(code(1))
+    index = tmp_path / "index"
+    run("index", "build", tmp_path / "project", "--into", index, "--processes", "1")
+    (tmp_path / "project/b.py").write_text("".join(f"{code(n)}" for n in range(2, 300)))
+    program = (
+        "import resource, typer; from attribution.cli.index import index_app;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16));"
+        f"index_app(['build', {str(tmp_path / 'project')!r}, '--into', {str(index)!r}, '--processes', '1'])"
+    )
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "error: " in done.stderr
+    assert "the index is sound" in run("index", "verify", "--into", index).output
+    assert json.loads(run("index", "info", "--json", "--into", index).output)["documents"] == 1

@@ -1,5 +1,8 @@
 """What every index must do, whatever stores it: one suite, run on each store."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from attribution.errors import IndexMissingError
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
-from attribution.store.open import open_index, open_writer
+from attribution.store.open import open_index, open_writer, read_opt_outs, remove_documents
 from attribution.store.opt_outs import OptOut, read_opt_out_list
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import lex
@@ -63,7 +66,7 @@ def test_opt_outs_hold_at_once_after_compaction_and_rebuild(url: str) -> None:
         rules = [OptOut(owner="owner1"), OptOut(repository="OWNER2/project2"), OptOut(path="src/größe4.*")]
         removed = writer.remove(rules)
     gone = [one for one in everything if any(rule.covers(one.source) for rule in rules)]
-    assert removed == len(gone) == 9
+    assert removed.documents == len(gone) == 9
 
     def check() -> None:
         for one in gone:
@@ -101,14 +104,14 @@ def test_opt_outs_can_be_taken_to_another_index(url: str, tmp_path: Path) -> Non
 def test_a_content_lives_as_long_as_one_document_holds_it(url: str) -> None:
     index_of(url, documents(5))
     with open_writer(url) as writer:
-        assert writer.remove([OptOut(repository="Owner3/project0")]) == 1
+        assert writer.remove([OptOut(repository="Owner3/project0")]).documents == 1
     assert finds(url, documents()[3].text)[0] == ("copies/one", "c.py")
 
 
 def test_what_is_written_in_this_context_is_known_in_it(url: str) -> None:
     with open_writer(url) as writer:
         build(documents(4), writer)
-        assert writer.remove([OptOut(owner="owner0")]) == 1
+        assert writer.remove([OptOut(owner="owner0")]).documents == 1
         counts = build(documents(4), writer)
     assert counts.refused == 1
     assert finds(url, documents()[0].text) == []
@@ -149,3 +152,75 @@ def test_elasticsearch_gives_the_answers_of_the_embedded_store_in_the_same_order
         assert attribute(query, one) == attribute(query, other)
     one.close()
     other.close()
+
+
+def test_a_content_names_all_its_holders_and_their_licences(url: str) -> None:
+    licences = ["MIT", "GPL-3.0-only", None, "MIT"]
+    held = [document(f"o{n}/r", "x.py", code(1), license=licence) for n, licence in enumerate(licences)]
+    index_of(url, held)
+    index = open_index(url)
+    [content] = index.contents([held[0].key]).values()
+    assert content.sources == tuple(one.source for one in held)
+    assert index.licences([held[0].key, b"absent"]) == {held[0].key: {"MIT", "GPL-3.0-only", None}}
+    [match] = attribute(held[0].text, index)
+    assert (match.holders, match.also_in) == (content.sources, 3)
+    index.close()
+
+
+def test_documents_are_told_apart_by_package_revision_and_origin(url: str) -> None:
+    held = [
+        document("o/mono", "src/index.js", code(1), package="npm:@o/a", revision="1.0.0"),
+        document("o/mono", "src/index.js", code(2), package="npm:@o/b", revision="1.0.0"),
+        document("o/mono", "src/index.js", code(3), package="npm:@o/a", revision="2.0.0"),
+        document("src", "main.py", code(4), origin="/one/src"),
+        document("src", "main.py", code(5), origin="/two/src"),
+    ]
+    with open_writer(url) as writer:
+        counts = build(held, writer)
+    assert (counts.added, counts.replaced) == (5, 0)
+    later = document("src", "main.py", code(6), origin="/two/src")
+    with open_writer(url) as writer:
+        counts = build([*held[:4], later], writer)
+    assert (counts.added, counts.replaced, counts.unchanged) == (0, 1, 4)
+    index = open_index(url)
+    assert index.document_count() == 5
+    [content] = index.contents([held[1].key]).values()
+    assert content.sources == (held[1].source,)
+    assert index.lacking([*held, later]) == [held[4]]
+    index.close()
+
+
+def test_a_rule_that_covers_nothing_is_named_and_rules_can_be_lifted(url: str) -> None:
+    index_of(url, [document("o/mono", "a.js", code(1), package="npm:@o/a"), document("p/q", "b.js", code(2))])
+    used, idle = OptOut.from_line("npm:@o/A"), OptOut.from_line("nobody/nothing")
+    with open_writer(url) as writer:
+        assert writer.remove([used, idle]) == (1, (idle,))
+    with open_writer(url) as writer:
+        assert writer.lift([used, OptOut(owner="never")]) == 1
+    index = open_index(url)
+    assert index.opt_outs() == read_opt_outs(url) == ["nobody/nothing"]
+    index.close()
+
+
+def test_what_is_removed_while_a_build_runs_stays_away(url: str) -> None:
+    everything = documents(12)
+    gone = [one for one in everything if one.source.owner == "Owner1"]
+    waits = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        with open_writer(url) as writer:
+            build(everything[:6], writer)
+            rules = [OptOut(owner="owner1")]
+            removal = pool.submit(remove_documents, url, rules, on_wait=waits.set)
+            # One store removes at once, the other waits for the next commit.
+            while not (waits.is_set() or removal.done()):
+                time.sleep(0.001)
+            if waits.is_set():
+                while not list(Path(url).glob("opt-outs/*.json")):
+                    time.sleep(0.001)
+            build(everything, writer)
+        assert removal.result(timeout=30).idle == ()
+    index = open_index(url)
+    assert index.contents([one.key for one in gone]) == {}
+    assert index.opt_outs() == ["owner1"]
+    assert index.verify() == []
+    index.close()

@@ -51,7 +51,7 @@ def test_every_document_is_found_by_its_own_text(tmp_path: Path) -> None:
     for one in everything:
         assert finds(index, one.text) == [one.key]
         content = index.contents([one.key])[one.key]
-        assert (content.text, content.source, content.documents) == (one.text, one.source, 1)
+        assert (content.text, content.sources) == (one.text, (one.source,))
     assert index.verify() == []
     index.close()
 
@@ -70,7 +70,7 @@ def test_copies_share_a_content_and_a_new_version_replaces_the_old(tmp_path: Pat
     index_of(tmp_path, same)
     index = EmbeddedIndex(tmp_path)
     content = index.contents([same[0].key])[same[0].key]
-    assert (content.source.repository, content.documents) == ("a/first", 2)
+    assert (content.sources[0].repository, len(content.sources)) == ("a/first", 2)
     assert (index.info().documents, index.info().contents) == (2, 1)
     index_of(tmp_path, [document("a/first", "x.py", code(2)), document("b/copy", "x.py", code(2))])
     assert finds(index, code(1).encode()) == []
@@ -102,7 +102,7 @@ def test_what_is_removed_is_gone_at_once_and_stays_gone(tmp_path: Path) -> None:
     index_of(tmp_path, [*everything, secret])
     reader = EmbeddedIndex(tmp_path)
     with open_writer(tmp_path) as writer:
-        assert writer.remove([OptOut(repository="Owner3/Project")]) == 3
+        assert writer.remove([OptOut(repository="Owner3/Project")]).documents == 3
     gone = [one for one in [*everything, secret] if one.source.owner == "owner3"]
     assert all(finds(reader, one.text) == [] for one in gone)
     assert reader.contents([one.key for one in gone]) == {}
@@ -153,7 +153,7 @@ def test_copies_in_one_batch_leave_no_second_text_behind(tmp_path: Path) -> None
     index_of(tmp_path, [document("a/a", "x", text), document("a/b", "y", text)])
     index = EmbeddedIndex(tmp_path)
     with open_writer(tmp_path) as writer:
-        assert writer.remove([OptOut(owner="a")]) == 2
+        assert writer.remove([OptOut(owner="a")]).documents == 2
     packed = index._catalogue.connection.execute("SELECT packed FROM blocks").fetchall()
     assert packed
     assert all(b"UNMISTAKABLE" not in prepare.unpack(row[0]) for row in packed)
@@ -306,7 +306,7 @@ def test_an_index_of_another_format_is_refused(tmp_path: Path, change: str, told
     index._catalogue.connection.execute(change)
     index.close()
     for opened in (open_index, lambda path: open_writer(path).__enter__()):
-        with pytest.raises(IndexFormatError, match="build the index again") as caught:
+        with pytest.raises(IndexFormatError, match="opt-outs list") as caught:
             opened(tmp_path)
         assert told in str(caught.value)
 

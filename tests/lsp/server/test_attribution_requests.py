@@ -214,7 +214,7 @@ async def test_removal_is_honoured_at_once_and_a_rebuilt_index_is_opened_anew(tm
     async with editor(options(index), home=tmp_path) as ed:
         (match,) = (await check(ed, text=COPIED))["matches"]
         with open_writer(index, create=False) as writer:
-            assert writer.remove([OptOut(owner="alice")]) == 1
+            assert writer.remove([OptOut(owner="alice")]).documents == 1
         result = await check(ed, text=COPIED)
         assert result["matches"] == []
         assert result["searched"]["documents"] == len(FILES) - 1

@@ -21,6 +21,7 @@ from lsp.sources.shown_check import BLOCKED, UNCHECKED, ShownCheck
 from lsp.sources.store import AttributionStore, Where
 from lsp.status.telemetry import LatencyBook
 from lsp.status.worker import Worker
+from tests.attribution.samples import document, index_of
 from tests.lsp.editor import TIMEOUT_S, Editor, cursor, editor
 from tests.lsp.fake_engine import FakeEngine, Pause
 from tests.lsp.indexed import NEW, build_index, documents, excerpt
@@ -217,18 +218,24 @@ async def test_a_server_that_is_away_is_said_once(engine: FakeEngine, tmp_path: 
 # By itself: the check, with a portrait instead of an index.
 
 
-def place_at(marked: str) -> Place:
+def place_at(marked: str, uri: str = URI) -> Place:
     source, at = cursor(marked)
-    return find_place(Document(URI, source, 1, "python"), at.line, at.character)
+    return find_place(Document(uri, source, 1, "python"), at.line, at.character)
 
 
 @asynccontextmanager
 async def portrait_check(folder: Path, on_match: str) -> AsyncIterator[tuple[ShownCheck, list[str]]]:
     build_portrait(documents(), folder / "portrait.bin")
+    async with shown_check(Where(index=str(folder / "none"), model=str(folder)), on_match) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def shown_check(where: Where, on_match: str) -> AsyncIterator[tuple[ShownCheck, list[str]]]:
     told: list[str] = []
     worker = Worker("test")
     check = ShownCheck(
-        store=AttributionStore(Where(index=str(folder / "none"), model=str(folder))),
+        store=AttributionStore(where),
         worker=worker,
         book=LatencyBook(),
         is_strict=lambda: on_match == "block",
@@ -261,6 +268,7 @@ async def test_a_portrait_labels_what_it_has_seen_without_a_source(tmp_path: Pat
             "startLine": None,
             "endLine": None,
             "span": None,
+            "verdict": None,
         }
         assert await check(place_at("║\n"), NEW) == Credits()
 
@@ -272,3 +280,55 @@ async def test_a_portrait_blocks_what_it_has_seen(tmp_path: Path) -> None:
         assert await check(place_at("║\n"), NEW) == Credits()
         # The copy ends before the suggestion begins.
         assert await check(place_at(COPIED + "\n\n\n║\n"), NEW) == Credits()
+
+
+# A policy: what it denies in the editor is what `check` denies.
+
+GPL = excerpt("model/local/gitignore.py", "def why_ignored", "def parse")
+
+
+@pytest.mark.parametrize(
+    ("policy", "copy", "label"),
+    [
+        (None, COPIED, None),
+        ('deny = ["copyleft"]', COPIED, "MIT · alice/gate"),
+        ('deny = ["copyleft"]', GPL, None),
+        ('allow = ["MIT"]', GPL, None),
+        ('review = ["copyleft"]', GPL, None),
+        ('allow = ["GPL-3.0-only"]', GPL, "GPL-3.0-only · bob/ignore"),
+        ('deny = ["copylefft"]', COPIED, None),
+    ],
+)
+async def test_block_withholds_what_the_policy_denies(
+    index: Path, tmp_path: Path, policy: str | None, copy: str, label: str | None
+) -> None:
+    if policy is not None:
+        (tmp_path / ".starcoder-policy.toml").write_text(f"version = 1\n{policy}\n")
+    at = place_at("║\n", (tmp_path / "src/mine.py").as_uri())
+    async with shown_check(Where(index=str(index)), "block") as (check, told):
+        checked = await check(at, copy)
+    if label is None:
+        assert checked in (BLOCKED, UNCHECKED)
+        assert ("the nearest: copyleft" in told[0]) is (checked == UNCHECKED)
+    else:
+        assert isinstance(checked, Credits)
+        assert [reference.label for reference in checked.references] == [label]
+
+
+async def test_the_strictest_holder_is_named(tmp_path: Path) -> None:
+    both = [
+        document(f"{owner}/r", "x.py", COPIED, license=licence)
+        for owner, licence in (("a", "MIT"), ("z", "GPL-3.0-only"))
+    ]
+    index = index_of(tmp_path / "index", both)
+    (tmp_path / ".starcoder-policy.toml").write_text('version = 1\nreview = ["copyleft"]\n')
+    async with shown_check(Where(index=str(index)), "show") as (check, _):
+        at = place_at("║\n", (tmp_path / "mine.py").as_uri())
+        async with asyncio.timeout(TIMEOUT_S):
+            while (checked := await check(at, COPIED)) == Credits():
+                pass  # this machine is slow, and the check is not waited for long
+    assert isinstance(checked, Credits)
+    (reference,) = checked.references
+    assert reference.label == "GPL-3.0-only · z/r · review"
+    wire = reference.to_wire()
+    assert (wire["name"], wire["license"], wire["verdict"]) == ("z/r", "GPL-3.0-only", "review")

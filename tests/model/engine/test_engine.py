@@ -205,10 +205,10 @@ def test_cancelling_frees_within_one_step(engine: Engine) -> None:
     handle = engine.submit(request_of(engine, SOURCE[:300], max_new_tokens=100))
     engine.step()
     engine.step()
-    assert engine.stats().kv_tokens_used > 300
+    assert engine.stats().kv_tokens_pinned > 300
     (delta,) = engine.cancel(handle)
     assert delta.finish_reason == "cancelled"
-    assert engine.stats().kv_tokens_used == 0
+    assert engine.stats().kv_tokens_pinned == 0
     assert not engine.busy
     assert engine.cancel(handle) == [], "twice is harmless"
 
@@ -224,7 +224,7 @@ def test_a_thousand_cancelled_requests_leak_nothing(tiny_model_folder: Path) -> 
         engine.cancel(handle)
     stats = engine.stats()
     assert stats.cancelled == 1000
-    assert (stats.running, stats.waiting, stats.kv_tokens_used) == (0, 0, 0)
+    assert (stats.running, stats.waiting, stats.kv_tokens_pinned) == (0, 0, 0)
     assert not engine._handle_of
     assert cache.pinned_tokens == 0
     cache.clear()

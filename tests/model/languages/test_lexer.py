@@ -50,7 +50,7 @@ def opened(state: LexerState) -> list[tuple[Scope, str, str]]:
     return [(one.kind, one.opener, one.closer) for one in state.stack]
 
 
-@settings(max_examples=1500)
+@settings(max_examples=400)
 @given(language=st.sampled_from(ALL), text=CODE)
 def test_marks_and_regions_account_for_the_whole_text(language: Language, text: str) -> None:
     lexer = lexer_of(language)
@@ -72,7 +72,7 @@ def test_marks_and_regions_account_for_the_whole_text(language: Language, text: 
     assert all(one.start_char < one.end_char for one in regions)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=400)
 @given(language=st.sampled_from(ALL), text=CODE, data=st.data())
 def test_parts_that_end_with_lines_are_read_as_the_whole(
     language: Language, text: str, data: st.DataObject

@@ -51,12 +51,13 @@ static void run_shape(const Shape &shape, int bits, bool is_bf16, void *scratch)
         linears.emplace_back(inner, width, bits, false);
         linears.emplace_back(width, inner, bits, false);
         const OwnLinear *own = &linears[l * 5];
-        const float *bias = rotates ? nullptr : zeros.data(), *norm = rotates ? of_head.data() : nullptr;
-        table.push_back({ones.data(), bias, ones.data(), bias, norm, norm, own[0].view, own[1].view,
+        const bool turns = rotates && l == 0; // the second layer's queries and keys stay as they are
+        const float *bias = rotates ? nullptr : zeros.data(), *norm = turns ? of_head.data() : nullptr;
+        table.push_back({ones.data(), bias, ones.data(), bias, norm, norm, turns, own[0].view, own[1].view,
                          rotates ? own[2].view : Linear{}, own[3].view, own[4].view});
     }
     Model model{layers, width, heads, kv_heads, head_dim, inner, rotates ? kRmsNorm : kLayerNorm, rotates ? kSilu : kGelu,
-                1e-5, 1 / std::sqrt(head_dim), table.data(), ones.data(), rotates ? nullptr : zeros.data(),
+                1e-5, 1 / std::sqrt(head_dim), 0.5, table.data(), ones.data(), rotates ? nullptr : zeros.data(),
                 rotates ? angles.data() : nullptr, n_slots, head_dim};
     const size_t cached = static_cast<size_t>(layers) * n_slots * 2 * kv_heads * head_dim;
     std::vector<uint16_t> halves(is_bf16 ? cached : 0);

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from model.engine.engine import Engine
 from model.engine.generation import GenerationRequest
-from model.families.config import Biases
 from model.families.gpt_bigcode import GPT_BIGCODE
 from model.families.registry import read_config
 from model.families.rotary import Rotary
@@ -302,8 +301,9 @@ def test_shapes_without_compiled_code_run_through_pytorch(tmp_path: Path) -> Non
 def test_a_model_of_other_parts_is_not_taken(variant: str) -> None:
     config = config_with(n_embd=64, n_head=4)
     assert takes(config)
-    for parts in ({"biases": Biases.NONE}, {"width": 96}, {"head_dim": 8}, {"n_kv_head": 2}):
-        assert not takes(replace(config, **parts)), parts
+    assert not takes(replace(config, width=96))
+    assert not takes(replace(config, head_dim=8))
+    assert not takes(replace(config, n_kv_head=2))
     llama = llama_config(**LLAMA_SHAPES["qwen2"])
     assert takes(llama)
     assert not takes(replace(llama, inner_dim=100))
@@ -321,7 +321,7 @@ def test_a_step_of_llamas_shape_is_the_models(tmp_path: Path, variant: str, shap
     for n_new in ((40, 1), (1, 33), (1, 1), (5, 2), (17, 64)):
         compiled, wanted = run.step(n_new)
         assert (compiled - wanted).norm() / wanted.norm() < 1e-3, n_new
-    logits = torch.from_numpy(model.head(compiled.numpy()))
+    logits = torch.from_numpy(model.logits(compiled.numpy()))
     assert (logits - run.twin.logits(wanted)).norm() / logits.norm() < 2e-2
 
 
@@ -479,9 +479,13 @@ def test_no_memory_error_under_the_sanitizers(tmp_path: Path, openmp: bool) -> N
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    # Not optimised, which takes a quarter of the time and leaves out no access.
-    flags = ["-std=c++17", "-O0", "-g", "-Wno-psabi", "-fsanitize=address,undefined"]
-    flags += ["-fopenmp"] if openmp else ["-Wno-unknown-pragmas"]  # as Apple's compiler
+    # Not optimised, without line numbers and with undefined behaviour sought once: a third of the time, and
+    # no access is left out.
+    flags = ["-std=c++17", "-O0", "-Wno-psabi"]
+    if openmp:
+        flags += ["-fsanitize=address,undefined", "-fopenmp"]
+    else:  # as Apple's compiler
+        flags += ["-fsanitize=address", "-Wno-unknown-pragmas"]
     native = ["-march=native"] if VARIANTS[0] != "plain" else []
     driver = Path(__file__).parent / "native_driver.cpp"
     built = subprocess.run(

@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import TokenizerError
+from model.families import sentinels
 from model.gguf.files import Gguf
-from model.prompt.fim import split_healed
-from model.prompt.gguf_tokenizer import TokenType, adds_space_prefix, gguf_tokenizer
+from model.prompt.chat_template import ChatTemplate
+from model.prompt.conversation import Message
+from model.prompt.fim import build_prompt, split_healed
+from model.prompt.fim_format import FimOrder
+from model.prompt.gguf_tokenizer import TokenType, gguf_tokenizer
 from model.prompt.healing import Healer
 from model.prompt.pre_tokenizers import PRE_TOKENIZERS
 from model.prompt.tokenizer import Tokenizer
+from model.serve.chat_prompting import ChatPrompter
 from tests.model.gguf.writing import write_gguf
 from tests.model.prompt.test_tokenizer import STARCODER, TEXTS, needs_starcoder
 
@@ -38,11 +43,11 @@ NAMES = (
 
 
 @cache
-def opened(path: Path) -> tuple[Tokenizer, bool]:
+def opened(path: Path) -> Tokenizer:
     if not path.is_file():
         pytest.skip(f"{path.name} is not on this machine ({path.parent})")
     metadata = Gguf(path).metadata
-    return gguf_tokenizer(metadata), adds_space_prefix(metadata)
+    return gguf_tokenizer(metadata)
 
 
 def sources(pattern: str) -> list[str]:
@@ -63,34 +68,65 @@ def assert_healed(tokenizer: Tokenizer, text: str) -> None:
 class TestVectorsOfLlamaCpp:
     @pytest.mark.parametrize("name", NAMES)
     def test_healing(self, name: str) -> None:
-        tokenizer, _ = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf")
+        tokenizer = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf")
         assert_healed(tokenizer, sources("model/prompt/*.py")[1])
 
     @pytest.mark.parametrize("name", NAMES)
     def test_ids(self, name: str) -> None:
         path = VOCABULARIES / f"ggml-vocab-{name}.gguf"
-        tokenizer, spaced = opened(path)
+        tokenizer = opened(path)
         texts = path.with_name(f"{path.name}.inp").read_bytes().decode().split(BETWEEN)
         lines = path.with_name(f"{path.name}.out").read_text().split("\n")
         assert len(texts) == len(lines) >= 47
         for text, line in zip(texts, lines, strict=True):
-            given = f" {text}" if spaced and text else text
+            given = tokenizer.opened(text)
             assert tokenizer.encode(given) == [int(one) for one in line.split()], text
             assert tokenizer.decode(tokenizer.encode(given)) == given
 
     @pytest.mark.parametrize("name", NAMES)
     def test_real_files_with_and_without_the_cache(self, name: str) -> None:
-        tokenizer, spaced = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf")
+        tokenizer = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf")
         for text in sources("model/prompt/*.py"):
             assert tokenizer.encode(text) == tokenizer.encode_uncached(text)
             # SentencePiece cannot tell its sign for a space from a space.
-            expected = text.replace("▁", " ") if spaced else text
+            expected = text.replace("▁", " ") if tokenizer.opening else text
             assert tokenizer.decode(tokenizer.encode(text)) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "first", "opening"),
+        [
+            ("llama-spm", ["<s>"], " "),
+            ("llama-bpe", ["<|begin_of_text|>"], ""),
+            ("deepseek-coder", ["<｜begin▁of▁sentence｜>"], ""),
+            ("qwen2", [], ""),
+            ("starcoder", [], ""),
+        ],
+    )
+    def test_what_begins_a_text(self, name: str, first: list[str], opening: str) -> None:
+        tokenizer = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf")
+        assert list(tokenizer.first_ids) == [tokenizer.special_ids[one] for one in first]
+        whole = tokenizer.encode_whole("x = 1")
+        assert whole == [*tokenizer.first_ids, *tokenizer.encode(f"{opening}x = 1")]
+        assert tokenizer.encode_whole("") == [*tokenizer.first_ids]
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("deepseek-coder", sentinels.DEEPSEEK),
+            ("starcoder", sentinels.STARCODER2),
+            ("refact", sentinels.GRANITE),
+            ("llama-spm", None),
+            ("qwen2", None),
+        ],
+    )
+    def test_the_sentinels_that_it_holds(self, name: str, kind: sentinels.Sentinels | None) -> None:
+        special_ids = opened(VOCABULARIES / f"ggml-vocab-{name}.gguf").special_ids
+        assert next((one for one in sentinels.KNOWN if one.holds(special_ids)), None) == kind
 
     @given(text=TEXTS)
     def test_pieces_are_merged_as_sentencepiece_does(self, text: str) -> None:
         path = VOCABULARIES / "ggml-vocab-llama-spm.gguf"
-        tokenizer, _ = opened(path)
+        tokenizer = opened(path)
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("▁", "")
         assert tokenizer.encode(text) == sentence_piece(path, text)
 
@@ -128,16 +164,23 @@ def sentence_piece(path: Path, text: str) -> list[int]:
 class TestRealModels:
     @pytest.mark.parametrize("name", ["qwen2.5-coder-0.5b", "smollm2-135m"])
     def test_a_whole_repository_with_and_without_the_cache(self, name: str) -> None:
-        tokenizer, spaced = opened(MODELS / f"{name}.gguf")
-        assert not spaced
+        tokenizer = opened(MODELS / f"{name}.gguf")
+        assert (tokenizer.first_ids, tokenizer.opening) == ((), "")
         for text in sources("model/**/*.py"):
             assert tokenizer.encode(text) == tokenizer.encode_uncached(text)
             # Growing line by line, as it does under a typing hand.
             for end in range(0, len(text), 997):
                 assert tokenizer.encode(text[:end]) == tokenizer.encode_uncached(text[:end])
 
+    def test_smollm2_continues_and_cannot_fill_in(self) -> None:
+        tokenizer = opened(MODELS / "smollm2-135m.gguf")
+        with pytest.raises(TokenizerError, match="cannot fill in the middle"):
+            sentinels.fim_format(tokenizer.special_ids, sentinels.KNOWN)
+        ends = sentinels.end_ids(tokenizer.special_ids)
+        assert {tokenizer.special_ids[name] for name in ("<|im_end|>", "<|endoftext|>")} <= set(ends)
+
     def test_special_tokens_of_qwen(self) -> None:
-        tokenizer, _ = opened(MODELS / "qwen2.5-coder-0.5b.gguf")
+        tokenizer = opened(MODELS / "qwen2.5-coder-0.5b.gguf")
         assert tokenizer.vocab_size == 151_936
         assert tokenizer.special_ids["<|fim_prefix|>"] == 151_659
         assert tokenizer.special_ids["<tool_call>"] == 151_657
@@ -179,20 +222,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def qwen_like(folder: Path) -> Tokenizer:
-    return opened(write_starcoder(folder / "qwen-like.gguf", "qwen2"))[0]
+    return opened(write_starcoder(folder / "qwen-like.gguf", "qwen2"))
 
 
 @needs_starcoder
 class TestByteLevel:
     def test_published_vectors(self, folder: Path) -> None:
-        tokenizer, _ = opened(write_starcoder(folder / "vectors.gguf", "starcoder"))
+        tokenizer = opened(write_starcoder(folder / "vectors.gguf", "starcoder"))
         texts = (STARCODER / "vectors.inp").read_bytes().decode().split(BETWEEN)
         lines = (STARCODER / "vectors.out").read_text().split("\n")
         for text, line in zip(texts, lines, strict=True):
             assert tokenizer.encode(text) == [int(one) for one in line.split()], text
 
     def test_it_is_the_tokenizer_of_the_tokenizer_json(self, folder: Path) -> None:
-        ours, _ = opened(write_starcoder(folder / "same.gguf", "starcoder"))
+        ours = opened(write_starcoder(folder / "same.gguf", "starcoder"))
         theirs = Tokenizer.from_folder(STARCODER)
         assert ours.special_ids == theirs.special_ids
         assert ours.vocab_size == theirs.vocab_size
@@ -202,7 +245,7 @@ class TestByteLevel:
 
     @pytest.mark.parametrize("pre", {one: name for name, one in PRE_TOKENIZERS.items()}.values())
     def test_the_cache_changes_nothing_with_any_pre_tokenizer(self, folder: Path, pre: str) -> None:
-        tokenizer, _ = opened(write_starcoder(folder / f"{pre}.gguf", pre))
+        tokenizer = opened(write_starcoder(folder / f"{pre}.gguf", pre))
         for text in sources("model/prompt/*.py")[:4]:
             assert tokenizer.encode(text) == tokenizer.encode_uncached(text)
 
@@ -215,7 +258,7 @@ class TestByteLevel:
     @pytest.mark.parametrize("pre", {one: name for name, one in PRE_TOKENIZERS.items()}.values())
     def test_healing_leaves_the_tokens_of_the_whole_text(self, folder: Path, pre: str) -> None:
         """At any place of real code. By GPT-2's words they were others at 30 of 100 with Qwen's."""
-        tokenizer, _ = opened(write_starcoder(folder / f"{pre}.gguf", pre))
+        tokenizer = opened(write_starcoder(folder / f"{pre}.gguf", pre))
         assert_healed(tokenizer, sources("model/prompt/*.py")[0])
 
     def test_a_line_is_a_chunk(self, qwen_like: Tokenizer) -> None:
@@ -232,7 +275,7 @@ class TestByteLevel:
 
 
 PIECES = ["▁", "a", "b", "c", "ab", "▁ab", "▁a", "bc", "abc", "▁▁", "\n"]
-SENTENCE_PIECE = {
+SENTENCE_PIECE: dict[str, Any] = {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": [
         *("<unk>", "<s>", "</s>"),
@@ -247,8 +290,8 @@ SENTENCE_PIECE = {
 
 @pytest.fixture(scope="module")
 def tokenizer(folder: Path) -> Tokenizer:
-    made, spaced = opened(write_gguf(folder / "pieces.gguf", metadata=SENTENCE_PIECE))
-    assert spaced
+    made = opened(write_gguf(folder / "pieces.gguf", metadata=SENTENCE_PIECE))
+    assert (made.first_ids, made.opening) == ((1,), " ")
     return made
 
 
@@ -291,6 +334,87 @@ class TestSentencePiece:
         assert spelled.startswith(required.encode())
 
 
+class TestWhatBeginsAText:
+    """By a file's keys; a SentencePiece model has both where its file says nothing."""
+
+    @pytest.mark.parametrize(
+        ("keys", "first_ids", "opening"),
+        [
+            ({}, (1,), " "),
+            ({"add_bos_token": False}, (), " "),
+            ({"add_space_prefix": False, "bos_token_id": 2}, (2,), ""),
+        ],
+    )
+    def test_pieces(self, tmp_path: Path, keys: dict[str, Any], first_ids: tuple[int], opening: str) -> None:
+        named = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
+        path = write_gguf(tmp_path / "m.gguf", metadata=SENTENCE_PIECE | named)
+        made = gguf_tokenizer(Gguf(path).metadata)
+        assert (made.first_ids, made.opening) == (first_ids, opening)
+
+    def test_a_first_token_that_is_none_is_refused(self, tmp_path: Path) -> None:
+        path = write_gguf(tmp_path / "m.gguf", metadata=SENTENCE_PIECE | {"tokenizer.ggml.bos_token_id": 999})
+        with pytest.raises(TokenizerError, match=r"m\.gguf: its first token is 999, of 272 tokens"):
+            gguf_tokenizer(Gguf(path).metadata)
+
+    def test_a_token_that_the_file_calls_a_sentinel_is_no_text(self, tmp_path: Path) -> None:
+        """Old files of Code Llama call theirs words."""
+        tokens = [*SENTENCE_PIECE["tokenizer.ggml.tokens"][:-1], "▁<PRE>"]
+        types = [*SENTENCE_PIECE["tokenizer.ggml.token_type"][:-1], 1]
+        keys = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
+        path = write_gguf(
+            tmp_path / "m.gguf", metadata=SENTENCE_PIECE | keys | {"tokenizer.ggml.prefix_token_id": 271}
+        )
+        made = gguf_tokenizer(Gguf(path).metadata)
+        assert made.special_ids["▁<PRE>"] == 271
+        assert 271 not in made.encode("a <PRE> b")
+
+
+@pytest.fixture(scope="module")
+def code_llama(folder: Path) -> Tokenizer:
+    names = ["▁<PRE>", "▁<SUF>", "▁<MID>"]
+    metadata = SENTENCE_PIECE | {
+        "tokenizer.ggml.tokens": SENTENCE_PIECE["tokenizer.ggml.tokens"] + names,
+        "tokenizer.ggml.scores": SENTENCE_PIECE["tokenizer.ggml.scores"] + [0.0] * 3,
+        "tokenizer.ggml.token_type": SENTENCE_PIECE["tokenizer.ggml.token_type"] + [3] * 3,
+    }
+    return gguf_tokenizer(Gguf(write_gguf(folder / "code-llama.gguf", metadata=metadata)).metadata)
+
+
+class TestCodeLlama:
+    """As Meta's own `infilling_prompt_tokens`: the prefix is a text's beginning, the suffix is not."""
+
+    @pytest.mark.parametrize(
+        ("order", "prefix", "heal", "kept", "healed"),
+        [
+            (FimOrder.SPM, "ab c\n", False, " ab c\n", b""),
+            (FimOrder.PSM, "ab c\n", False, " ab c\n", b""),
+            (FimOrder.SPM, "abc bc", True, " abc", b" bc"),
+            (FimOrder.SPM, "abc", True, "", b" abc"),  # the space belongs to the first word
+            (FimOrder.PSM, "abc", True, "", b"abc"),  # in the middle, which begins no text
+            (FimOrder.SPM, "", True, "", b" "),
+            (FimOrder.PSM, "", True, "", b""),
+        ],
+    )
+    def test_prompts(
+        self, code_llama: Tokenizer, order: FimOrder, prefix: str, heal: bool, kept: str, healed: bytes
+    ) -> None:
+        fim = sentinels.fim_format(code_llama.special_ids, sentinels.KNOWN)
+        prompt = build_prompt(
+            code_llama, fim, prefix=prefix, suffix="ab", order=order, max_prompt_tokens=500, heal=heal
+        )
+        encode = code_llama.encode_uncached
+        body = fim.arrange(order, encode(kept), encode("ab"))
+        assert prompt.token_ids == [*code_llama.first_ids, *body]
+        assert prompt.healed == healed
+
+    @pytest.mark.parametrize("said", ["ab", " ab"])
+    def test_in_a_chat_one_space_follows_a_special_token(self, code_llama: Tokenizer, said: str) -> None:
+        template = ChatTemplate("<s>{{ messages[0]['content'] }}</s>", names={})
+        prompter = ChatPrompter(code_llama, 500, template, end_id=2)
+        ids = prompter.encode((Message(role="user", text=said),))
+        assert ids == [1, *code_llama.encode(" ab"), 2]
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -320,6 +444,7 @@ class TestRefused:
         with pytest.raises(TokenizerError, match="merges"):
             gguf_tokenizer(Gguf(write_gguf(tmp_path / "m.gguf", metadata=metadata)).metadata)
 
+    @settings(max_examples=40)
     @given(
         kind=st.sampled_from(["gpt2", "llama"]),
         tokens=st.lists(st.text(alphabet="ab<>|▁Ġ \n🦙", max_size=4), min_size=1, max_size=12),

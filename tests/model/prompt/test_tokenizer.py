@@ -253,6 +253,23 @@ class TestOtherTokenizers:
         tokenizer = Tokenizer(backend)
         assert tokenizer.special_ids["<|user|>"] not in tokenizer.encode("a <|user|> b")
 
+    @pytest.mark.parametrize(
+        ("config", "first_ids"),
+        [
+            ({"add_bos_token": True, "bos_token": {"content": "<reponame>"}}, (18,)),
+            ({"add_bos_token": True, "bos_token": "<reponame>"}, (18,)),
+            ({"add_bos_token": False, "bos_token": "<reponame>"}, ()),
+            ({"add_bos_token": True, "bos_token": None}, ()),
+            ([], ()),
+        ],
+    )
+    def test_what_begins_a_text_may_stand_beside(
+        self, tmp_path: Path, config: object, first_ids: tuple[int, ...]
+    ) -> None:
+        write_byte_tokenizer(tmp_path)
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+        assert Tokenizer.from_folder(tmp_path).first_ids == first_ids
+
     def test_truncation_and_padding_are_switched_off(self, tmp_path: Path) -> None:
         write_byte_tokenizer(tmp_path)
         backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))

@@ -38,7 +38,7 @@ def test_the_configuration_survives_the_disk(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "gemma"}, "model_type is 'gemma'.*OpenAI-compatible"),
+        ({"model_type": "gemma2"}, "model_type is 'gemma2'.*llama-server -m"),
         ({"n_head": 5}, "n_embd = 64 is not a multiple of n_head = 5"),
         ({"n_layer": 0}, "n_layer = 0"),
         ({"n_layer": "two"}, "n_layer = 'two': expected int"),

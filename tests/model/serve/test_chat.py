@@ -28,7 +28,7 @@ from model.prompt.dialogue import HUMAN
 from model.prompt.tokenizer import Tokenizer
 from model.serve.chat_prompting import ChatPrompter
 from model.serve.chat_protocol import ChatBody
-from model.serve.prompting import generation_request, token_text
+from model.serve.prompting import generation_request
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
 from model.start.load import load_engine
@@ -63,9 +63,11 @@ async def served(
     engine = load_engine(folder, device="cpu", quantize="none")
     async_engine = AsyncEngine(engine)
     prepare = partial(generation_request, tokenizer=engine.tokenizer, config=engine.config, template=template)
-    name = partial(token_text, engine.tokenizer)
     serving = Serving(
-        async_engine, Served(name="spelling", chat="dialogue"), prepare=prepare, token_text=name
+        async_engine,
+        Served(name="spelling", chat="dialogue"),
+        prepare=prepare,
+        token_bytes=engine.tokenizer.token_bytes,
     )
     ready = asyncio.Event()
     async_engine.start()
@@ -178,7 +180,8 @@ BAD = [
     ({"messages": [{"role": "user", "content": 1}]}, "messages.0.content"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
     ({"messages": [{"role": "user", "content": "a", "shout": True}]}, "messages.0.shout"),
-    (body("a", tools=[{"type": "function"}]), "tools"),
+    (body("a", tools=[{"type": "function"}], tool_choice="required"), "tool_choice"),
+    (body("a", functions=[{"name": "f"}], function_call={"name": "f"}), "function_call"),
     (body("a", logprobs=True), "logprobs"),
     (body("a", max_tokens=0), "max_tokens"),
     (body("a", max_tokens=5000), "max_tokens"),
@@ -186,6 +189,42 @@ BAD = [
     (body("a", prompt="b"), "prompt"),
     (body("a", stop=[""]), "stop"),
 ]
+
+
+class TestWhatOthersSend:
+    async def test_fields_that_change_no_answer(self, base: httpx.AsyncClient) -> None:
+        """As clients' libraries write a history with an answer of ours, offer tools and label requests."""
+        said: dict[str, Any] = {
+            "role": "assistant",
+            "content": "Hi.",
+            "refusal": None,
+            "annotations": [],
+            "tool_calls": None,
+        }
+        harmless = {
+            "messages": [
+                {"role": "user", "content": "a", "name": None},
+                said,
+                {"role": "user", "content": "b"},
+            ],
+            "model": "",
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+            "tool_choice": "auto",
+            "reasoning_effort": "low",
+            "metadata": {"a": None},
+            "prompt_cache_key": "k",
+            "store": True,
+            "max_tokens": 1,
+            "stream": True,
+            "stream_options": {"include_obfuscation": False, "include_usage": None},
+        }
+        answer = await base.post(CHAT, json=harmless)
+        assert answer.status_code == 200, answer.text
+
+    async def test_a_chat_that_cannot_fit_is_refused_unread(self, base: httpx.AsyncClient) -> None:
+        answer = await base.post(CHAT, json=body("a " * 1_000_000))
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "context_length_exceeded"
 
 
 class TestErrors:

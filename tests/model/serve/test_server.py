@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -15,9 +17,14 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.engine.stats import EngineStats
+from model.errors import RequestError
 from model.local.listen import Listen
+from model.serve.chat_protocol import ChatBody
+from model.serve.protocol import CompletionBody, parse_body
 from model.serve.server import MAX_BODY_BYTES, serve
 from model.version import PROTOCOL
 from tests.model import scripted_engine
@@ -35,6 +42,7 @@ from tests.model.serving import (
 )
 
 COMPLETIONS = "/v1/completions"
+MESSAGES = [{"role": "user", "content": "a"}]
 Running = tuple[httpx.AsyncClient, ScriptedServing]
 
 
@@ -47,6 +55,11 @@ async def server(listen: Listen) -> AsyncIterator[Running]:
 @pytest.fixture
 async def client(server: Running) -> httpx.AsyncClient:
     return server[0]
+
+
+async def counted(client: httpx.AsyncClient, status: int) -> bool:
+    """Whether /metrics has a request with this status."""
+    return f'requests_total{{status="{status}"}}' in (await client.get("/metrics")).text
 
 
 def test_the_script_speaks_as_the_real_engine_does() -> None:
@@ -155,6 +168,9 @@ class TestBadRequests:
             ({"prompt": "a", "top_p": 0}, "top_p", ["0"]),
             ({"prompt": "a", "n": 99}, "n", ["99", "32"]),
             ({"prompt": "a", "stop": ["", "x"]}, "stop", ["none of them empty"]),
+            ({"prompt": "a", "stop": 5}, "stop", ["5", "a list of texts"]),
+            ({"prompt": "a", "stop": True}, "stop", ["True", "a list of texts"]),
+            ({"prompt": "a", "stop": {"a": 1}}, "stop", ["'a'", "a list of texts"]),
             ({"prompt": "a", "stop_at": "word"}, "stop_at", ["'word'", "line", "block"]),
             ({"prompt": "a", "context": [{"path": "x.py"}]}, "context.0.text", ["missing"]),
             ({"prompt": "a", "suffix": "b", "echo": True}, "echo", ["does not go with suffix"]),
@@ -183,6 +199,9 @@ class TestBadRequests:
             "user": "me",
             "logit_bias": None,
             "min_p": 0,
+            "model": "",
+            "cache_prompt": True,
+            "context": [{"path": "a.py", "text": "b", "score": None}],
         }
         answer = await client.post(
             COMPLETIONS,
@@ -219,9 +238,54 @@ class TestBadRequests:
         served = await client.post(COMPLETIONS, json={"prompt": "count", "model": "scripted"})
         assert served.status_code == 200
 
-    async def test_no_such_page(self, client: httpx.AsyncClient) -> None:
-        assert (await client.get("/v2")).status_code == 404
-        assert (await client.get(COMPLETIONS)).status_code == 405
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "message"),
+        [
+            ("GET", "/v2", 404, "GET /v2: not found"),
+            ("GET", COMPLETIONS, 405, "GET /v1/completions: method not allowed"),
+            ("GET", "/v1/models/gpt-4", 404, "model = 'gpt-4': this engine serves 'scripted'"),
+        ],
+    )
+    async def test_no_such_page(
+        self, client: httpx.AsyncClient, method: str, path: str, status: int, message: str
+    ) -> None:
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (status, message)
+
+    async def test_a_body_that_does_not_come(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("model.serve.server._BODY_S", 0.1)
+        never = asyncio.Event()
+
+        async def half() -> AsyncIterator[bytes]:
+            yield b'{"prompt": '
+            await never.wait()
+
+        headers = {"content-type": "application/json"}
+        sending = asyncio.create_task(client.post(COMPLETIONS, content=half(), headers=headers))
+        await until(lambda: counted(client, 408))
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+    async def test_a_head_that_does_not_end(self, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("model.serve.patience.HEAD_S", 0.2)
+        async with serving_at(listen) as (client, _):
+            address = client.base_url
+            reader, writer = (
+                await asyncio.open_unix_connection(str(listen.unix_path))
+                if listen.unix_path
+                else await asyncio.open_connection(address.host, address.port)
+            )
+            whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            for _ in range(2):
+                writer.write(whole)
+                answer = await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE_S)
+                assert answer.startswith(b"HTTP/1.1 200")
+                await asyncio.sleep(0.4)  # who is idle is not late
+            writer.write(whole[:20])
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
+            writer.close()
 
 
 class TestFailures:
@@ -259,6 +323,32 @@ class TestFailures:
         choices = [json.loads(chunk)["choices"][0] for chunk in chunks]
         assert ("error", 0) in [(choice["finish_reason"], choice["index"]) for choice in choices]
         assert ("length", 1) in [(choice["finish_reason"], choice["index"]) for choice in choices]
+
+    async def test_of_all_alternatives_is_an_error(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post(COMPLETIONS, json={"prompt": ["nan", "nan"]})
+        assert answer.status_code == 500
+        assert "NaN logits" in answer.json()["error"]["message"]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda values: st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=2), values, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("kind", [CompletionBody, ChatBody])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_any_value_of_any_field_is_read_or_refused(
+    kind: type[CompletionBody] | type[ChatBody], data: st.DataObject
+) -> None:
+    known = sorted({*kind.model_fields, *kind.inert, *kind.hints, "best_of"})
+    values: dict[str, Any] = {"prompt": "a"} if kind is CompletionBody else {"messages": MESSAGES}
+    for name in data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=3)):
+        values[name] = data.draw(JSON_VALUES)
+    with contextlib.suppress(RequestError):
+        assert parse_body(json.dumps(values).encode(), kind).each
 
 
 class TestCancellation:
@@ -326,6 +416,7 @@ class TestMetrics:
             "running_sequences",
             "waiting_sequences",
             "kv_tokens_used",
+            "kv_tokens_pinned",
             "kv_tokens_capacity",
         ]
         assert [metric.name for metric in metrics if metric.kind == "counter"] == [
@@ -359,12 +450,29 @@ class TestAccess:
 
     async def test_web_pages_are_kept_out_of_a_port(self) -> None:
         async with serving_at(Listen.parse("127.0.0.1:0")) as (client, _):
-            simple = await client.post("/shutdown", content=b"{}", headers={"content-type": "text/plain"})
+            simple = await client.post(COMPLETIONS, content=b"{}", headers={"content-type": "text/plain"})
             assert simple.status_code == 415
             rebound = await client.get("/v1/models", headers={"host": "attacker.example:80"})
             assert rebound.status_code == 403
+            for header in ({"origin": "http://localhost"}, {"sec-fetch-site": "cross-site"}):
+                assert (await client.get("/v1/models", headers=header)).status_code == 403
             for host in ("localhost", "127.0.0.1:8080", "[::1]:8080"):
                 assert (await client.get("/v1/models", headers={"host": host})).status_code == 200
+
+    async def test_a_port_without_a_token_tells_nothing_of_others(self) -> None:
+        """Guesses at another user's prompt could be checked by what the cache has of them."""
+        async with serving_at(Listen.parse("127.0.0.1:0")) as (client, _):
+            for body in ({"prompt": "count"}, {"prompt": "count", "stream": True}):
+                answer = await client.post(
+                    COMPLETIONS, json={**body, "stream_options": {"include_usage": True}, "max_tokens": 2}
+                )
+                assert answer.status_code == 200
+                assert not re.search("timings|cached|_ms", answer.text)
+            infill = await client.post("/infill", json={"input_prefix": "count", "input_suffix": ""})
+            assert not re.search("timings|_ms", infill.text)
+            assert (await client.get("/metrics")).status_code == 403
+            assert (await client.post("/shutdown", json={})).status_code == 403
+            assert "Host" not in (await client.get("/health")).text
 
     async def test_a_socket_is_its_users_alone(self, client: httpx.AsyncClient, listen: Listen) -> None:
         assert stat.S_IMODE(socket_of(listen).stat().st_mode) == 0o600

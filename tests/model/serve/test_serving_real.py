@@ -25,7 +25,7 @@ from model.local.listen import Listen
 from model.process.engine_files import EngineFiles, LaunchOptions
 from model.process.process import EngineProcess
 from model.pytorch.torch_runner import TorchRunner
-from model.serve.prompting import generation_request, token_text
+from model.serve.prompting import generation_request
 from model.serve.protocol import CompletionBody
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
@@ -54,7 +54,7 @@ async def client(engine: Engine, tmp_path: Path) -> AsyncIterator[EngineClient]:
         async_engine,
         Served(name="tiny"),
         prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
-        token_text=partial(token_text, engine.tokenizer),
+        token_bytes=engine.tokenizer.token_bytes,
     )
     ready = asyncio.Event()
     async_engine.start()
@@ -232,3 +232,26 @@ async def test_the_process_killed_in_mid_stream_is_replaced(process: EngineProce
     assert deltas[-1].finish_reason is not None
     await process.stop()
     assert "stopped" in process.files.log_tail()[-1]
+
+
+WRITTEN_OUT = "<fim_prefix>def f(x):\n<fim_suffix>\nf(1)\n<fim_middle>"
+APART = {"prompt": "def f(x):\n", "suffix": "\nf(1)\n"}
+
+
+async def test_a_prompt_with_sentinels_written_out(http: httpx.AsyncClient) -> None:
+    """Read when that is said, refused when not, and text for who means it so."""
+    wanted, read, plain = [
+        (await http.post("/v1/completions", json={"max_tokens": 8, **body})).json()["usage"]["prompt_tokens"]
+        for body in (
+            APART,
+            {"prompt": WRITTEN_OUT, "fim_text": True},
+            {"prompt": WRITTEN_OUT, "fim_text": False},
+        )
+    ]
+    assert (read, plain) == (wanted, len(WRITTEN_OUT))
+    for body, field in (
+        ({"prompt": WRITTEN_OUT}, "suffix"),
+        ({"prompt": f"x = 1\n{WRITTEN_OUT}", "fim_text": True}, "context"),
+    ):
+        refused = await http.post("/v1/completions", json=body)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)

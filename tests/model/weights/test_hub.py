@@ -38,7 +38,7 @@ def without(*names: str) -> dict[str, bytes]:
 REPOSITORIES = {
     "org/good": GOOD,
     "org/pickled": without("model.safetensors"),
-    "org/gemma": {**GOOD, "config.json": b'{"model_type": "gemma"}'},
+    "org/gemma2": {**GOOD, "config.json": b'{"model_type": "gemma2"}'},
     "org/empty": {"README.md": CARD},
     "org/bare": without("tokenizer.json"),
 }
@@ -118,8 +118,8 @@ class TestHuggingFace:
     def test_another_architecture_is_refused_before_its_weights_are_fetched(
         self, resolve: Resolve, remote: HubServer
     ) -> None:
-        with pytest.raises(ConfigError, match="'gemma'"):
-            resolve("org/gemma")
+        with pytest.raises(ConfigError, match=r"'gemma2'.*llama-server -m"):
+            resolve("org/gemma2")
         assert not any("safetensors" in asked for asked in remote.asked)
 
     def test_pickled_only(self, resolve: Resolve, remote: HubServer) -> None:

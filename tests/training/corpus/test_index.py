@@ -115,7 +115,7 @@ def test_what_the_index_has_is_not_fetched_again(shelf: Path, tmp_path: Path) ->
         wheel.unlink()
     again = build(make, tmp_path / "index")
     assert again.exit_code == 0
-    assert "0 documents added, 0 copies of known ones, 4 unchanged" in again.output
+    assert "0 documents added (0 copies of known ones), 0 replaced, 4 unchanged" in again.output
 
 
 def test_only_the_missing_is_fetched_and_opt_outs_are_kept(shelf: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_only_the_missing_is_fetched_and_opt_outs_are_kept(shelf: Path, tmp_path
     )
     assert "removed 3 " in removed.output
     again = build(make, tmp_path / "index")
-    assert "0 documents added, 0 copies of known ones, 1 unchanged, 3 opted out" in again.output
+    assert "0 documents added (0 copies of known ones), 0 replaced, 1 unchanged, 3 opted out" in again.output
 
 
 def test_a_package_that_was_withdrawn_or_changed_is_told(shelf: Path, tmp_path: Path) -> None:

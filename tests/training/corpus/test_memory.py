@@ -1,4 +1,4 @@
-"""A corpus is never in memory: nearly the same peak for eight times the text."""
+"""A corpus is never in memory: nearly the same peak for seven times the text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEGABYTE = 1_000_000
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     """The figures of docs/corpus.md for 10 GB are made by `python -m benchmarks.corpus memory`."""
-    sizes = (5 * MEGABYTE, 40 * MEGABYTE)
+    sizes = (3 * MEGABYTE, 21 * MEGABYTE)
     peaks = []
     for size in sizes:
         source, corpus = tmp_path / f"source-{size}", tmp_path / f"corpus-{size}"

@@ -36,7 +36,7 @@ class LicencePolicy:
 
     def _allows(self, license: str) -> bool:
         try:
-            return evaluate(license, lambda identifier: identifier.lower() in self.permissive)
+            return evaluate(license, lambda licence: licence.id.lower() in self.permissive)
         except ExpressionError:  # not SPDX: the name of a licence, perhaps
             named = licence_of_declaration(license)
             return named is not None and named.lower() in self.permissive

@@ -1,0 +1,161 @@
+"""What `check` is to look at: files, folders without what git ignores, the standard input, lines of a change.
+
+Nothing is left out in silence: what cannot be read is named with its reason, the rest is counted by reason.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attribution.errors import InputError
+from attribution.sources.provenance import git_root
+from model.local.gitignore import Patterns, why_ignored
+
+STANDARD_INPUT = "-"
+_IGNORE_FILE = ".gitignore"
+_HUNK = re.compile(rb"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+# A repository's configuration is not to run programs, and not to change what a diff looks like.
+_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+_PLAIN_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--no-relative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Something to check. `lines` are those that count, as half-open ranges from 1; None: all of them."""
+
+    name: str
+    lines: tuple[tuple[int, int], ...] | None = None
+    is_named: bool = True  # by the user, rather than found in a folder
+
+    @property
+    def path(self) -> Path:
+        """Where it lies; for the standard input, where a file of the current folder would."""
+        return Path("stdin" if self.name == STANDARD_INPUT else self.name)
+
+    def read(self) -> bytes:
+        """Its bytes. Raises `InputError`."""
+        try:
+            return sys.stdin.buffer.read() if self.name == STANDARD_INPUT else self.path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read this file: {error.strerror}") from error
+
+    def counts(self, start_line: int, end_line: int) -> bool:
+        """Whether any of these lines counts."""
+        return self.lines is None or any(
+            first <= end_line and start_line < last for first, last in self.lines
+        )
+
+
+@dataclass(kw_only=True)
+class FoundInputs:
+    """What is to be checked, what cannot be (name, reason), and what is left out by reason."""
+
+    inputs: list[Input] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def find_inputs(names: Sequence[str]) -> FoundInputs:
+    """Files as they are named, folders gone through."""
+    found = FoundInputs()
+    for name in dict.fromkeys(names):
+        path = Path(name)
+        if name == STANDARD_INPUT or (path.exists() and not path.is_dir()):
+            found.inputs.append(Input(name=name))
+        elif path.is_dir():
+            _walk(path, found)
+        else:
+            found.failures.append((name, "no such file or folder"))
+    return found
+
+
+def _walk(top: Path, found: FoundInputs) -> None:
+    root = git_root(Path(os.path.abspath(top)))
+    known = [] if root is None else list(_patterns_above(root, Path(os.path.abspath(top))))
+
+    def failed(error: OSError) -> None:
+        found.failures.append((str(error.filename), f"cannot read this folder: {error.strerror}"))
+
+    for name, folders, files in os.walk(top, onerror=failed):
+        place = Path(os.path.abspath(name))
+        # The patterns of the folders between the top and this one.
+        here = [pair for pair in known if place.is_relative_to(pair[0])]
+        if root is not None and place != root and (own := _patterns(place)) is not None:
+            here.append((place, own))
+        known = here
+        folders[:] = [
+            one for one in sorted(folders) if one != ".git" and _stays(here, place / one, found, True)
+        ]
+        for file in sorted(files):
+            path = Path(name, file)
+            if not path.is_file() or path.is_symlink():
+                found.left_out["not a regular file"] += 1
+            elif _stays(here, place / file, found, False):
+                found.inputs.append(Input(name=str(path), is_named=False))
+
+
+def _stays(known: Sequence[tuple[Path, Patterns]], path: Path, found: FoundInputs, is_folder: bool) -> bool:
+    ignored = why_ignored(known, path, is_folder=is_folder) is not None
+    found.left_out["ignored by git"] += ignored
+    return not ignored
+
+
+def _patterns_above(root: Path, top: Path) -> Iterator[tuple[Path, Patterns]]:
+    for folder in [place for place in (*list(top.parents)[::-1], top) if place.is_relative_to(root)]:
+        if (folder == root or folder != top) and (patterns := _patterns(folder)) is not None:
+            yield folder, patterns
+
+
+def _patterns(folder: Path) -> Patterns | None:
+    file = folder / _IGNORE_FILE
+    if not file.is_file():
+        return None
+    return Patterns.of_text(file.read_text(encoding="utf-8", errors="surrogateescape"), origin=str(file))
+
+
+def find_changes(revision: str, names: Sequence[str]) -> FoundInputs:
+    """The files that differ from a revision, with the lines that were added, and files new to git.
+
+    Raises `InputError` for a revision that is none, or where there is no repository.
+    """
+    root = Path(os.fsdecode(_git("rev-parse", "--show-toplevel").rstrip(b"\n")))
+    _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    found, paths = FoundInputs(), [os.path.abspath(name) for name in names or [str(root)]]
+    changed = _git(*_PLAIN_DIFF, "--name-only", "-z", "--diff-filter=d", revision, "--", *paths)
+    for path in _paths(root, changed):
+        diff = _git(*_PLAIN_DIFF, "--unified=0", "--text", revision, "--", str(path))
+        if lines := tuple(_added(diff)):
+            found.inputs.append(Input(name=os.path.relpath(path), lines=lines))
+    new = _git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", *paths)
+    found.inputs += [Input(name=os.path.relpath(path), is_named=False) for path in _paths(root, new)]
+    return found
+
+
+def _paths(root: Path, listed: bytes) -> Iterator[Path]:
+    for name in filter(None, listed.split(b"\0")):
+        yield root / os.fsdecode(name)
+
+
+def _added(diff: bytes) -> Iterator[tuple[int, int]]:
+    for hunk in _HUNK.finditer(diff):
+        first, count = int(hunk[1]), int(hunk[2] or 1)
+        if count:
+            yield first, first + count
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        done = subprocess.run([*_GIT, *arguments], capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise InputError("--diff needs git, which is not installed") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or "no such revision"
+        raise InputError(f"--diff: git {' '.join(arguments[:2])}: {said}")
+    return done.stdout
