@@ -3,6 +3,7 @@
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 E2E_ARGS ?=
+MODEL ?= qwen2.5-coder-0.5b
 PORT ?= 9200
 export PYTHON
 # Modules are compiled once, as on a user's machine, also where the environment forbids it: tests start hundreds of processes.
@@ -19,8 +20,10 @@ install-run:
 install-dev:
 	@.ci/install dev
 
-demo: install-run ## Completions in the terminal, from the real server and the real model.
-	@.venv/bin/python -I -m lsp.demo
+demo: install-run ## Completions in the terminal, by a model of 491 MB that is fetched once. MODEL=starter fetches none.
+	@model='$(MODEL)'; [ "$$model" = starter ] || .venv/bin/starcoder-lsp model get "$$model" >/dev/null || \
+		{ echo "The bundled model, starter, plays instead of $$model." >&2; model=starter; }; \
+	.venv/bin/python -I -m lsp.demo --model "$$model"
 
 test: install-dev ## The tests, side by side. PYTEST_ARGS="-n 0 -k fim" chooses some.
 	@.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)

@@ -23,19 +23,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsprotocol import types
 from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.engine.contender import percentile_95
-from lsp.context.query import QueryMaker, is_single_line
-from lsp.documents.documents import Document
-from lsp.documents.place import find_place
-from lsp.settings.settings import CompletionSettings
+from benchmarks.replay.questions import Questions
+from benchmarks.replay.session import FILES, Stroke, session
 from model.client.client import native_body
 from model.engine.engine import Engine, EngineOptions
 from model.engine.generation import GenerationRequest
@@ -47,61 +42,7 @@ from model.weights.hub import resolve
 if TYPE_CHECKING:
     from benchmarks.engine.transformers_peer import Transformers
 
-ROOT = Path(__file__).resolve().parent.parent
-FILES = (
-    ROOT / "model/process/process.py",
-    ROOT / "model/native/step.cpp",
-    ROOT / "extension/src/commands.ts",
-)
-_PLACES = (0.6, 0.25, 0.85)
-_SLIP_EVERY = 14
 _WARM_UP = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stroke:
-    """One keystroke at a place in a document: `text`, or nothing for a backspace."""
-
-    document: Document
-    line: int
-    start_char: int
-    text: str
-    is_jump: bool = False  # the first one at its place
-
-    def press(self) -> tuple[int, int]:
-        """Change the document; returns the cursor's line and character."""
-        start_char = self.start_char - (not self.text)
-        place = types.Range(
-            start=types.Position(line=self.line, character=start_char),
-            end=types.Position(line=self.line, character=self.start_char),
-        )
-        self.document.apply_change(types.TextDocumentContentChangePartial(range=place, text=self.text))
-        if self.text == "\n":
-            return self.line + 1, 0
-        return self.line, start_char + len(self.text)
-
-
-def session(files: Sequence[Path], n_keystrokes: int) -> Iterator[Stroke]:
-    """The keystrokes, as many in each file. Each must be pressed before the next is asked for."""
-    n_in_each = n_keystrokes // len(files)
-    for path in files:
-        yield from islice(_in_file(path, -(-n_in_each // len(_PLACES))), n_in_each)
-
-
-def _in_file(path: Path, n_typed: int) -> Iterator[Stroke]:
-    """Type `n_typed` characters of the file at each place; they are missing there before."""
-    text = path.read_text(encoding="utf-8")
-    for share in _PLACES:
-        first = text.index("\n", int(len(text) * share)) + 1
-        typed = text[first : first + n_typed]
-        document = Document(path.as_uri(), text[:first] + text[first + n_typed :], version=0)
-        line, column = text[:first].count("\n"), 0
-        for n, character in enumerate(typed):
-            if n % _SLIP_EVERY == _SLIP_EVERY - 1 and character != "\n":
-                yield Stroke(document=document, line=line, start_char=column, text="q")
-                yield Stroke(document=document, line=line, start_char=column + 1, text="")
-            yield Stroke(document=document, line=line, start_char=column, text=character, is_jump=n == 0)
-            line, column = (line + 1, 0) if character == "\n" else (line, column + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +69,13 @@ class Typist:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._settings = CompletionSettings()
-        self._maker = QueryMaker(is_allowed=lambda path: True, roots=lambda: [ROOT])
-        self._maker.context_tokens = engine.config.n_positions
+        self._questions = Questions(engine.config.n_positions)
 
     def answer(self, stroke: Stroke) -> tuple[Answer, GenerationRequest]:
         """Press a key and wait for the first token."""
         before = self._engine.stats().computed_tokens
         began = time.perf_counter()
-        request = self._question(stroke.document, *stroke.press())
+        request = self._question(stroke)
         self.next_token(request)
         answer = Answer(
             ours_ms=(time.perf_counter() - began) * 1e3,
@@ -146,10 +85,8 @@ class Typist:
         )
         return answer, request
 
-    def _question(self, document: Document, line: int, start_char: int) -> GenerationRequest:
-        place = find_place(document, line, start_char)
-        single_line = is_single_line(place, multiline=self._settings.multiline, explicit=False)
-        query = self._maker.make(place, self._settings, single_line=single_line)
+    def _question(self, stroke: Stroke) -> GenerationRequest:
+        query = self._questions.after(stroke)
         body = parse_body(json.dumps(native_body(query)).encode(), CompletionBody)
         return generation_request(body, self._engine.tokenizer, self._engine.config)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,12 +13,13 @@ from benchmarks.attribution.corpus import Corpus
 from benchmarks.attribution.excerpts import CHANGES
 from benchmarks.attribution.growth import PICTURE
 from benchmarks.attribution.measure import Asked, Built
+from benchmarks.machine import processor
+from benchmarks.tables import put_section, table
 
 HELD_OUT = "held out"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "attribution.md"
 # What stands between these lines of the page is the benchmark's.
-_BEGIN, _END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Report:
         """A report of nothing yet but where and on what."""
         return cls(
             machine={
-                "processor": _processor(),
+                "processor": processor(),
                 "cores": os.cpu_count(),
                 "load": os.getloadavg()[0],
                 "python": platform.python_version(),
@@ -120,14 +120,14 @@ class Report:
             f"Python {machine['python']}, load {machine['load']:.1f} at the start. In brackets: by the "
             "processor, not by the clock.",
             "",
-            *_table(["build", "MB/s", "MB/s a core", "bytes per byte, no text", "with text"], self._builds()),
+            *table(["build", "MB/s", "MB/s a core", "bytes per byte, no text", "with text"], self._builds()),
             "",
-            *_table(
+            *table(
                 ["right", *CHANGES, "false, held out", "false, planted", "p50 ms", "p95 ms"],
                 [one.answer_row() for one in self.methods],
             ),
             "",
-            *_table(
+            *table(
                 ["growth", "build s", "p50 ms", "p95 ms"],
                 [one.growth_row() for one in self.growth],
             ),
@@ -150,32 +150,10 @@ def write_report(report: Report, folder: Path, *, into_docs: bool) -> str:
     (folder / "attribution.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     (folder / "attribution.md").write_text(markdown, encoding="utf-8")
     if into_docs:
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(with_tables(page, markdown), encoding="utf-8")
+        put_section(PAGE, "benchmark", markdown)
         shutil.copyfile(folder / PICTURE, DOCS / PICTURE)
     return markdown
 
 
-def with_tables(page: str, markdown: str) -> str:
-    """A page with what stands between its marks replaced. Raises `ValueError` if it has none."""
-    pattern = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
-    if not pattern.search(page):
-        raise ValueError(f"{PAGE} has no lines {_BEGIN} and {_END} to put the tables between")
-    return pattern.sub(lambda _: f"{_BEGIN}\n{markdown}{_END}", page)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-
-
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
-
-
-def _processor() -> str:
-    """What Linux calls it; elsewhere what Python knows."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()

@@ -1,53 +1,88 @@
-"""llama.cpp as a contender, where llama-cpp-python is installed: Q8_0 or Q4_0 of the same checkpoint."""
+"""llama.cpp as a contender, where llama-cpp-python is installed: a GGUF file in its own format or another, or
+Q8_0 or Q4_0 of the same checkpoint.
+
+`benchmarks/build_llama_cpp` builds it for this CPU; as pip builds it, it leaves out what some CPUs lack.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import converted
 from model.families.registry import read_config
 
 _MAX_SEQUENCES = 32
+_BATCH = 512
 _CONTEXT = 2304  # tokens of one sequence: the longest prompt and what follows it
 
 
 class LlamaCpp:
-    """Its C interface: a context, batches of tokens with positions and sequences."""
+    """Its C interface: a context, batches of tokens with positions and sequences.
 
-    def __init__(self, folder: Path, *, quantization: str, threads: int, suffix_first: bool = False) -> None:
+    `quantization` None takes a GGUF file as it is. `alone` has room for one sequence only.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        quantization: str | None,
+        threads: int,
+        suffix_first: bool = False,
+        alone: bool = False,
+    ) -> None:
         import llama_cpp  # type: ignore[import-not-found]  # optional, a peer to measure against
 
         self._lib: Any = llama_cpp
         self.suffix_first = suffix_first
-        self.name = f"llama.cpp, {quantization}{', our prompt layout' if suffix_first else ''}"
-        config = read_config(folder)
-        self._vocab_size = config.vocab_size
-        path = converted(folder, f"{quantization}.gguf", lambda path: write_gguf(folder, path, quantization))
+        self._n_sequences = 1 if alone else _MAX_SEQUENCES
+        kind = quantization or "the file's own format"
+        self.name = f"llama.cpp, {kind}{', our prompt layout' if suffix_first else ''}"
         # Kept, as the library calls it for as long as it lives.
         self._quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._quiet, None)
         llama_cpp.llama_backend_init()
+        path = self._file(model, quantization)
         self._model = llama_cpp.llama_model_load_from_file(
             str(path).encode(), llama_cpp.llama_model_default_params()
         )
         if not self._model:
-            raise RuntimeError(f"llama.cpp cannot load {path}; remove it to have it written anew")
+            raise RuntimeError(f"llama.cpp cannot load {path}; if it was converted, remove it")
+        self._vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
         self._context = llama_cpp.llama_init_from_model(self._model, self._context_params(threads))
         self._memory = llama_cpp.llama_get_memory(self._context)
 
+    def _file(self, model: Path, quantization: str | None) -> Path:
+        """The model in a format, converted once."""
+        if quantization is None:
+            return model
+        write = self._requantize if model.is_file() else write_gguf
+        return converted(model, f"{quantization}.gguf", lambda path: write(model, path, quantization))
+
+    def _requantize(self, model: Path, path: Path, quantization: str) -> None:
+        params = self._lib.llama_model_quantize_default_params()
+        params.ftype = getattr(self._lib, f"LLAMA_FTYPE_MOSTLY_{quantization}")
+        params.allow_requantize = True
+        if code := self._lib.llama_model_quantize(
+            str(model).encode(), str(path).encode(), ctypes.byref(params)
+        ):
+            raise RuntimeError(f"llama.cpp cannot write {model} as {quantization}: {code}")
+
     def _context_params(self, threads: int) -> Any:  # a structure of an optional library
         params = self._lib.llama_context_default_params()
-        params.n_ctx = _MAX_SEQUENCES * _CONTEXT
-        params.n_batch = params.n_ubatch = 512
+        params.n_ctx = self._n_sequences * _CONTEXT
+        params.n_batch = params.n_ubatch = _BATCH
         params.n_threads = params.n_threads_batch = threads
-        params.n_seq_max = _MAX_SEQUENCES
+        params.n_seq_max = self._n_sequences
         params.kv_unified = False  # or every sequence would look through the tokens of all
-        params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # on small shapes it doubles a step
+        params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it takes longer
         return params
 
     def prefill(self, prompt: Prompt) -> int:
@@ -83,33 +118,59 @@ class LlamaCpp:
 
         return answer
 
+    def scores(self, ids: Prompt) -> tuple[list[float], list[int]]:
+        """Of each token but the first: its log-probability after those before it, and the likeliest there."""
+        self._lib.llama_memory_clear(self._memory, True)
+        own, likeliest = list[float](), list[int]()
+        for first in range(0, len(ids) - 1, _BATCH):
+            chunk = ids[first : min(first + _BATCH, len(ids) - 1)]
+
+            def take(row: int, first: int = first) -> None:
+                logits = self._logits(row).astype(np.float64)
+                highest = logits.max()
+                total = highest + np.log(np.exp(logits - highest).sum())
+                own.append(float(logits[ids[first + row + 1]] - total))
+                likeliest.append(int(logits.argmax()))
+
+            self._compute([(token, first + i, 0) for i, token in enumerate(chunk)], range(len(chunk)), take)
+        return own, likeliest
+
     def _feed(self, tokens: Prompt, start: int, sequence: int = 0) -> int:
         following = [0]
-        for first in range(0, len(tokens), 512):
-            chunk = tokens[first : first + 512]
+        for first in range(0, len(tokens), _BATCH):
+            chunk = tokens[first : first + _BATCH]
             items = [(token, start + first + i, sequence) for i, token in enumerate(chunk)]
             following = self._run(items, every=False)
         return following[-1]
 
     def _run(self, items: Sequence[tuple[int, int, int]], *, every: bool) -> list[int]:
         """Compute tokens at positions of sequences; the likeliest next token after each, or the last."""
+        wanted = range(len(items)) if every else range(len(items) - 1, len(items))
+        tokens: list[int] = []
+        self._compute(items, wanted, lambda row: tokens.append(int(self._logits(row).argmax())))
+        return tokens
+
+    def _compute(
+        self, items: Sequence[tuple[int, int, int]], wanted: range, take: Callable[[int], None]
+    ) -> None:
+        """Compute a batch, and call `take` for each row whose logits are wanted."""
         batch = self._lib.llama_batch_init(len(items), 0, 1)
         try:
             batch.n_tokens = len(items)
             for i, (token, position, sequence) in enumerate(items):
                 batch.token[i], batch.pos[i] = token, position
                 batch.n_seq_id[i], batch.seq_id[i][0] = 1, sequence
-                batch.logits[i] = every or i == len(items) - 1
+                batch.logits[i] = i in wanted
             if code := self._lib.llama_decode(self._context, batch):
                 raise RuntimeError(f"llama_decode failed with {code}")
-            wanted = range(len(items)) if every else [len(items) - 1]
-            return [self._likeliest(i) for i in wanted]
+            for row in wanted:
+                take(row)
         finally:
             self._lib.llama_batch_free(batch)
 
-    def _likeliest(self, row: int) -> int:
+    def _logits(self, row: int) -> NDArray[np.float32]:
         logits = self._lib.llama_get_logits_ith(self._context, row)
-        return int(np.ctypeslib.as_array(logits, shape=(self._vocab_size,)).argmax())
+        return np.ctypeslib.as_array(logits, shape=(self._vocab_size,))
 
 
 def write_gguf(folder: Path, path: Path, quantization: str) -> None:

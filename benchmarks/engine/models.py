@@ -46,14 +46,14 @@ def model_folder(name: str, *, weights: bool = True) -> Path:
     return folder
 
 
-def has_weights(folder: Path) -> bool:
-    """Whether a model folder is more than a shape."""
-    return any(folder.glob("*.safetensors"))
+def has_weights(model: Path) -> bool:
+    """Whether a model is more than a shape: a GGUF file, or a folder with tensors."""
+    return model.is_file() or any(model.glob("*.safetensors"))
 
 
-def converted(folder: Path, name: str, write: Callable[[Path], object]) -> Path:
-    """The model of `folder` in a peer's format, made once: no peer pays for it when it starts."""
-    weights = sorted(folder.glob("*.safetensors"))
+def converted(model: Path, name: str, write: Callable[[Path], object]) -> Path:
+    """A model in a peer's format, made once: no peer pays for it when it starts."""
+    weights = [model] if model.is_file() else sorted(model.glob("*.safetensors"))
     state = repr([(str(each.resolve()), each.stat().st_mtime_ns) for each in weights])
     path = _cache() / "converted" / hashlib.sha256(state.encode()).hexdigest()[:16] / name
     if not path.exists():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.engine.contender import Prompt
 from benchmarks.engine.models import has_weights
 from model.engine.engine import Engine, EngineOptions, Handle
-from model.engine.generation import GenerationRequest
+from model.engine.generation import Delta, GenerationRequest
 from model.families.registry import read_config
 from model.runner.sampling import SamplingParams
 from model.start.load import load_engine
@@ -68,12 +68,18 @@ class Ours:
         self._next(before)
         return lambda: self._next(after)
 
+    def scores(self, ids: Prompt) -> tuple[list[float], list[int]]:
+        """Of each token but the first: its log-probability after those before it, and the likeliest there."""
+        sampling = SamplingParams(max_new_tokens=1, logprobs=1)
+        self.engine.submit(GenerationRequest(prompt_ids=list(ids), sampling=sampling, scores_prompt=True))
+        found = [delta.prompt_scores for delta in self._all_deltas() if delta.prompt_scores is not None]
+        return found[0].logprobs, [next(iter(top)) for top in found[0].top]
+
     def _next(self, prompt: Prompt) -> int:
         self._submit(prompt, 1)
-        while self.engine.busy:
-            for _, delta in self.engine.step():
-                if delta.token_ids:
-                    return delta.token_ids[0]
+        for delta in self._all_deltas():
+            if delta.token_ids:
+                return delta.token_ids[0]
         raise AssertionError("the engine ended without a token")
 
     def _submit(self, prompt: Prompt, n_tokens: int) -> Handle:
@@ -82,9 +88,13 @@ class Ours:
             GenerationRequest(prompt_ids=list(prompt), sampling=sampling, ignore_eos=True)
         )
 
-    def _finish(self) -> None:
+    def _all_deltas(self) -> Iterator[Delta]:
         while self.engine.busy:
-            self.engine.step()
+            yield from (delta for _, delta in self.engine.step())
+
+    def _finish(self) -> None:
+        for _ in self._all_deltas():
+            pass
 
 
 def _random_engine(folder: Path, device: str, options: EngineOptions) -> Engine:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.machine import peak_mb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +46,10 @@ def main() -> None:
     name, folder, threads = sys.argv[1:]
     from benchmarks.engine.contenders import make
 
-    contender = make(name, Path(folder), threads=int(threads))
+    contender = make(name, Path(folder), threads=int(threads), alone=True)
     contender.prefill(list(range(300, 364)))
     at = time.time()
-    print(json.dumps({"name": contender.name, "at": at, "peak_mb": _peak_kb() / 1024}))
-
-
-def _peak_kb() -> int:
-    """The largest resident set since this program began. Linux's `ru_maxrss` counts the parent's, too."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(peak.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+    print(json.dumps({"name": contender.name, "at": at, "peak_mb": peak_mb()}))
 
 
 if __name__ == "__main__":

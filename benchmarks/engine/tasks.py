@@ -34,11 +34,22 @@ class Plan:
     batch_context: int = 128
     keystroke_prefix: int = 1024
     keystroke_suffix: int = 256
+    keystroke: bool = True
+    """Left out where prompts are not laid out suffix first: then `benchmarks.replay` tells more."""
     runs: int = 5
+    only: Sequence[str] = ("",)
+    """Tasks whose names hold one of these."""
+    seconds: Callable[[], float] = time.perf_counter
+    """The clock. `processor_seconds` is for a machine that others use too."""
 
     def within(self, n_positions: int) -> Plan:
         """The same for a model with a shorter context."""
         return replace(self, prefills=[n for n in self.prefills if n < n_positions])
+
+
+def processor_seconds(threads: int) -> Callable[[], float]:
+    """This process's processor time, shared out to its threads: about what it would take alone."""
+    return lambda: time.process_time() / threads
 
 
 class Prompts:
@@ -75,31 +86,32 @@ def run_all(contenders: Sequence[Contender], plan: Plan, vocab_size: int) -> lis
 
 def _tasks(plan: Plan, prompts: Prompts) -> dict[str, Task]:
     tasks: dict[str, Task] = {
-        f"prefill {length:,}": partial(_prefill, prompts, length) for length in plan.prefills
+        f"prefill {length:,}": partial(_prefill, prompts, length, plan.seconds) for length in plan.prefills
     }
     alone = f"decode a token after {plan.decode_context}"
-    tasks[alone] = partial(_decode, prompts, 1, plan.decode_context, plan.n_tokens)
+    tasks[alone] = partial(_decode, prompts, 1, plan.decode_context, plan)
     for batch in plan.batches:
         name = f"decode a token for {batch} streams"
-        tasks[name] = partial(_decode, prompts, batch, plan.batch_context, plan.n_tokens)
-    tasks["keystroke"] = partial(_keystroke, prompts, plan)
-    return tasks
+        tasks[name] = partial(_decode, prompts, batch, plan.batch_context, plan)
+    if plan.keystroke:
+        tasks["keystroke"] = partial(_keystroke, prompts, plan)
+    return {name: task for name, task in tasks.items() if any(part in name for part in plan.only)}
 
 
-def _prefill(prompts: Prompts, length: int) -> Measure:
+def _prefill(prompts: Prompts, length: int, clock: Callable[[], float]) -> Measure:
     prompt = prompts.some(length)
-    return lambda contender: _timed(lambda: contender.prefill(prompt))
+    return lambda contender: _timed(lambda: contender.prefill(prompt), clock)
 
 
-def _decode(prompts: Prompts, n_streams: int, context: int, n_tokens: int) -> Measure:
+def _decode(prompts: Prompts, n_streams: int, context: int, plan: Plan) -> Measure:
     """Seconds a step: one token of every stream."""
     batch = [prompts.some(context) for _ in range(n_streams)]
 
     def measure(contender: Contender) -> float:
-        seconds = _timed(contender.decode(batch, n_tokens))
+        seconds = _timed(contender.decode(batch, plan.n_tokens), plan.seconds)
         if getattr(contender, "computes_prompts_again", False):
-            seconds -= _timed(contender.decode(batch, 0))
-        return seconds / n_tokens
+            seconds -= _timed(contender.decode(batch, 0), plan.seconds)
+        return seconds / plan.n_tokens
 
     return measure
 
@@ -116,12 +128,12 @@ def _keystroke(prompts: Prompts, plan: Plan) -> Measure:
         return [_PREFIX, *before, _SUFFIX, *suffix, _MIDDLE]
 
     def measure(contender: Contender) -> float:
-        return _timed(contender.keystroke(prompt(prefix, contender), prompt(typed, contender)))
+        return _timed(contender.keystroke(prompt(prefix, contender), prompt(typed, contender)), plan.seconds)
 
     return measure
 
 
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _timed(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    began = clock()
     work()
-    return time.perf_counter() - began
+    return clock() - began

@@ -1,4 +1,4 @@
-"""transformers' GPTBigCode as a contender: its own forward with its own cache, greedily."""
+"""transformers as a contender, with GPTBigCode or a GGUF file: its own forward and cache, greedily."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
+from transformers import AutoModelForCausalLM, GPTBigCodeConfig, GPTBigCodeForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.engine.contender import Prompt
@@ -16,20 +16,15 @@ from model.pytorch.checkpoint import dense_state
 
 
 class Transformers:
-    """`GPTBigCodeForCausalLM` in one number type. A keystroke computes everything again: `generate` has
-    nothing to keep between two calls."""
+    """A model in one number type, that of a GGUF file dequantised.
+
+    A keystroke computes everything again: `generate` has nothing to keep between two calls.
+    """
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, threads: int, device: str = "cpu") -> None:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        config = GPTBigCodeConfig.from_pretrained(folder)
-        config.dtype = dtype
-        with torch.device(device):
-            make: Any = GPTBigCodeForCausalLM._from_config  # transformers is annotated in part only
-            model = make(config)
-        if has_weights(folder):
-            # The head is tied to the embedding, so it has no entry.
-            model.load_state_dict(dense_state(folder, dtype), strict=False)
-            model.tie_weights()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        model = _of_file(folder, dtype) if folder.is_file() else _of_folder(folder, dtype, device)
         self._model = model.eval()
         self._threads, self._device = threads, device
         self.name = f"transformers, {str(dtype).removeprefix('torch.')}"
@@ -63,3 +58,20 @@ class Transformers:
     def keystroke(self, before: Prompt, after: Prompt) -> Callable[[], int]:
         """See `Contender`."""
         return lambda: self.prefill(after)
+
+
+def _of_file(path: Path, dtype: torch.dtype) -> Any:
+    return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
+
+
+def _of_folder(folder: Path, dtype: torch.dtype, device: str) -> Any:
+    config = GPTBigCodeConfig.from_pretrained(folder)
+    config.dtype = dtype
+    with torch.device(device):
+        make: Any = GPTBigCodeForCausalLM._from_config  # transformers is annotated in part only
+        model = make(config)
+    if has_weights(folder):
+        # The head is tied to the embedding, so it has no entry.
+        model.load_state_dict(dense_state(folder, dtype), strict=False)
+        model.tie_weights()
+    return model

@@ -6,6 +6,7 @@ import { PAUSED, OPEN, snoozed } from "./completion/gate";
 import type { Completions } from "./completions";
 import type { Configuration } from "./configuration";
 import { reasonOf } from "./errors";
+import { selectModel } from "./models";
 import type { Server } from "./server/server";
 import { OPEN_ATTRIBUTION_SOURCE, RESTART_ENGINE, SHOW_LATENCY_BOOK, type Reference } from "./server/wire";
 import { licenseLabel, referencePlace, safeLink } from "./attribution/describe";
@@ -159,7 +160,7 @@ function serverCommands(parts: Parts): Record<string, Handler> {
       const document = await vscode.workspace.openTextDocument({ content: text, language: "plaintext" });
       await vscode.window.showTextDocument(document, { preview: true });
     },
-    selectModel: () => selectModel(configuration),
+    selectModel: () => selectModel(server, configuration),
     installServer: () => parts.install(),
     welcome: () => parts.openWalkthrough(),
     openSettings: () =>
@@ -176,32 +177,6 @@ function serverCommands(parts: Parts): Record<string, Handler> {
       });
     },
   };
-}
-
-async function selectModel(configuration: Configuration): Promise<void> {
-  const other = "Another…";
-  const folder = "A folder…";
-  const picked = await vscode.window.showQuickPick(
-    [
-      { label: "starter", description: "comes with the language server" },
-      { label: "bigcode/tiny_starcoder_py", description: "164M, Python" },
-      { label: "bigcode/starcoderbase-1b", description: "1B; gated, needs your token" },
-      { label: "bigcode/starcoderbase-3b", description: "3B; gated, needs your token" },
-      { label: folder, description: "with config.json, tokenizer.json and *.safetensors" },
-      { label: other, description: "the id of a GPTBigCode model on the Hugging Face hub" },
-    ],
-    { title: "Model", placeHolder: "Runs on this machine; a hub model is downloaded first" },
-  );
-  let model = picked?.label;
-  if (model === other) {
-    model = await vscode.window.showInputBox({ title: "Model", placeHolder: "owner/name" });
-  } else if (model === folder) {
-    const picks = await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false });
-    model = picks?.[0]?.fsPath;
-  }
-  if (model !== undefined && model !== "") {
-    await configuration.setModel(model);
-  }
 }
 
 async function showReferences(references: readonly Reference[]): Promise<void> {

@@ -5,10 +5,11 @@ import { Assistant } from "./assist/assistant";
 import { PROPOSAL_SCHEME } from "./assist/proposals";
 import { Attribution } from "./attribution/attribution";
 import { SOURCE_SCHEME } from "./attribution/sourceDocuments";
-import { registerCommands } from "./commands";
+import { guarded, registerCommands } from "./commands";
 import { Completions } from "./completions";
 import { Configuration } from "./configuration";
 import { offerInstall, openWalkthrough, welcome } from "./firstRun";
+import { offerModels } from "./models";
 import { Installer } from "./server/installer";
 import { Machine } from "./server/machine";
 import { Server } from "./server/server";
@@ -65,7 +66,7 @@ export function activate(context: vscode.ExtensionContext): StarcoderApi {
       install: () => install(true),
       openWalkthrough: () => openWalkthrough(context.extension, server.state === "running"),
     }),
-    watchStatus(context, server, completions, statusBar, () => install(false)),
+    watchStatus(context, server, completions, statusBar, log, () => install(false)),
     watchServerPath(server),
   );
   running = server;
@@ -85,9 +86,12 @@ function watchStatus(
   server: Server,
   completions: Completions,
   statusBar: StatusBar,
+  log: vscode.LogOutputChannel,
   offerToInstall: () => Promise<void>,
 ): vscode.Disposable {
   let last = server.state;
+  const offer = guarded(() => offerModels(context, server), log);
+  let isOffered = false;
   const update = (): void => {
     statusBar.update({
       server: server.state,
@@ -108,7 +112,12 @@ function watchStatus(
     }
     if (server.engine?.state === "ready") {
       const url = vscode.workspace.getConfiguration("starcoder").get<string | null>("engine.url", null);
-      void welcome(context, server.engine.model, url === "" ? null : url);
+      const remoteUrl = url === "" ? null : url;
+      void welcome(context, server.engine.model, remoteUrl);
+      if (remoteUrl === null && !isOffered) {
+        isOffered = true;
+        void offer();
+      }
     }
   };
   update();

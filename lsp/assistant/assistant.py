@@ -37,11 +37,11 @@ _QUESTION_SHARE = 0.5
 _CHARS_PER_TOKEN = 3
 MAX_QUESTION_CHARS = 24_000
 _MIN_QUESTION_CHARS = 160
-# Above 0: a weak model that always takes the likeliest token repeats itself for ever.
+# Above 0: a small model that always takes the likeliest token repeats itself for ever.
 _TEMPERATURE, _TOP_P = 0.2, 0.95
 REPETITION = "repetition"
 LOOPED = "the model began to repeat itself and was stopped"
-BASE_MODEL = "a base model, which was not trained for conversations: its answers are weak, check them"
+BASE_MODEL = "a base model, which was not trained for conversations: check its answers"
 
 
 def caution_of(health: EngineHealth) -> str | None:

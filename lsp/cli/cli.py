@@ -23,6 +23,7 @@ from attribution.cli.common import Fallback
 from attribution.cli.index import ListedSets
 from lsp.cli.ask_command import ask, complete
 from lsp.cli.common import PROGRAM, JsonOption, ModelOption, effective_settings, run_until_interrupted
+from lsp.cli.model_command import model_app
 from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def _starter_set(packages: Path | None, on_package: Callable[[str], None]) -> Li
 
 def _attribution_fallback() -> Fallback:
     """Where `check` looks by default: where the editor looks, by the settings for this folder."""
-    from lsp.sources.store import build_command, portrait_of
+    from lsp.sources.store import Where, build_command, portrait_of
 
-    settings = effective_settings(Path.cwd(), None).settings
-    model = settings.model if settings.engine.url is None else None
+    where = Where.of(effective_settings(Path.cwd(), None).settings)
+    model = where.model
     return Fallback(
-        index=settings.attribution.index,
+        index=where.index,
         model=model or "",
         portrait=portrait_of(model),
         build=build_command(model),
@@ -143,7 +144,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 @app.command()
 def engine(
-    model: Annotated[str, typer.Option(metavar="NAME|FOLDER|FILE|HF_ID", help="What to load.")] = "starter",
+    model: Annotated[str, typer.Option(metavar="NAME|FOLDER|FILE|HF_ID", help="What to load.")] = "auto",
     listen: Annotated[
         str | None,
         typer.Option(metavar="unix:PATH|HOST:PORT", help="Default: the socket where language servers look."),
@@ -206,6 +207,7 @@ def config(
 ) -> None:
     """Show the settings in force (without an editor's) and where each comes from."""
     from lsp.cli import terminal
+    from model.catalogue.here import settled
 
     effective = effective_settings((folder or Path.cwd()).absolute(), None, quiet=as_json)
     if as_json:
@@ -213,12 +215,14 @@ def config(
             "settings": effective.settings.shown(),
             "origins": dict(effective.origins),
             "messages": list(effective.messages),
+            "model": settled(effective.settings.model),
         }
         typer.echo(json.dumps(document, indent=2))
         return
     terminal.print_table(terminal.settings_table(effective))
 
 
+app.add_typer(model_app)
 app.add_typer(index_app)
 app.command()(check)
 

@@ -184,9 +184,8 @@ async def check_engine(settings: Settings) -> Check:
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[tuple[CompletionClient | None, str, Path | None]]:
     """A client of the engine, its address, and its log if it is ours. No engine is started."""
-    from lsp.link.engines import engine_of
+    from lsp.link.engines import engine_of, launch_options
     from model.client.client import EngineClient
-    from model.process.engine_files import LaunchOptions
     from model.process.process import EngineProcess
 
     if settings.engine.url is not None:
@@ -196,11 +195,7 @@ async def _client(settings: Settings) -> AsyncIterator[tuple[CompletionClient | 
         finally:
             await engine.aclose()
         return
-    asked = settings.engine
-    options = LaunchOptions(
-        model=settings.model, quantize=asked.quantize, device=asked.device, threads=asked.threads
-    )
-    files = EngineProcess(options).files
+    files = EngineProcess(launch_options(settings)).files
     if not files.socket.exists():
         yield None, "", files.log
         return
@@ -219,7 +214,7 @@ def check_index(settings: Settings) -> Check:
     on_match = settings.attribution.on_match
     if found.kind == "index":
         finding = f"{found.documents:,} files in {found.index}; suggestions that are copies: {on_match}"
-        return Check(name="attribution", verdict=Verdict.GOOD, finding=finding)
+        return Check(name="attribution", verdict=Verdict.GOOD, finding=finding, remedy=found.caveat)
     if found.kind == "portrait":
         finding = (
             f"the model's own portrait of {found.documents:,} files, which says what was seen, not where"

@@ -1,4 +1,4 @@
-"""Tables for the terminal: what `doctor` found, which settings are in force.
+"""Tables and progress in the terminal: what `doctor` found, settings in force, models, a download.
 
 Knows how things look, not how they are found out.
 """
@@ -6,14 +6,27 @@ Knows how things look, not how they are found out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from lsp.cli.checks import Check, Verdict
 from lsp.settings.settings import DEFAULT_SOURCE, Effective, setting_infos
+from model.catalogue.here import settled
+from model.catalogue.listing import ListedModel
+from model.catalogue.published import AUTO
 
 _SIGNS = {Verdict.GOOD: ("✓", "green"), Verdict.NOTE: ("•", "yellow"), Verdict.PROBLEM: ("✗", "red")}
 # Longer lists are shown by their number of entries.
@@ -50,7 +63,48 @@ def settings_table(effective: Effective) -> Table:
         value = (mapping[section] if section else mapping)[name]
         is_long = isinstance(value, list) and len(value) > _MAX_ENTRIES
         shown = f"{len(value)} entries" if is_long else json.dumps(value, ensure_ascii=False)
+        if value == AUTO and info.key == "model":
+            shown += f" ({settled(AUTO)})"
         origin = effective.origins[info.key]
         style = "dim" if origin == DEFAULT_SOURCE else ""
         table.add_row(Text(info.key, style), Text(shown, style), Text(origin, style, overflow="fold"))
     return table
+
+
+def models_table(models: Iterable[ListedModel], in_use: str) -> Table:
+    """One row a model: name, size, licence, what it can, and where it lies. The one in use has a mark."""
+    columns = ("", "model", "size", "licence", "fills in", "memory", "where")
+    table = Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.columns[1].no_wrap = True
+    for model in models:
+        known = model.published
+        size = "" if model.n_bytes is None else f"{model.n_bytes / 1e6:,.0f} MB"
+        where = model.place if model.path is None else _shortened(model.path)
+        table.add_row(
+            "*" if model.name == in_use else "",
+            Text(model.name, "" if where else "dim"),
+            size,
+            known.licence if known else model.what,
+            f"{known.infilling:.0%}" if known and known.infilling is not None else "",
+            f"{known.memory_bytes / 1e9:.1f} GB" if known else "",
+            Text(where or f"starcoder-lsp model get {model.name}", "" if where else "dim", overflow="fold"),
+        )
+    return table
+
+
+@contextmanager
+def progress_bar(name: str, n_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show a download on standard error while the block runs; gives what hears how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=n_bytes)
+
+        def tell(done_bytes: int) -> None:
+            progress.update(task, completed=done_bytes)
+
+        yield tell
+
+
+def _shortened(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lsp.settings.settings import Settings
+from model.catalogue.published import AUTO, STARTER
 
 if TYPE_CHECKING:
     from model.client.client import CompletionClient
+    from model.process.engine_files import LaunchOptions
     from model.process.process import EngineProcess
 
 
@@ -35,6 +37,16 @@ def engine_of(settings: Settings) -> EngineHandle:
     return LocalEngine(settings) if settings.engine.url is None else RemoteEngine(settings)
 
 
+def launch_options(settings: Settings) -> LaunchOptions:
+    """What the local engine is started with, and found by."""
+    from model.process.engine_files import LaunchOptions
+
+    engine = settings.engine
+    return LaunchOptions(
+        model=settings.model, quantize=engine.quantize, device=engine.device, threads=engine.threads
+    ).settled()
+
+
 class LocalEngine:
     """Our engine process, shared with this user's other windows."""
 
@@ -47,8 +59,11 @@ class LocalEngine:
         return await (await self._found()).ensure()
 
     async def stop(self) -> None:
-        """See `EngineHandle`."""
-        await (await self._found()).stop()
+        """See `EngineHandle`. The next engine is what the settings mean then: a model may have come."""
+        process = await self._found()
+        await process.stop()
+        await process.aclose()
+        self._process = None
 
     async def aclose(self) -> None:
         """See `EngineHandle`."""
@@ -63,18 +78,9 @@ class LocalEngine:
     def _make(self) -> EngineProcess:
         import httpx  # noqa: F401  # here rather than at the first request, on the event loop
 
-        from model.process.engine_files import LaunchOptions
         from model.process.process import EngineProcess
 
-        engine = self._settings.engine
-        return EngineProcess(
-            LaunchOptions(
-                model=self._settings.model,
-                quantize=engine.quantize,
-                device=engine.device,
-                threads=engine.threads,
-            )
-        )
+        return EngineProcess(launch_options(self._settings))
 
 
 class RemoteEngine:
@@ -112,8 +118,8 @@ class RemoteEngine:
         model = self._settings.model
         return OpenAIClient(
             engine.url,
-            # No other server has our bundled model, the default: take what the server has.
-            model=None if model == Settings().model else model,
+            # No other server has our bundled model, and the default names none: take what the server has.
+            model=None if model in (AUTO, STARTER) else model,
             api_key_env=engine.api_key_env,
             fim_template=engine.fim_template,
         )

@@ -17,7 +17,7 @@ from pygls.lsp.server import LanguageServer
 
 from lsp.documents.client_facts import ClientFacts
 from lsp.documents.documents import Document, Documents, Edit
-from lsp.server import assist, assist_actions
+from lsp.server import assist, assist_actions, models
 from lsp.server import attribution_actions as attribution
 from lsp.server import protocol as wire
 from lsp.server.inline import ACCEPTED, TriggerNumbering, answer_inline_completion
@@ -188,6 +188,7 @@ def create_server() -> StarcoderServer:
     _register_commands(server)
     _register_attribution(server)
     _register_assistant(server)
+    _register_models(server)
     return server
 
 
@@ -334,3 +335,16 @@ def _register_assistant(server: StarcoderServer) -> None:
     def forget_conversations(ls: StarcoderServer, *arguments: Any) -> None:
         conversations = ls.window.parts.assistant.conversations
         conversations.forget(*(str(each) for each in arguments[:1] if each is not None))
+
+
+def _register_models(server: StarcoderServer) -> None:
+    @server.feature(models.MODELS)
+    async def list_models(ls: StarcoderServer, params: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(models.describe_models, ls.window.model_setting)
+
+    @server.feature(models.GET_MODEL)
+    async def get_model(ls: StarcoderServer, params: dict[str, Any] | None) -> None:
+        def tell(done_bytes: int) -> None:
+            ls.protocol.notify(models.MODEL_PROGRESS, {**(params or {}), "bytes": done_bytes})
+
+        await ls.window.model_came(await models.fetch_model(params, tell))

@@ -30,6 +30,7 @@ from lsp.server.parts import Parts
 from lsp.settings.settings import Settings
 from lsp.status.observer import Observer
 from lsp.status.status import TROUBLE, Status
+from model.catalogue.published import AUTO
 
 if TYPE_CHECKING:
     from lsp.settings.config_sources import ConfigSources
@@ -111,6 +112,17 @@ class Window(Observer):
         before = self._settings
         self._apply(self._resolve(changed))
         if (before.model, before.engine) != (self._settings.model, self._settings.engine):
+            await self.parts.link.restart(engine_of(self._settings))
+
+    @property
+    def model_setting(self) -> str:
+        """The model that is set, which may be `auto`."""
+        return self._settings.model
+
+    async def model_came(self, name: str) -> None:
+        """A model was fetched: use it, if it is the one that the settings mean."""
+        self._apply(self._settings)
+        if self._settings.engine.url is None and self._settings.model in (AUTO, name):
             await self.parts.link.restart(engine_of(self._settings))
 
     def toggle(self) -> bool:

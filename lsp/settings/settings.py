@@ -28,6 +28,7 @@ from lsp.settings.rules import (
     pattern,
     without_credentials,
 )
+from model.catalogue.published import AUTO
 from model.secret_files import SECRET_GLOBS
 
 DEFAULT_SOURCE = "default"
@@ -140,9 +141,9 @@ class Settings:
     """All settings; the defaults are the dataclasses' own."""
 
     model: str = _setting(
-        "starter",
+        AUTO,
         TEXT,
-        "The local model: a bundled name, a folder, a GGUF file or a Hugging Face id.",
+        "The local model: auto (the best one here), a name of `model list`, a file, a folder or a hub id.",
         reach="user_only",
     )
     engine: EngineSettings = EngineSettings()

@@ -168,7 +168,7 @@ class Attribution:
             "kind": answer.kind,
             "index": answer.index,
             "documents": answer.documents,
-            "message": answer.lack,
+            "message": answer.lack or answer.caveat,
         }
 
     def known(self, match_id: str) -> Known | None:

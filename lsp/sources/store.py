@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from attribution.errors import AttributionError, IndexMissingError, IndexUnavailableError
 from lsp.settings.rules import without_credentials
+from model.catalogue.here import settled
+from model.catalogue.published import STARTER
 from model.extras import install_command
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Where:
     def of(cls, settings: Settings) -> Where:
         """As the settings say."""
         local = settings.engine.url is None
-        return cls(index=settings.attribution.index, model=settings.model if local else None)
+        return cls(index=settings.attribution.index, model=settled(settings.model) if local else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,8 @@ class SearchAnswer:
     tokens: int = 0
     share: float = 0.0
     lack: str = ""
+    caveat: str = ""
+    """What an index does not say, for the user."""
 
 
 class AttributionStore:
@@ -213,7 +217,15 @@ class AttributionStore:
             documents=index.document_count(),
             findings=tuple(_finding(match) for match in matches),
             tokens=n_tokens,
+            caveat=self._caveat(),
         )
+
+    def _caveat(self) -> str:
+        """That an index is not what a model was trained on, where nothing here says what that was."""
+        if portrait_of(self.where.model) is not None:
+            return ""
+        model = self.where.model or "this model"
+        return f"the index is not the training set of {model}, which is not known here"
 
     # The portrait
 
@@ -256,7 +268,7 @@ class AttributionStore:
 def portrait_of(model: str | None) -> Path | None:
     """The portrait in a local model's folder; None if it has none."""
     from attribution.match.portrait import PORTRAIT
-    from model.weights.hub import STARTER, bundled_folder
+    from model.weights.hub import bundled_folder
 
     if model is None:
         return None
@@ -266,8 +278,6 @@ def portrait_of(model: str | None) -> Path | None:
 
 def build_command(model: str | None) -> str:
     """The command that builds an index; for the bundled model, of exactly its training set."""
-    from model.weights.hub import STARTER
-
     return f"{BUILD} {'--starter' if model == STARTER else 'SOURCES…'}"
 
 

@@ -27,11 +27,12 @@ def summary(answer: SearchAnswer, model: str) -> str:
     if answer.kind == "portrait":
         return _seen(answer, model)
     where = f"{answer.documents:,} files of {answer.index}"
+    caveat = f" ({answer.caveat})" if answer.caveat else ""
     if not answer.findings:
-        return f"not found in {where}"
+        return f"not found in {where}{caveat}"
     first, *others = answer.findings
     more = f"; {len(others)} more match{'es' if len(others) > 1 else ''}" if others else ""
-    return f"found in {where}: {match_line(first, model)}{more}"
+    return f"found in {where}: {match_line(first, model)}{more}{caveat}"
 
 
 def _seen(answer: SearchAnswer, model: str) -> str:

@@ -29,6 +29,8 @@ from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
+# So many more are computed for a prompt with more of the texts.
+_LITTLE_TOKENS = 64
 # Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
 _PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 
@@ -77,7 +79,7 @@ class Engine:
             max_batch=self.options.max_batch,
             prefill_chunk=chunk,
         )
-        self.prefill = PrefillSpeed()
+        self.prefill = PrefillSpeed(self.config.n_multiplying)
         self._drafts = DraftPolicy(self.options.max_draft)
         ends = self.config.family.end_ids(tokenizer.special_ids)
         self._end_ids = frozenset((*self.config.end_token_ids, *ends))
@@ -125,10 +127,12 @@ class Engine:
         shorter, max_ms = request.shorter, request.max_prompt_ms
         if shorter is None or max_ms is None:
             return request
-        n_unknown = self.n_unknown(request)
-        if self.prefill.is_affordable(n_unknown, max_ms) or n_unknown <= self.n_unknown(shorter):
+        n_unknown, n_least = self.n_unknown(request), self.n_unknown(shorter)
+        if n_unknown <= n_least + _LITTLE_TOKENS:
             return request
-        return shorter
+        # A key that the shorter one answers at once need not wait for the longer one.
+        is_cold = n_least > _LITTLE_TOKENS
+        return request if is_cold and self.prefill.is_affordable(n_unknown, max_ms) else shorter
 
     def cancel(self, handle: Handle) -> list[Delta]:
         """End what still runs of a request at once; its KV becomes cache that can be evicted."""

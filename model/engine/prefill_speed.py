@@ -10,8 +10,8 @@ from __future__ import annotations
 _FEWEST_TOKENS = 64
 # A slow step says little, as other programs may have held it up. A quick step says much.
 _WEIGHT_OF_FASTER, _WEIGHT_OF_SLOWER = 0.5, 0.1
-# Before the first step. It is so short that a slow machine has it soon.
-_FIRST_LENGTH = 256
+# Of two older cores: what is believed before the first step.
+_GUESSED_PRODUCTS_A_SECOND = 1e11
 _SHORTEST = 128
 # A length stays as long as a prompt of it takes so much less or more than it may.
 _TOO_LONG, _TOO_SHORT = 0.8, 2.5
@@ -20,8 +20,10 @@ _TOO_LONG, _TOO_SHORT = 0.8, 2.5
 class PrefillSpeed:
     """Seconds that a token of a prompt takes."""
 
-    def __init__(self) -> None:
-        self._token_s: float | None = None
+    def __init__(self, n_multiplying: int) -> None:
+        """`n_multiplying` parameters are multiplied with every token."""
+        self._token_s = n_multiplying / _GUESSED_PRODUCTS_A_SECOND
+        self._is_guessed = True
         self._lengths: dict[int, int] = {}
 
     def measured(self, n_tokens: int, seconds: float) -> None:
@@ -29,9 +31,9 @@ class PrefillSpeed:
         if n_tokens < _FEWEST_TOKENS:
             return
         token_s = seconds / n_tokens
-        before = token_s if self._token_s is None else self._token_s
-        weight = _WEIGHT_OF_FASTER if token_s < before else _WEIGHT_OF_SLOWER
-        self._token_s = before + weight * (token_s - before)
+        weight = _WEIGHT_OF_FASTER if token_s < self._token_s else _WEIGHT_OF_SLOWER
+        self._token_s += (1.0 if self._is_guessed else weight) * (token_s - self._token_s)
+        self._is_guessed = False
 
     def is_affordable(self, n_tokens: int, max_ms: int) -> bool:
         """Whether so many tokens take no longer."""
@@ -39,8 +41,6 @@ class PrefillSpeed:
 
     def affordable_tokens(self, max_ms: int) -> int:
         """How long a prompt may be that is computed within so many milliseconds."""
-        if self._token_s is None:
-            return _FIRST_LENGTH
         exactly = max_ms / 1e3 / self._token_s
         length = self._lengths.get(max_ms)
         if length is None or not _TOO_LONG * length <= exactly < _TOO_SHORT * length:

@@ -66,3 +66,10 @@ def state_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_state_path(APPLICATION, appauthor=False, ensure_exists=True)
+
+
+def cache_folder() -> Path:
+    """The folder of what can be fetched again; it need not exist."""
+    import platformdirs
+
+    return platformdirs.user_cache_path(APPLICATION, appauthor=False)

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from model.catalogue.here import SUFFIX, settled
+from model.catalogue.published import AUTO, STARTER, published
 from model.local import user_folders
 
 READY = "ready: "
@@ -23,10 +26,17 @@ READY = "ready: "
 class LaunchOptions:
     """What an engine is started with. Windows with equal options share one engine."""
 
-    model: str = "starter"
+    model: str = AUTO
     quantize: str = "auto"
     device: str = "auto"
     threads: int | None = None
+
+    def settled(self) -> LaunchOptions:
+        """The same for any working folder: with the model that `auto` is here, and with whole paths.
+
+        An engine is found by its options: whoever starts or looks for one settles them first.
+        """
+        return replace(self, model=_absolute(settled(self.model)))
 
     @property
     def key(self) -> str:
@@ -96,3 +106,12 @@ class EngineFiles:
         except FileNotFoundError:
             return []
         return [line for line in text.splitlines() if line.strip()][-n_lines:]
+
+
+def _absolute(model: str) -> str:
+    """A file's or folder's name made independent of the working folder, which is not the engine's."""
+    is_path = model.startswith((".", "~", os.sep)) or model.count("/") > 1 or "\\" in model
+    is_path |= model.endswith(SUFFIX)
+    # A name without a slash is no Hugging Face id: the bundled model, or a folder.
+    is_path |= "/" not in model and model != STARTER and published(model) is None and Path(model).is_dir()
+    return str(Path(model).expanduser().absolute()) if is_path else model

@@ -13,8 +13,6 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from model.client.client import EngineClient, EngineHealth
 from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE, EngineUnavailableError, ModelError
@@ -48,7 +46,7 @@ class EngineProcess:
         start_seconds: float = START_SECONDS,
         version: str | None = None,
     ) -> None:
-        self._options = replace(options, model=_absolute(options.model))
+        self._options = options.settled()
         self._given_files = files
         self._command = list(command) if command is not None else default_command()
         self._use_port = use_port
@@ -253,14 +251,6 @@ class EngineProcess:
         if not lines:
             return f"Its log {self.files.log} is empty."
         return "\n".join([lines[-1], f"The end of its log, {self.files.log}:", *lines])
-
-
-def _absolute(model: str) -> str:
-    """A folder's name made independent of the working folder, which is not the engine's."""
-    is_path = model.startswith((".", "~", os.sep)) or model.count("/") > 1 or "\\" in model
-    # A name without a slash is no Hugging Face id: the bundled model, or a folder.
-    is_path |= "/" not in model and model != LaunchOptions.model and Path(model).is_dir()
-    return str(Path(model).expanduser().absolute()) if is_path else model
 
 
 def _terminate(pid: int | None) -> None:

@@ -139,7 +139,7 @@ def _read_fim_text(
         fim = config.family.fim_format(tokenizer.special_ids)
     except TokenizerError:  # a model that was not trained to fill in the middle
         return body
-    if fim.middle_id is None:  # Codestral's prompts end without a sentinel
+    if fim.middle_id is None:  # nothing marks where its prompts end
         return body
     names = {number: name for name, number in tokenizer.special_ids.items()}
     prefix, suffix, middle = (names[one] for one in (fim.prefix_id, fim.suffix_id, fim.middle_id))

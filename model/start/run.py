@@ -46,7 +46,7 @@ def run_engine(
     `model.serve.prompting`'s. Writes one line to the standard output when ready, and everything else to the
     log on standard error. Raises `ModelError`.
     """
-    options = options or LaunchOptions()
+    options = (options or LaunchOptions()).settled()
     token = token or os.environ.get(TOKEN_VARIABLE) or None
     address = Listen.parse(listen) if listen else Listen(unix_path=EngineFiles.of_user(options).socket)
     address.require_token(token)

@@ -1,39 +1,30 @@
-"""From a model's name to its files on this machine.
+"""From a model's name to its files on this machine: the one resolver, which every door asks.
 
-A name is `starter` (bundled), a folder, a GGUF file, or a Hugging Face id (`bigcode/starcoderbase-1b`, with
-`@REVISION` if wanted). Only safetensors and JSON are ever fetched or loaded: pickles can run code.
-huggingface_hub, with its token and cache, is imported when something has to come from there.
+A name is `auto` (the best published model that is here, else the starter), `starter` (bundled), a published
+model's (`qwen2.5-coder-0.5b`), `ollama:NAME:TAG`, a GGUF file or a folder with one, a folder of safetensors,
+or a Hugging Face id (`bigcode/starcoderbase-1b`, with `@REVISION` if wanted). Only ids of the hub are fetched
+by being named; pickles, which can run code, are never loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.catalogue.here import file_here, settled, usual_places
+from model.catalogue.places import OLLAMA_PREFIX
+from model.catalogue.published import STARTER, PublishedModel, published
 from model.errors import HubError
 from model.families.config import CONFIG_FILE
-from model.families.registry import read_config
 from model.local import user_folders
 from model.weights.licence import read_licence, restrictions_of
+from model.weights.snapshot import fetch_snapshot
 
-STARTER = "starter"
 _GGUF_SUFFIX = ".gguf"
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 _HF_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
-_WANTED = [
-    CONFIG_FILE,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "README.md",
-    "LICENSE*",
-]
-_ASK_SECONDS = 10.0
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -56,21 +47,29 @@ def resolve(
     fetches nothing. Raises `HubError`, or `ConfigError` for a model of another architecture (before
     its weights are fetched).
     """
+    name = settled(name)
     if name == STARTER:
         return _checked(bundled_folder(), STARTER)
-    file = Path(name).expanduser()
-    if file.suffix == _GGUF_SUFFIX and file.is_file():
-        return _file(file)
+    if (model := published(name)) is not None:
+        return _published(model)
+    if name.startswith(OLLAMA_PREFIX):
+        return _ollama(name)
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == _GGUF_SUFFIX:
+        return _file(path, path.stem)
     if match := _HF_ID.fullmatch(name):
-        folder = _from_hub(match["id"], match["revision"], cache_dir, offline, endpoint)
-        return _checked(folder, name)
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        raise HubError(
-            f"model {name!r} is neither {STARTER!r}, nor a folder or {_GGUF_SUFFIX} file here, nor a "
-            "Hugging Face id such as bigcode/starcoderbase-1b"
+        folder = fetch_snapshot(
+            match["id"], match["revision"], cache_dir=cache_dir, offline=offline, endpoint=endpoint
         )
-    return _checked(folder, folder.absolute().name)
+        return _checked(folder, name)
+    if not path.is_dir():
+        raise HubError(
+            f"model {name!r} is neither {STARTER!r}, nor a folder or {_GGUF_SUFFIX} file here, nor a Hugging "
+            "Face id such as bigcode/starcoderbase-1b; `starcoder-lsp model list` names those that are known"
+        )
+    if (file := _gguf_of_folder(path)) is not None:
+        return _file(file, path.absolute().name)
+    return _checked(path, path.absolute().name)
 
 
 def bundled_folder() -> Path:
@@ -94,12 +93,51 @@ def first_notice(name: str, restrictions: str | None, *, folder: Path | None = N
     return restrictions
 
 
-def _file(path: Path) -> ResolvedModel:
+def _published(model: PublishedModel) -> ResolvedModel:
+    path = file_here(model)
+    if path is None:
+        raise HubError(
+            f"{model.name} is not on this machine: `starcoder-lsp model get {model.name}` fetches it "
+            f"({model.n_bytes / 1e6:,.0f} MB, {model.licence})"
+        )
+    restrictions = restrictions_of(model.licence)
+    return ResolvedModel(folder=path, name=model.name, license=model.licence, restrictions=restrictions)
+
+
+def _ollama(name: str) -> ResolvedModel:
+    from model.catalogue.found import find_ollama
+
+    folder = usual_places().ollama
+    path = None if folder is None else find_ollama(name, folder)
+    if path is None:
+        raise HubError(
+            f"Ollama has no model {name.removeprefix(OLLAMA_PREFIX)!r} in {folder}: `ollama pull` it, or see "
+            "`starcoder-lsp model list`"
+        )
+    return _file(path, name.removeprefix(OLLAMA_PREFIX))
+
+
+def _file(path: Path, name: str) -> ResolvedModel:
     from model.gguf.files import peek  # imports NumPy, which a language server does without
 
     licence = peek(path, ("general.license",)).get("general.license")
     named = licence if isinstance(licence, str) else None
-    return ResolvedModel(folder=path, name=path.stem, license=named, restrictions=restrictions_of(named))
+    return ResolvedModel(folder=path, name=name, license=named, restrictions=restrictions_of(named))
+
+
+def _gguf_of_folder(folder: Path) -> Path | None:
+    """The one model of a folder, in parts or not; None where safetensors lie, or no GGUF file.
+
+    Raises `HubError` where there are several.
+    """
+    files = sorted(folder.glob(f"*{_GGUF_SUFFIX}"))
+    if not files or any(folder.glob("*.safetensors")):
+        return None
+    first = [path for path in files if not _LATER_PART.search(path.name)]
+    if len(first) != 1:
+        named = ", ".join(path.name for path in first) or "none of them the first part"
+        raise HubError(f"{folder} has several GGUF files ({named}): name one of them as the model")
+    return first[0]
 
 
 def _checked(folder: Path, name: str) -> ResolvedModel:
@@ -124,77 +162,3 @@ def _why_not(folder: Path) -> str:
         "Its weights are pickled, and loading a pickle can run any code. If you trust them, convert them "
         "with transformers: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
     )
-
-
-def _from_hub(
-    repo_id: str, revision: str | None, cache_dir: Path | None, offline: bool, endpoint: str | None
-) -> Path:
-    import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def fetch(*, local_files_only: bool) -> Path:
-        folder = huggingface_hub.snapshot_download(
-            repo_id,
-            revision=revision,
-            cache_dir=cache_dir,
-            endpoint=endpoint,
-            allow_patterns=_WANTED,
-            local_files_only=local_files_only,
-        )
-        return Path(folder)
-
-    try:
-        return fetch(local_files_only=True)  # what is here is used without asking the network
-    except LocalEntryNotFoundError as error:
-        if offline or huggingface_hub.constants.HF_HUB_OFFLINE:
-            raise _offline_error(repo_id, "the network is not to be used") from error
-    with _explained(repo_id):
-        # One plain question first: a download tries for 20 s before it says that the network is down.
-        huggingface_hub.HfApi(endpoint=endpoint).repo_info(repo_id, revision=revision, timeout=_ASK_SECONDS)
-        # Then its architecture: some models are 30 GB, and of no use here.
-        config = huggingface_hub.hf_hub_download(
-            repo_id, CONFIG_FILE, revision=revision, cache_dir=cache_dir, endpoint=endpoint
-        )
-        read_config(Path(config).parent)
-        return fetch(local_files_only=False)
-
-
-@contextmanager
-def _explained(repo_id: str) -> Iterator[None]:
-    """Turn huggingface_hub's failures into `HubError` with the remedy."""
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise HubError(
-            f"{repo_id} is gated: accept its licence on its page at huggingface.co, then log in with "
-            "`hf auth login` (or set HF_TOKEN)"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError(
-            f"Hugging Face has no model {repo_id!r}, or it is private: check the spelling, or log in with "
-            "`hf auth login` (or set HF_TOKEN)"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise HubError(f"{repo_id} has no such revision: check the part after the @") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise _offline_error(repo_id, _first_line(error.__cause__ or error)) from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise HubError(f"{repo_id} has no config.json: it is not a model that can be loaded here") from error
-    # HTTPError is whichever HTTP library's this release of huggingface_hub uses.
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-        raise _offline_error(repo_id, f"fetching it failed ({_first_line(error)})") from error
-
-
-def _offline_error(repo_id: str, reason: str) -> HubError:
-    wanted = " ".join(f"--include '{pattern}'" for pattern in _WANTED)
-    return HubError(
-        f"{repo_id} is not on this machine, and {reason}. Where there is a network, run\n"
-        f"  hf download {repo_id} {wanted} --local-dir {repo_id.split('/')[1]}\n"
-        "then copy that folder here and give its path as the model (or use the bundled model, 'starter')."
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

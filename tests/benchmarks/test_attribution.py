@@ -17,7 +17,8 @@ from benchmarks.attribution.growth import PICTURE
 from benchmarks.attribution.judge import holds, is_true, shares_copy, tokens_of
 from benchmarks.attribution.measure import percentile
 from benchmarks.attribution.peers import BestHit, Fts5
-from benchmarks.attribution.report import PAGE, with_tables
+from benchmarks.attribution.report import PAGE
+from benchmarks.tables import with_section
 from tests.attribution.samples import code, document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,7 @@ def test_the_judge_of_matches(kind: MatchKind, ours: bytes, theirs: bytes, true:
         source=source,
         source_span=span(theirs),
         key=b"",
+        holders=(source,),
     )
     assert is_true(match, b"( " + ours + b" )", b"[ " + theirs + b" ]") is true
 
@@ -131,10 +133,10 @@ def test_tables_take_the_place_between_the_marks_of_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     before = page.partition("<!-- benchmark -->")[0]
     after = page.partition("<!-- /benchmark -->")[2]
-    changed_page = with_tables(page, "| a |\n")
+    changed_page = with_section(page, "benchmark", "| a |\n")
     assert changed_page == f"{before}<!-- benchmark -->\n| a |\n<!-- /benchmark -->{after}"
     with pytest.raises(ValueError, match="has no lines"):
-        with_tables("nothing", "")
+        with_section("nothing", "benchmark", "")
 
 
 def test_a_small_run_of_all_of_it(

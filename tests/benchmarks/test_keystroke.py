@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import keystroke
 from benchmarks.engine.contender import percentile_95
+from benchmarks.replay.session import session
 from tests.model.tiny import write_tiny_model
 
 
@@ -17,7 +18,7 @@ def test_what_is_typed_is_the_file_again_slips_and_all(tmp_path: Path) -> None:
     text = "".join(f"def function_{n}(a, b):\n    return a * {n} + b\n\n\n" for n in range(20))
     path.write_text(text, encoding="utf-8")
     strokes = []
-    for stroke in keystroke.session([path], 90):
+    for stroke in session([path], 90):
         line, start_char = stroke.press()
         strokes.append(stroke)
         if not stroke.text:

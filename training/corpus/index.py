@@ -22,7 +22,8 @@ from attribution.indexing.listing import Listed
 from attribution.source import Source, SourceDocument
 from attribution.sources.ingest import MAX_DOCUMENT_BYTES
 from attribution.sources.manifest import Manifest, Package, Split
-from model.weights.hub import STARTER, bundled_folder
+from model.catalogue.published import STARTER
+from model.weights.hub import bundled_folder
 from training.corpus.errors import CorpusError, FetchError
 from training.corpus.records.archives import read_members
 from training.corpus.records.fetch import default_cache_dir, fetch_package

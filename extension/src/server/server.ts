@@ -10,9 +10,11 @@ import { createClient, type Launch, type StarcoderClient } from "./client";
 import {
   ASSIST_DELTA,
   COMPLETION_DELTA,
+  MODEL_PROGRESS,
   STATUS,
   type CompletionDelta,
   type InlineItem,
+  type ModelProgress,
   type Status,
 } from "./wire";
 
@@ -37,6 +39,8 @@ export class Server implements vscode.Disposable {
   readonly #policy = new RestartPolicy();
   readonly onDidChange = this.#changed.event;
   readonly onDelta = this.#deltas.event;
+  readonly #modelProgress = new vscode.EventEmitter<ModelProgress>();
+  readonly onModelProgress = this.#modelProgress.event;
   readonly onAssistDelta = this.#assistDeltas.event;
   #state: ServerState = "stopped";
   #message = "";
@@ -125,6 +129,7 @@ export class Server implements vscode.Disposable {
     this.#changed.dispose();
     this.#deltas.dispose();
     this.#assistDeltas.dispose();
+    this.#modelProgress.dispose();
   }
 
   async #launch(): Promise<void> {
@@ -183,6 +188,9 @@ export class Server implements vscode.Disposable {
     });
     client.onNotification(ASSIST_DELTA, (delta: AssistDelta) => {
       this.#assistDeltas.fire(delta);
+    });
+    client.onNotification(MODEL_PROGRESS, (progress: ModelProgress) => {
+      this.#modelProgress.fire(progress);
     });
   }
 

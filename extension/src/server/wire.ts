@@ -4,6 +4,9 @@ export const COMPLETION_DELTA = "starcoder/completionDelta";
 export const STATUS = "starcoder/status";
 export const ASSIST = "starcoder/assist";
 export const ASSIST_DELTA = "starcoder/assistDelta";
+export const MODELS = "starcoder/models";
+export const GET_MODEL = "starcoder/getModel";
+export const MODEL_PROGRESS = "starcoder/modelProgress";
 export const DID_SHOW = "textDocument/didShowCompletion";
 export const DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion";
 export const ACCEPTED = "starcoder.accepted";
@@ -31,6 +34,29 @@ export interface Status {
   readonly model: string;
   readonly message: string;
   readonly latencyMs: number | null;
+}
+
+/** A model that can be named; of published ones the server also knows size, licence and quality. */
+export interface ListedModel {
+  readonly name: string;
+  readonly inUse: boolean;
+  readonly isHere: boolean;
+  readonly place: string;
+  readonly bytes: number | null;
+  readonly what: string;
+  readonly license: string | null;
+  readonly infilling: number | null;
+}
+
+export interface Models {
+  readonly setting: string;
+  readonly proposed: { readonly name: string; readonly reason: string };
+  readonly models: readonly ListedModel[];
+}
+
+export interface ModelProgress {
+  readonly name: string;
+  readonly bytes: number;
 }
 
 /** Where a piece of a suggestion or an answer was found; `span` counts UTF-16 units of its text. */

@@ -69,9 +69,9 @@ def test_an_index_of_another_format_is_refused_with_the_command_that_builds_it_a
     index_of(elastic_url, documents(1))
     with client_of(elastic_url) as (client, place):
         client.indices.put_mapping(index=place.contents, meta={"format": 0})
-    with pytest.raises(IndexFormatError, match=r"format 0, this one's .*starcoder-lsp index build"):
+    with pytest.raises(IndexFormatError, match=r"format is 0, this program's is .*starcoder-lsp index build"):
         open_index(elastic_url)
-    with pytest.raises(IndexFormatError, match="format 0"), open_writer(elastic_url):
+    with pytest.raises(IndexFormatError, match="format is 0"), open_writer(elastic_url):
         pass
 
 

@@ -21,7 +21,7 @@ LONG, SHORT = list(range(20, 250)) * 2, list(range(150, 250))
 
 
 def speed_of(ms_a_token: float) -> PrefillSpeed:
-    speed = PrefillSpeed()
+    speed = PrefillSpeed(n_multiplying=500_000_000)
     speed.measured(1_000, ms_a_token)
     return speed
 
@@ -35,7 +35,8 @@ class TestSpeed:
         assert speed_of(ms_a_token).affordable_tokens(max_ms) == length
 
     def test_before_the_first_step(self) -> None:
-        assert PrefillSpeed().affordable_tokens(10) == PrefillSpeed().affordable_tokens(5_000) == 256
+        lengths = [PrefillSpeed(n).affordable_tokens(500) for n in (7_000_000, 500_000_000, 10**10)]
+        assert lengths == [4_096, 128, 128]
 
     def test_a_step_of_few_tokens_says_nothing(self) -> None:
         speed = speed_of(1.0)

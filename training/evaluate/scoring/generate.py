@@ -115,9 +115,10 @@ def _groups(
 
 def _request(engine: Engine, group: _Group, plan: SamplingPlan) -> GenerationRequest:
     max_new_tokens = min(plan.max_new_tokens, engine.config.n_positions // 2)
-    prompt = engine.tokenizer.encode(group.problem.prompt)
+    first = engine.tokenizer.first_ids
+    room = engine.config.n_positions - max_new_tokens - len(first)
     return GenerationRequest(
-        prompt_ids=prompt[-(engine.config.n_positions - max_new_tokens) :],
+        prompt_ids=[*first, *engine.tokenizer.encode(group.problem.prompt)[-room:]],
         n=group.size,
         stop=StopRules(stop=group.problem.stop),
         sampling=SamplingParams(

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from model.engine.engine import Engine, Handle
 from model.engine.generation import GenerationRequest
 from model.prompt.fim import FimPrompt, build_prompt, split_healed
-from model.prompt.fim_format import FimFormat, FimOrder
-from model.prompt.tokenizer import Tokenizer
+from model.prompt.fim_format import FimOrder
 from model.runner.sampling import SamplingParams
 from model.stopping.stopping import StopRules
 from training.errors import EvaluationError
@@ -54,12 +53,10 @@ def complete_lines(
     Without an order, the model sees only what is before the hole, and no special token.
     """
     ends = ends or Ends()
-    limit = engine.config.n_positions - ends.max_new_tokens
-    fim = engine.config.family.fim_format(engine.tokenizer.special_ids)
     index_of: dict[Handle, int] = {}
     answers = [""] * len(problems)
     for index, problem in enumerate(problems):
-        prompt = _prompt(engine.tokenizer, fim, problem, order, limit, heal=heal)
+        prompt = hole_prompt(engine, problem, order, ends, heal=heal)
         request = GenerationRequest(
             prompt_ids=prompt.token_ids,
             healed=prompt.healed,
@@ -78,25 +75,22 @@ def complete_lines(
     return answers
 
 
-def _prompt(
-    tokenizer: Tokenizer,
-    fim: FimFormat,
-    problem: LineProblem,
-    order: FimOrder | None,
-    limit: int,
-    *,
-    heal: bool,
+def hole_prompt(
+    engine: Engine, problem: LineProblem, order: FimOrder | None, ends: Ends, *, heal: bool = True
 ) -> FimPrompt:
+    """What the model is given of a problem."""
+    tokenizer, config = engine.tokenizer, engine.config
+    limit = config.n_positions - ends.max_new_tokens - len(tokenizer.first_ids)
     if order is not None:
         return build_prompt(
             tokenizer,
-            fim,
+            config.family.fim_format(tokenizer.special_ids),
             prefix=problem.prefix,
             suffix=problem.suffix,
             order=order,
             max_prompt_tokens=limit,
             heal=heal,
         )
-    prefix, healed = split_healed(tokenizer, problem.prefix) if heal else (problem.prefix, "")
-    ids = tokenizer.encode_uncached(prefix)[-limit:] or [fim.end_of_text_id]
-    return FimPrompt(token_ids=ids, healed=healed.encode("utf-8", errors="replace"))
+    text, healed = split_healed(tokenizer, problem.prefix) if heal else (problem.prefix, "")
+    ids = [*tokenizer.first_ids, *tokenizer.encode_uncached(text)[-limit:]] or [config.bos_token_id]
+    return FimPrompt(token_ids=ids, healed=healed.encode(errors="replace"))

@@ -82,28 +82,39 @@ def _span(record: Mapping[str, Any], source: str) -> HoledProgram:
     return HoledProgram(hole=hole, problem=problem_of(record, source) if "test" in record else None)
 
 
+def ends_of(kind: str, n_positions: int) -> infilling.Ends:
+    """Where the answers to problems of a kind end."""
+    if kind == SINGLE_LINE:
+        return infilling.Ends()
+    return infilling.Ends(stop=(), max_new_tokens=min(_MAX_SPAN_TOKENS, n_positions // 4))
+
+
 def score_spans(
     engine: Engine,
     kind: str,
     spans: Sequence[HoledProgram],
-    order: FimOrder,
+    order: FimOrder | None,
     sandbox: Sandbox | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     heal: bool = True,
+) -> dict[str, Any]:
+    """What `score_answers` says of an engine's answers; without an order it sees only what is before."""
+    ends = ends_of(kind, engine.config.n_positions)
+    holes = [span.hole for span in spans]
+    answers = infilling.complete_lines(engine, holes, order, progress, heal=heal, ends=ends)
+    return score_answers(kind, spans, answers, sandbox)
+
+
+def score_answers(
+    kind: str, spans: Sequence[HoledProgram], answers: Sequence[str], sandbox: Sandbox | None = None
 ) -> dict[str, Any]:
     """`exact_match`, `exact_match_indented` and, with a sandbox, `pass_rate`: shares from 0 to 1.
 
     White space around an answer does not count (as in SantaCoder's evaluation, arXiv 2301.03988, §6); for
     `exact_match_indented` that before it does.
     """
-    holes = [span.hole for span in spans]
-    if kind == SINGLE_LINE:
-        answers = infilling.complete_lines(engine, holes, order, progress, heal=heal)
-    else:
-        ends = infilling.Ends(stop=(), max_new_tokens=min(_MAX_SPAN_TOKENS, engine.config.n_positions // 4))
-        answers = infilling.complete_lines(engine, holes, order, progress, heal=heal, ends=ends)
-    pairs = [(answer, hole.line) for answer, hole in zip(answers, holes, strict=True)]
+    pairs = [(answer, span.hole.line) for answer, span in zip(answers, spans, strict=True)]
     score: dict[str, Any] = {
         "exact_match": sum(answer.strip() == line.strip() for answer, line in pairs) / len(pairs),
         "exact_match_indented": sum(answer.rstrip() == line.rstrip() for answer, line in pairs) / len(pairs),

@@ -1,27 +1,24 @@
 """Which models lie on this machine already, wherever other programs have put them.
 
-Owns where they are looked for and what they are called: our own folder, the hub's cache, Ollama, LM Studio
-and llama.cpp, and a folder that the user names. Asks no network and reads no more of a file than the
-beginning of its head. A link is followed to a file, never into a folder, and what is not a regular file is
-passed over. Knows neither whether a model can be loaded nor what it is good for.
+Owns what they are called and how each program lays them out. Asks no network and reads no more of a file
+than the beginning of its head. A link is followed to a file, never into a folder, and what is not a regular
+file is passed over. Knows neither whether a model can be loaded nor what it is good for.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from model.catalogue.places import OLLAMA_PREFIX, Places
 from model.errors import CheckpointError
 from model.gguf.block_types import FILE_TYPES
 from model.gguf.files import SUFFIX, parts_of_name, peek
 
-OLLAMA_PREFIX = "ollama:"
 _OLLAMA_WEIGHTS = "application/vnd.ollama.image.model"
 _OLLAMA_HOST, _OLLAMA_OWNER = "registry.ollama.ai", "library"
 _DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
@@ -54,33 +51,6 @@ class FoundModel:
     architecture: str | None
     """What its file calls it; None where the file does not say."""
     quantisation: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """The folders to look in. Those that do not exist are passed over."""
-
-    ours: Path | None = None
-    hub: Path | None = None
-    ollama: Path | None = None
-    lm_studio: tuple[Path, ...] = ()
-    llama_cpp: Path | None = None
-    given: tuple[Path, ...] = ()
-
-    @classmethod
-    def of_this_user(cls, *, ours: Path | None = None, environment: Mapping[str, str] = os.environ) -> Places:
-        """Where the programs put them unless they are told otherwise; their own variables count."""
-        home = Path(environment.get("HOME") or Path.home())
-        cache = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
-        llama_cpp = home / "Library" / "Caches" if sys.platform == "darwin" else cache
-        hugging_face = Path(environment.get("HF_HOME") or cache / "huggingface")
-        return cls(
-            ours=ours,
-            hub=Path(environment.get("HF_HUB_CACHE") or hugging_face / "hub"),
-            ollama=Path(environment.get("OLLAMA_MODELS") or home / ".ollama" / "models"),
-            lm_studio=(home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models"),
-            llama_cpp=Path(environment.get("LLAMA_CACHE") or llama_cpp / "llama.cpp"),
-        )
 
 
 def find_models(places: Places) -> list[FoundModel]:

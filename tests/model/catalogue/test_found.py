@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.catalogue.found import FoundModel, find_models, find_ollama
+from model.catalogue.places import Places
 from model.gguf.files import Gguf
-from model.weights.found import FoundModel, Places, find_models, find_ollama
 from tests.model.gguf.writing import write_gguf
 
 TENSORS = {"token_embd.weight": ("F32", np.zeros((2, 32), np.float32))}

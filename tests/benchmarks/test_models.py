@@ -1,0 +1,103 @@
+"""The benchmark of models: a small run on a tiny model, the tables, and two engines on the same text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.engine.contenders import CONTENDERS, GGUF_CONTENDERS, contenders_for
+from benchmarks.engine.ours import Ours
+from benchmarks.models import __main__ as models
+from benchmarks.models.report import Figures, draw, markdown, merged, points
+from benchmarks.models.text import WINDOW, compare, windows
+from benchmarks.tables import MODELS_PAGE, with_section
+from tests.model.tiny import write_tiny_model
+from tests.training.evaluate.test_score import DATA, needs_data
+
+
+def shares(*exact: float) -> dict[str, dict[str, float]]:
+    names = ("ours, healed", "ours", "llama.cpp")
+    return {
+        name: {"exact_match": share, "n_problems": 100} for name, share in zip(names, exact, strict=False)
+    }
+
+
+FIGURES: Figures = {
+    "one": {
+        "quality": {
+            "description": {"quantize": "int8"},
+            "order": "psm",
+            "infilling": {"single-line": shares(0.44, 0.43, 0.425), "random-span": shares(0.5, 0.4)},
+            "programs": {"HumanEval": {"pass@1": 0.5, "n_problems": 164}},
+            "left_out": ["MBPP: mbpp.jsonl is missing"],
+        },
+        "text": {"n_tokens": 1023, "perplexity": {"ours": 2.02, "llama.cpp": 2.0}, "same_token": 0.97},
+        "keys": {
+            "ours": {"p50_ms": 50, "p95_ms": 300, "keys": 300},
+            "llama.vscode, --cache-reuse 256": {"p50_ms": 500, "p95_ms": 1500, "keys": 300},
+        },
+    }
+}
+
+
+def test_the_tables_say_who_answered_and_how_sure_it_is(tmp_path: Path) -> None:
+    tables = markdown(FIGURES, 2)
+    assert "| 44.0 / 43.0 / 42.5 ± 9.7 (100) | – | 50.0 / 40.0 / – ± 9.8 (100) |" in tables
+    assert "| 50.0 ± 7.7 (164) | – |" in tables
+    assert "| 1,023 | 2.020 / 2.000 | 1.0100 | 97.0 % | 50 (300) / 500 (1,500) |" in tables
+    assert "one: left out MBPP: mbpp.jsonl is missing." in tables
+    assert points(FIGURES) == {"ours": [("one", 50, 44.0)], "llama.vscode": [("one", 500, 42.5)]}
+    assert points({"one": FIGURES["one"] | {"keys": {}}}) == {}
+    draw(FIGURES, tmp_path / "models.png")
+    assert (tmp_path / "models.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_of_other_sets_leaves_the_earlier_ones() -> None:
+    now = {"quality": FIGURES["one"]["quality"] | {"infilling": {"single-line": shares(0.5)}, "programs": {}}}
+    parts = merged(FIGURES["one"], now)
+    assert parts["quality"]["infilling"] == {"single-line": shares(0.5), "random-span": shares(0.5, 0.4)}
+    assert list(parts["quality"]["programs"]) == ["HumanEval"]
+    assert parts["text"] == FIGURES["one"]["text"]
+    assert merged({}, now) == now
+
+
+def test_the_page_has_the_sections_that_benchmarks_write() -> None:
+    page = MODELS_PAGE.read_text(encoding="utf-8")
+    for name in ("quality", "engine qwen2.5-coder-0.5b", "replay qwen2.5-coder-0.5b"):
+        assert "| a |" in with_section(page, name, "| a |")
+
+
+def test_two_engines_score_the_same_text(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "model", n_positions=2048)
+    int8, int4 = (Ours(folder, quantize=kind, threads=1) for kind in ("int8", "int4"))
+    [text] = windows(int8.engine.tokenizer, 1)
+    assert len(text) == WINDOW
+    alone, beside = compare(int8, int8, [text[:200]]), compare(int8, int4, [text[:200]])
+    assert (alone.n_tokens, alone.same_token) == (199, 1.0)
+    assert 0.2 < beside.same_token < 1.0
+    assert beside.perplexity[int4.name] == pytest.approx(alone.perplexity[int8.name], rel=0.1)
+    assert beside.perplexity[int4.name] != beside.perplexity[int8.name]
+
+
+def test_a_gguf_file_has_contenders_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "a.gguf"
+    file.touch()
+    assert contenders_for("cpu", file) is GGUF_CONTENDERS
+    assert contenders_for("cpu", tmp_path) is CONTENDERS
+
+
+@needs_data
+def test_a_small_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, figures = write_tiny_model(tmp_path / "tiny"), tmp_path / "figures.json"
+    arguments = [str(folder), "--data", str(DATA), "--sets", "single-line", "--limit", "3", "--keys", "0"]
+    monkeypatch.setattr("sys.argv", ["models", *arguments, "--threads", "1", "--figures", str(figures)])
+
+    assert models.main() == 0
+    assert "| tiny | spm | 0.0 / 0.0 / –" in capsys.readouterr().out
+    kept = json.loads(figures.read_text("utf-8"))["tiny"]["quality"]
+    assert kept["infilling"]["single-line"]["ours"]["n_problems"] == 3
+    assert kept["left_out"] == ["single-line by llama.cpp: no llama-server, or no GGUF file"]
