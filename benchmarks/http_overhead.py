@@ -43,7 +43,7 @@ class InstantEngine:
             index=0, text="b", token_ids=(0,), logprobs=(0.0,), finish_reason="length", timings=timings
         )
 
-    def foresee(self, request: GenerationRequest) -> None:
+    def foresee(self, *requests: GenerationRequest) -> None:
         """Nothing is computed."""
 
     def stats(self) -> EngineStats:

@@ -26,6 +26,7 @@ NOT_IN_THE_EXTENSION = {
     "completion.temperature",
     "completion.confidenceThreshold",
     "completion.debounceMs",
+    "completion.maxPromptMs",
     "exclude.gitignored",
 }
 

@@ -60,7 +60,7 @@ class ExcerptChooser:
         window_lines: tuple[int, int],
         allowed: Callable[[str], bool] = lambda path: True,
     ) -> tuple[Excerpt, ...]:
-        """The excerpts for a cursor, the most similar last (nearest to the cursor's own text).
+        """The excerpts for a cursor: first those of the last choice, then new ones, the most similar last.
 
         `window_lines` (first, end) are the document's lines that the prompt has anyway. `allowed` says
         whether a path's text may be used; it is asked every time.
@@ -75,8 +75,7 @@ class ExcerptChooser:
             chunk for chunk in self._ring.chunks() if allowed(chunk.path) and not _is_in(chunk, window)
         ]
         chosen = _fill(_ranked(candidates, query, kept), query, budget_chars)
-        if set(chosen) == set(kept):
-            chosen = kept
+        chosen = _in_their_order(chosen, kept)
         self._remember(path, _Choice(line, self._ring.generation, budget_chars, chosen))
         return chosen
 
@@ -177,6 +176,12 @@ def _fill(ranked: Sequence[Chunk], query: _Query, budget_chars: int) -> tuple[Ex
             taken |= chunk.distinct_lines
             left -= len(excerpt.text) + len(excerpt.path) + _HEADER_CHARS
     return tuple(reversed(chosen))
+
+
+def _in_their_order(chosen: Sequence[Excerpt], kept: Sequence[Excerpt]) -> tuple[Excerpt, ...]:
+    """Those that are in the prompt already come first and as they stood, for the engine's cache."""
+    stay = [excerpt for excerpt in kept if excerpt in chosen]
+    return (*stay, *(excerpt for excerpt in chosen if excerpt not in stay))
 
 
 def _excerpt(chunk: Chunk, query: _Query, room: int) -> Excerpt | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # StarCoder's context, for an engine that does not tell its own.
 DEFAULT_CONTEXT_TOKENS = 8_192
+# Of models with a longer one: texts that are sent and encoded at every key.
+_LARGEST_WINDOW_TOKENS = 8_192
 # After these at its end, a line is continued by the lines below it.
 _OPENERS = (":", "{", "(", "[", ",", "=>", "->", "do", "then", "else", "begin", "\\")
 _CLOSERS = ")]}>\"'`;, \t"
@@ -62,7 +64,9 @@ class QueryMaker:
         document, line = place.document, place.line
         lines = document.lines
         budget = ContextBudget.of_engine(
-            self.context_tokens, max_new_tokens=settings.max_new_tokens, language=place.language
+            min(self.context_tokens, _LARGEST_WINDOW_TOKENS),
+            max_new_tokens=settings.max_new_tokens,
+            language=place.language,
         )
         window = window_around(lines, line, place.replace_end_char, budget)
         excerpts = self._chooser.choose(
@@ -81,6 +85,7 @@ class QueryMaker:
             prefix=_clean(self._prefix(place, window.prefix, window.start_line)),
             suffix=_clean(window.suffix),
             path=self.shown_path(document.path),
+            repository=self._root_name(document.path),
             context=tuple(
                 ContextText(path=self.shown_path(each.path), text=_clean(each.text)) for each in excerpts
             ),
@@ -88,6 +93,8 @@ class QueryMaker:
             temperature=settings.temperature,
             n=settings.alternatives,
             stop_at="line" if single_line else "block",
+            max_prompt_ms=settings.max_prompt_ms,
+            keep_suffix=settings.keep_suffix,
         )
 
     def _prefix(self, place: Place, text: str, start_line: int) -> str:
@@ -98,10 +105,16 @@ class QueryMaker:
 
     def shown_path(self, path: str) -> str:
         """The path as the model sees it: relative to the workspace, with forward slashes."""
-        for root in self._roots():
-            if Path(path).is_relative_to(root):
-                return Path(path).relative_to(root).as_posix()
-        return os.path.basename(path)
+        root = self._root_of(path)
+        return os.path.basename(path) if root is None else Path(path).relative_to(root).as_posix()
+
+    def _root_name(self, path: str) -> str | None:
+        root = self._root_of(path)
+        return None if root is None else root.name or None
+
+    def _root_of(self, path: str) -> Path | None:
+        """The workspace's folder that a file lies in."""
+        return next((root for root in self._roots() if Path(path).is_relative_to(root)), None)
 
 
 def _clean(text: str) -> str:

@@ -96,6 +96,16 @@ class CompletionSettings:
     debounce_ms: int | Literal["auto"] = _setting(
         "auto", or_auto(integer(0, 5000)), "Pause before a completion is computed, in milliseconds."
     )
+    max_prompt_ms: int = _setting(
+        500,
+        integer(50, 60_000),
+        "How long a prompt may take to compute, in milliseconds; longer ones wait for an idle engine.",
+    )
+    keep_suffix: bool = _setting(
+        True,
+        BOOLEAN,
+        "A new line keeps what was computed of the text below it until the engine is idle; off: never.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

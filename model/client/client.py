@@ -36,6 +36,8 @@ class CompletionQuery:
     prefix: str
     suffix: str
     path: str | None = None
+    repository: str | None = None
+    """The name of what it belongs to."""
     context: tuple[ContextText, ...] = ()
     max_tokens: int = 64
     temperature: float = 0.0
@@ -44,6 +46,10 @@ class CompletionQuery:
     stop_at: str | None = None
     """`line` or `block`: where the engine ends by itself."""
     seed: int | None = None
+    max_prompt_ms: int | None = None
+    """How long a prompt may take to compute. Only our own engine knows before."""
+    keep_suffix: bool = False
+    """Whether the suffix may be kept as it was computed behind an older prefix. Only our own engine can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +184,7 @@ def native_body(query: CompletionQuery) -> Json:
         "prompt": query.prefix,
         "suffix": query.suffix,
         "path": query.path,
+        "repository": query.repository,
         "context": [{"path": item.path, "text": item.text} for item in query.context],
         "max_tokens": query.max_tokens,
         "temperature": query.temperature,
@@ -185,6 +192,8 @@ def native_body(query: CompletionQuery) -> Json:
         "stop": list(query.stop),
         "stop_at": query.stop_at,
         "seed": query.seed,
+        "max_prompt_ms": query.max_prompt_ms,
+        "keep_suffix": query.keep_suffix,
         "stream": True,
         "logprobs": 0,
     }

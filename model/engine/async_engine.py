@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 
 from model.engine.engine import Engine, Handle
@@ -51,7 +52,9 @@ class AsyncEngine:
         self._wake = threading.Condition()
         self._stopping = False
         self._streams: dict[Handle, _Stream] = {}
-        self._ahead: Handle | None = None  # the step thread's, as the streams' handles are
+        # The step thread's, as the streams' handles are: what is computed ahead, and what will be.
+        self._ahead: Handle | None = None
+        self._coming: deque[GenerationRequest] = deque()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -85,12 +88,13 @@ class AsyncEngine:
                 stream.closed = True
                 self._post(lambda: self._cancel(stream))
 
-    def foresee(self, request: GenerationRequest) -> None:
-        """Bring a prompt that is likely to come next into the cache, if the engine is idle.
+    def foresee(self, *requests: GenerationRequest) -> None:
+        """Bring prompts that are likely to come next into the cache, one after another and each exact, if the
+        engine is idle.
 
         Any request ends this work within one small step.
         """
-        self._post(lambda: self._foresee(request))
+        self._post(lambda: self._foresee(requests))
 
     def stats(self) -> EngineStats:
         """The engine's counters; a step may be under way.
@@ -113,6 +117,7 @@ class AsyncEngine:
                 call()
             if self.engine.busy and not self._stopping:
                 self._step()
+                self._look_ahead()
         for stream in list(self._streams.values()):
             stream.put(EngineUnavailableError("the engine is stopping"))
 
@@ -136,6 +141,7 @@ class AsyncEngine:
     def _submit(self, stream: _Stream) -> None:
         if stream.closed:
             return
+        self._coming.clear()
         if self._ahead is not None:
             self.engine.cancel(self._ahead)
             self._ahead = None
@@ -146,21 +152,29 @@ class AsyncEngine:
             return
         self._streams[stream.handle] = stream
 
-    def _foresee(self, request: GenerationRequest) -> None:
-        if self.engine.busy or self.engine.n_unknown(request.prompt_ids) <= 1:
-            return
-        ahead = replace(
-            request,
-            sampling=SamplingParams(max_new_tokens=1),
-            healed=b"",
-            n=1,
-            ignore_eos=True,
-            is_ahead=True,
-        )
-        try:
-            self._ahead = self.engine.submit(ahead)
-        except RequestError:  # too long, say: then the request itself will be told so
-            self._ahead = None
+    def _foresee(self, requests: Iterable[GenerationRequest]) -> None:
+        if not self.engine.busy:
+            self._coming = deque(requests)
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Begin with the next prompt that is not in the cache, once there is nothing else to do."""
+        while self._coming and not self.engine.busy:
+            request = self._coming.popleft()
+            ahead = replace(
+                request,
+                sampling=SamplingParams(max_new_tokens=1),
+                healed=b"",
+                keeps_suffix=False,
+                shorter=None,
+                n=1,
+                ignore_eos=True,
+                is_ahead=True,
+            )
+            if self.engine.n_unknown(ahead) <= 1:
+                continue
+            with contextlib.suppress(RequestError):  # too long, say: then the request itself will be told so
+                self._ahead = self.engine.submit(ahead)
 
     def _cancel(self, stream: _Stream) -> None:
         if stream.handle is not None and stream.handle in self._streams:

@@ -18,6 +18,7 @@ import numpy as np
 from model.engine.draft import DraftPolicy
 from model.engine.generation import Delta, GenerationRequest
 from model.engine.kv_cache import KVCache
+from model.engine.prefill_speed import PrefillSpeed
 from model.engine.scheduler import Scheduler, Work
 from model.engine.sequence import Sequence as Running
 from model.engine.stats import EngineStats
@@ -28,6 +29,8 @@ from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
 
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
+# So many more are computed for a prompt with more of the texts.
+_LITTLE_TOKENS = 64
 # Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
 _PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 
@@ -76,6 +79,7 @@ class Engine:
             max_batch=self.options.max_batch,
             prefill_chunk=chunk,
         )
+        self.prefill = PrefillSpeed(self.config.n_multiplying)
         self._drafts = DraftPolicy(self.options.max_draft)
         ends = self.config.family.end_ids(tokenizer.special_ids)
         self._end_ids = frozenset((*self.config.end_token_ids, *ends))
@@ -96,6 +100,9 @@ class Engine:
     def submit(self, request: GenerationRequest) -> Handle:
         """Queue a request. Raises `RequestError` where it can never be served."""
         self._check(request)
+        request = self._in_time(request)
+        if self.config.rotary is None or request.scores_prompt:
+            request = replace(request, suffix=None)  # learned positions are in all that was computed
         handle = Handle()
         for index in range(request.n):
             sequence = Running(
@@ -111,9 +118,21 @@ class Engine:
             self._handle_of[sequence] = handle
         return handle
 
-    def n_unknown(self, prompt_ids: Sequence[int]) -> int:
-        """How many tokens of a prompt would have to be computed now."""
-        return len(prompt_ids) - self._scheduler.cache.match(np.array(prompt_ids[:-1], np.int32))
+    def n_unknown(self, request: GenerationRequest) -> int:
+        """How many tokens of a request's prompt would have to be computed now."""
+        return self._scheduler.n_unknown(request)
+
+    def _in_time(self, request: GenerationRequest) -> GenerationRequest:
+        """The request, or the shorter one where too much of its prompt is unknown to be computed in time."""
+        shorter, max_ms = request.shorter, request.max_prompt_ms
+        if shorter is None or max_ms is None:
+            return request
+        n_unknown, n_least = self.n_unknown(request), self.n_unknown(shorter)
+        if n_unknown <= n_least + _LITTLE_TOKENS:
+            return request
+        # A key that the shorter one answers at once need not wait for the longer one.
+        is_cold = n_least > _LITTLE_TOKENS
+        return request if is_cold and self.prefill.is_affordable(n_unknown, max_ms) else shorter
 
     def cancel(self, handle: Handle) -> list[Delta]:
         """End what still runs of a request at once; its KV becomes cache that can be evicted."""
@@ -140,8 +159,10 @@ class Engine:
             return []
         began = time.perf_counter()
         events = self._sample(work, self._forward(work))
+        seconds = time.perf_counter() - began
         if len(work) == 1 and work[0].n_known == 1:
-            self._drafts.measured(len(work[0].drafts), time.perf_counter() - began)
+            self._drafts.measured(len(work[0].drafts), seconds)
+        self.prefill.measured(sum(item.n_known for item in work), seconds)
         return events
 
     def forget(self) -> None:
@@ -178,18 +199,23 @@ class Engine:
 
     def _forward(self, work: Iterable[Work]) -> Hidden:
         """Compute the work's tokens, known ones and drafts."""
+        for move in self._scheduler.take_moves():
+            self.runner.move(move)
+            self._stats.moved_tokens += len(move.targets)
         ids, positions, slots, contexts = [], [], [], []
         for item in work:
-            sequence = item.sequence
-            start, stop = sequence.n_computed, sequence.n_computed + item.n_known
-            end = stop + len(item.drafts)
-            ids += [sequence.tokens[start:stop], item.drafts]
-            positions.append(np.arange(start, end))
-            slots.append(sequence.slots[start:end])
-            contexts.append(sequence.slots[:end])
+            sequence, n_tokens = item.sequence, item.n_known + len(item.drafts)
+            # Runs before and after a moved part are as two sequences: the step writes all new keys and values
+            # of a layer before it attends to any.
+            for run in sequence.spans(n_tokens):
+                ids.append(sequence.tokens[run.start : min(run.stop, sequence.n_tokens)])
+                positions.append(np.arange(run.start, run.stop))
+                slots.append(sequence.slots[run.start : run.stop])
+                contexts.append(sequence.slots[: run.stop])
+            ids.append(item.drafts)
             sequence.clock.start()
-            sequence.n_forwarded += end - start
-            self._stats.computed_tokens += end - start
+            sequence.n_forwarded += n_tokens
+            self._stats.computed_tokens += n_tokens
         return self.runner.compute(
             Batch(
                 ids=np.concatenate(ids),
@@ -214,8 +240,8 @@ class Engine:
             sequence = item.sequence
             if sequence.prompt_scores is not None:
                 self._score(sequence, hidden, range(first, first + item.n_known))
-            sequence.n_computed += item.n_known
-            if sequence.n_computed == sequence.n_tokens:
+            sequence.advance(item.n_known)
+            if not sequence.n_pending:
                 turns.append(Turn(sequence, item.drafts, len(rows)))
                 last = int(first) + item.n_known - 1
                 rows += range(last, last + len(item.drafts) + 1)
@@ -257,7 +283,7 @@ class Engine:
         sequence.learn(turn.token_ids, n_drafted=len(turn.drafts), n_accepted=turn.n_confirmed)
         if turn.ends_prefill and not turn.failed:
             self._scheduler.share_prompt(sequence)
-        sequence.n_computed += turn.n_confirmed
+        sequence.advance(turn.n_confirmed)
         if turn.failed:
             message = (
                 f"the model gave NaN or infinite logits at position {sequence.n_tokens - 1}: its weights "

@@ -37,6 +37,16 @@ class GenerationRequest:
     scores_prompt: bool = False
     """Whether the prompt's own tokens are to be scored too: then none of them comes from the cache."""
 
+    suffix: range | None = None
+    """The place of the suffix in a prompt that has it behind the prefix."""
+    keeps_suffix: bool = False
+    """Whether it may be what was computed behind another prefix: see `model.engine.kept_suffix`."""
+
+    max_prompt_ms: int | None = None
+    """How long its prompt may take to compute: if longer, `shorter` is answered in its place."""
+    shorter: GenerationRequest | None = None
+    """The same with less of the texts around the cursor."""
+
     is_ahead: bool = False
     """Whether it only brings its prompt into the cache for a request that may come. It is not counted."""
 

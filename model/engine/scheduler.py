@@ -15,9 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.engine.kv_cache import KVCache, TokenArray, common_prefix_length
+from model.engine.generation import GenerationRequest
+from model.engine.kept_suffix import KeptSuffix, KeptSuffixes, KnownSuffix, kept_key
+from model.engine.kv_cache import KVCache, Lease, TokenArray, common_prefix_length
 from model.engine.sequence import Sequence
 from model.errors import RequestError
+from model.runner.runner import CacheMove
 
 # A sequence waits for another's prefill if that will spare it at least this many tokens.
 _WORTH_WAITING_TOKENS = 32
@@ -44,6 +47,7 @@ class Scheduler:
 
     def __init__(self, cache: KVCache, *, max_batch: int, prefill_chunk: int) -> None:
         self.cache = cache
+        self._kept, self._moves = KeptSuffixes(cache), list[tuple[Lease, CacheMove]]()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._max_batch, self._prefill_chunk = max_batch, prefill_chunk
@@ -57,6 +61,12 @@ class Scheduler:
                 field="max_tokens",
             )
         self.waiting.append(sequence)
+
+    def n_unknown(self, request: GenerationRequest) -> int:
+        """How many tokens of a request's prompt would have to be computed now."""
+        prompt, place = np.array(request.prompt_ids, np.int32), request.suffix
+        kept = self._kept.find(prompt, place) if place is not None and request.keeps_suffix else None
+        return len(prompt) - (self.cache.match(prompt[:-1]) if kept is None else kept.n_known)
 
     def schedule(self) -> list[Work]:
         """The work of the next step, in a fixed order; empty when there is nothing to do."""
@@ -77,15 +87,25 @@ class Scheduler:
             work.append(Work(sequence=sequence, n_known=n_known, drafts=drafts))
         return work
 
+    def take_moves(self) -> list[CacheMove]:
+        """What has to be moved within the cache before the step's work is computed, in this order."""
+        moves, self._moves = self._moves, []
+        for lease, _ in moves:
+            self.cache.release(lease)
+        return [move for _, move in moves]
+
     def share_prompt(self, sequence: Sequence) -> None:
         """Let others use the sequence's prompt, which is computed, while it goes on."""
         assert sequence.lease is not None
-        n_prompt = sequence.n_prompt
-        self.cache.insert(sequence.prompt, sequence.slots[:n_prompt], n_leased=len(sequence.lease.slots))
+        n_prompt, place = sequence.n_prompt, sequence.request.suffix
+        key = sequence.key(n_prompt)
+        self.cache.insert(key, sequence.slots[:n_prompt], n_leased=len(sequence.lease.slots))
         self.cache.release(sequence.lease)
-        sequence.lease = self.cache.lease(sequence.prompt)
+        sequence.lease = self.cache.lease(key)
         # Another sequence may have inserted the same tokens first: then these are its slots now.
         sequence.slots[:n_prompt] = sequence.lease.slots
+        if place is not None:
+            self._kept.remember(KnownSuffix(key[: place.stop].copy(), place, sequence.kept_distance or 0))
 
     def remove(self, sequence: Sequence, *, keep: bool = True) -> None:
         """End a sequence. What it computed stays cached, unless `keep` is false (bad numbers)."""
@@ -94,7 +114,7 @@ class Scheduler:
             return
         n_leased = len(sequence.lease.slots)
         n_kept = sequence.n_computed if keep else n_leased
-        self.cache.insert(sequence.tokens[:n_kept], sequence.slots[:n_kept], n_leased=n_leased)
+        self.cache.insert(sequence.key(n_kept), sequence.slots[:n_kept], n_leased=n_leased)
         self.cache.give_back(sequence.slots[n_kept:])
         self.cache.release(sequence.lease)
         sequence.lease = None
@@ -109,17 +129,57 @@ class Scheduler:
             wanted = sequence.prompt[: 0 if sequence.request.scores_prompt else -1]
             if self._better_to_wait(wanted):
                 continue
-            lease = self.cache.lease(wanted)
-            n_more = sequence.capacity - len(lease.slots)
-            if n_more > self.cache.available:
-                self.cache.release(lease)
+            if not (self._take_kept(sequence) or self._take(sequence, wanted)):
                 return  # nobody overtakes a sequence that waits for room: it would never get it
-            sequence.lease = lease
-            sequence.slots = np.concatenate([lease.slots, self.cache.take(n_more)])
-            sequence.n_computed = sequence.n_cached = len(lease.slots)
             # In this order: another thread that reads `waiting` and then `running` misses nobody.
             self.running.append(sequence)
             self.waiting.remove(sequence)
+
+    def _take(self, sequence: Sequence, key: TokenArray) -> bool:
+        """Give a sequence what is cached of it, and room for the rest; False where there is none."""
+        lease = self.cache.lease(key)
+        n_more = sequence.capacity - len(lease.slots)
+        if n_more > self.cache.available:
+            self.cache.release(lease)
+            return False
+        sequence.lease = lease
+        sequence.slots = np.concatenate([lease.slots, self.cache.take(n_more)])
+        sequence.n_computed = sequence.n_cached = len(lease.slots)
+        return True
+
+    def _take_kept(self, sequence: Sequence) -> bool:
+        """The same with a suffix that was computed behind another prefix, if that may be and saves enough."""
+        place, prompt = sequence.request.suffix, sequence.prompt
+        if place is None or not sequence.request.keeps_suffix:
+            return False
+        kept = self._kept.find(prompt, place)
+        if kept is None:
+            return False
+        sequence.kept_distance = kept.distance
+        if kept.n_moved:
+            took = self._take_moved(sequence, kept, place)
+        else:
+            took = self._take(sequence, kept_key(prompt, place)[:-1])
+        if not took:
+            sequence.kept_distance = None
+        return took
+
+    def _take_moved(self, sequence: Sequence, kept: KeptSuffix, place: range) -> bool:
+        """The same with another prompt's suffix moved into this one, all of it but its sentinel."""
+        first = kept.suffix.place.start + 1
+        source = self.cache.lease(kept.suffix.key[: first + kept.n_moved])
+        if not self._take(sequence, sequence.prompt[: place.start]):
+            self.cache.release(source)
+            return False
+        part = sequence.moved = range(place.start + 1, place.start + 1 + kept.n_moved)
+        sequence.n_cached += len(part)
+        move = CacheMove(
+            sources=source.slots[first:],
+            targets=sequence.slots[part.start : part.stop],
+            by=part.start - first,
+        )
+        self._moves.append((source, move))
+        return True
 
     def _better_to_wait(self, wanted: TokenArray) -> bool:
         """Whether a prefill under way will soon share more with `wanted` than the cache does."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from model.engine.draft import DraftPolicy, PromptLookup
 from model.engine.generation import Delta, FinishReason, GenerationRequest, Timings
+from model.engine.kept_suffix import kept_key
 from model.engine.kv_cache import Lease, SlotArray, TokenArray
 from model.prompt.healing import Healer
 from model.prompt.tokenizer import Tokenizer
@@ -47,7 +48,8 @@ class Clock:
 
 class Sequence:
     """State of one alternative. `tokens[:n_tokens]` are known; of these `n_computed` have their
-    keys and values in `slots`. It is decoding when one token waits to be computed."""
+    keys and values in `slots`, and so have the moved ones. It is decoding when one token waits to be
+    computed."""
 
     def __init__(
         self,
@@ -69,6 +71,10 @@ class Sequence:
         self.n_computed = 0
         self.slots: SlotArray = np.empty(0, np.int64)
         self.lease: Lease | None = None
+        self.moved = range(0)
+        """The part of its prompt whose keys and values come from elsewhere in the cache."""
+        self.kept_distance: int | None = None
+        """See `KnownSuffix.distance`, where its suffix is kept; None: the prompt is exact."""
         self.generator = make_generator(request.sampling, index)
         self.healer = Healer(tokenizer, request.healed)
         self.clock = Clock()
@@ -88,7 +94,34 @@ class Sequence:
     @property
     def n_pending(self) -> int:
         """Known tokens that are not computed yet: at least one while it runs."""
-        return self.n_tokens - self.n_computed
+        return self.n_tokens - self.n_computed - len(self._ahead)
+
+    @property
+    def _ahead(self) -> range:
+        """The moved part of the prompt, while tokens before it are still to be computed."""
+        return self.moved if self.n_computed < self.moved.start else range(0)
+
+    def spans(self, n: int) -> list[range]:
+        """The places of the next `n` tokens to be computed, known or drafted, in runs."""
+        start, ahead = self.n_computed, self._ahead
+        n_before = ahead.start - start
+        if not ahead or n <= n_before:
+            return [range(start, start + n)]
+        return [range(start, ahead.start), range(ahead.stop, ahead.stop + n - n_before)]
+
+    def advance(self, n: int) -> None:
+        """The next `n` tokens are computed."""
+        ahead = self._ahead
+        self.n_computed += n
+        if ahead and self.n_computed >= ahead.start:
+            self.n_computed += len(ahead)
+
+    def key(self, n: int) -> TokenArray:
+        """What the cache calls the first `n` tokens, or as many as there are."""
+        tokens, suffix = self.tokens[: min(n, self.n_tokens)], self.request.suffix
+        if self.kept_distance is None or suffix is None or len(tokens) <= suffix.start:
+            return tokens
+        return kept_key(tokens, suffix)
 
     @property
     def n_new_tokens(self) -> int:

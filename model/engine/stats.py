@@ -40,6 +40,7 @@ class EngineStats:
     kv_tokens_capacity: int = _gauge("kv_tokens_capacity", "Tokens that the KV cache can hold.")
     prompt_tokens: int = _counter("prompt_tokens", "Prompt tokens of all sequences that have ended.")
     prefix_hit_tokens: int = _counter("prefix_hit_tokens", "Those of them that were found in the cache.")
+    moved_tokens: int = _counter("moved_tokens", "Those of them in suffixes kept from another prefix.")
     computed_tokens: int = _counter("computed_tokens", "Tokens that went through the model.")
     generated_tokens: int = _counter("generated_tokens", "Tokens generated.")
     drafted_tokens: int = _counter("drafted_tokens", "Tokens drafted.")

@@ -108,14 +108,27 @@ class Rotary:
         """Cosines and sines fp32 [P, 2, R / 2]."""
         import numpy as np
 
+        length = self.scaling.length if isinstance(self.scaling, YarnScaling) else 1.0
+        angles: NDArray[np.float32] = self._turns(np.arange(n_positions)) * np.float32(length)
+        return angles
+
+    def turn(self, by: int) -> NDArray[np.float32]:
+        """Cosines and sines fp32 [2, R / 2] that bring what was turned already `by` positions further on."""
+        import numpy as np
+
+        turn: NDArray[np.float32] = self._turns(np.array([by]))[0]
+        return turn
+
+    def _turns(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        import numpy as np
+
         frequencies: Frequencies = [
             self.theta ** (-one / self.dim) for one in range(0, self.dim, 2)
         ]  # [R / 2]
         if self.scaling is not None:
             frequencies = self.scaling.scaled(frequencies, self.theta)
-        length = self.scaling.length if isinstance(self.scaling, YarnScaling) else 1.0
-        turned = np.arange(n_positions)[:, None] * np.array(frequencies)  # [P, R / 2]
-        return np.stack([np.cos(turned), np.sin(turned)], axis=1).astype(np.float32) * np.float32(length)
+        turned = positions[:, None] * np.array(frequencies)  # [P, R / 2]
+        return np.stack([np.cos(turned), np.sin(turned)], axis=1).astype(np.float32)
 
 
 def read_rotary(values: Mapping[str, Any], *, dim: int, theta: float) -> Rotary:

@@ -37,6 +37,9 @@ class Sentinels:
     """The first of these that there is ends a document."""
     pad: str | None = None
     filename: str | None = None
+    file: str | None = None
+    """See `FimFormat.file_id`."""
+    repository: str | None = None
     beside: tuple[str, ...] = ()
     """Tokens that tell this kind from others with the same sentinels."""
     without: tuple[str, ...] = ()
@@ -79,6 +82,8 @@ class Sentinels:
             end_of_text_id=next(special_ids[name] for name in self.end_of_text if name in special_ids),
             pad_id=None if self.pad is None else special_ids.get(self.pad),
             filename_id=None if self.filename is None else special_ids.get(self.filename),
+            file_id=None if self.file is None else special_ids.get(self.file),
+            repository_id=None if self.repository is None else special_ids.get(self.repository),
         )
 
 
@@ -137,6 +142,8 @@ QWEN = _barred(
     orders=_PREFIX_FIRST,
     end_of_text=("<|endoftext|>", "<|end_of_text|>"),  # the latter in Granite 4
     pad="<|fim_pad|>",
+    file="<|file_sep|>",
+    repository="<|repo_name|>",
 )
 DEEPSEEK = Sentinels(
     example="deepseek-ai/deepseek-coder-1.3b-base",

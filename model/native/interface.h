@@ -56,6 +56,15 @@ struct Step {
     float *hidden;                  // [M, D], written
 };
 
+// Cached tokens that are copied to other slots, their keys turned to their new places.
+struct Move {
+    int64_t n_layer, n_kv_head, head_dim, rotary_dim;
+    int64_t n_tokens, n_slots, is_bf16, threads;
+    const int64_t *sources, *targets; // [M], no slot in both
+    const float *turns;               // [layers, 2, R / 2], cosines and sines
+    void *cache;                      // [layers, slots, 2, N · C]
+};
+
 enum Error { kOk = 0, kShape = 1, kSlot = 2, kMemory = 3 };
 
 extern "C" {
@@ -70,5 +79,6 @@ int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n
 int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads);
 void *starcoder_new_scratch();
 void starcoder_free_scratch(void *scratch);
+int starcoder_move(const Move *move);
 int starcoder_step(const Model *model, const Step *step, void *scratch);
 }

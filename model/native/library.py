@@ -14,7 +14,7 @@ from ctypes import POINTER, c_char_p, c_int, c_int64, c_void_p
 from pathlib import Path
 
 from model.errors import ModelError
-from model.native.structures import INTERFACE, Linear, Model, Step
+from model.native.structures import INTERFACE, Linear, Model, Move, Step
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,8 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.starcoder_new_scratch.restype = c_void_p
     library.starcoder_free_scratch.restype = None
     library.starcoder_free_scratch.argtypes = (c_void_p,)
+    library.starcoder_move.restype = c_int
+    library.starcoder_move.argtypes = (POINTER(Move),)
     library.starcoder_step.restype = c_int
     library.starcoder_step.argtypes = (POINTER(Model), POINTER(Step), c_void_p)
     return library

@@ -18,7 +18,7 @@ from model.native import library
 from model.native.linear import Floats, zeros_in_lines
 from model.native.model import NativeModel
 from model.native.step import NativeStep
-from model.runner.runner import Batch
+from model.runner.runner import Batch, CacheMove
 from model.runner.sampling import HostLogits
 from model.weights.scheme import Scheme
 from model.weights.weight_files import Weights
@@ -87,6 +87,10 @@ class NativeRunner:
         # At every step glibc maps and unmaps arrays that are larger than any it has seen freed. For eight
         # rows of logits that took half of the step's time.
         np.empty(_LARGEST_ARRAY, np.uint8)
+
+    def move(self, move: CacheMove) -> None:
+        """Copy cached tokens, their keys turned to their new places."""
+        self._step.move(move, self._cache, threads=self._most_threads)
 
     def compute(self, batch: Batch) -> NativeHidden:
         """Compute the tokens of a step and keep their keys and values."""

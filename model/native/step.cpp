@@ -322,6 +322,28 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
     }
 }
 
+template <typename Cached>
+void copy_turned(const Move &move) {
+    const size_t M = move.n_tokens, N = move.n_kv_head, C = move.head_dim, half = move.rotary_dim / 2, KV = N * C;
+#pragma omp parallel for num_threads(at_most(move.threads))
+    for (int64_t l = 0; l < move.n_layer; l++) {
+        Cached *cache = static_cast<Cached *>(move.cache) + l * move.n_slots * 2 * KV;
+        const float *cosines = move.turns + l * 2 * half, *sines = cosines + half;
+        for (size_t m = 0; m < M; m++) {
+            const Cached *from = cache + move.sources[m] * 2 * KV;
+            Cached *to = cache + move.targets[m] * 2 * KV;
+            std::memcpy(to, from, 2 * KV * sizeof(Cached));
+            for (size_t head = 0; head < KV; head += C)
+                for (size_t c = head; c < head + half; c += kLanes) {
+                    const Lanes first = load(from + c), second = load(from + half + c);
+                    const Lanes cosine = load(cosines + c - head), sine = load(sines + c - head);
+                    put(to + c, first * cosine - second * sine);
+                    put(to + half + c, second * cosine + first * sine);
+                }
+        }
+    }
+}
+
 bool fits(const Linear &linear, int64_t n_out, int64_t n_in) {
     const bool stored = linear.bits == 8   ? linear.scale && linear.sums
                         : linear.bits == 4 ? linear.scales && linear.minima
@@ -489,6 +511,17 @@ int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, flo
 void *starcoder_new_scratch() { return new (std::nothrow) Scratch; }
 
 void starcoder_free_scratch(void *scratch) { delete static_cast<Scratch *>(scratch); }
+
+int starcoder_move(const Move *move) {
+    if (move->n_layer < 1 || move->n_kv_head < 1 || move->n_tokens < 1 || move->threads < 1) return kShape;
+    if (move->rotary_dim < 1 || move->rotary_dim > move->head_dim || move->rotary_dim % kPanel) return kShape;
+    for (const int64_t *slots : {move->sources, move->targets})
+        for (int64_t m = 0; m < move->n_tokens; m++)
+            if (slots[m] < 0 || slots[m] >= move->n_slots) return kSlot;
+    if (move->is_bf16) copy_turned<uint16_t>(*move);
+    else copy_turned<float>(*move);
+    return kOk;
+}
 
 // The hidden states of a step's tokens, whose keys and values it writes to the cache.
 int starcoder_step(const Model *model, const Step *step, void *scratch_pointer) {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.native import library, structures
 from model.native.linear import Floats
 from model.native.model import NativeModel
-from model.runner.runner import Batch
+from model.runner.runner import Batch, CacheMove
 
 
 class NativeStep:
@@ -60,3 +60,26 @@ class NativeStep:
             self._native.starcoder_step(ctypes.byref(self._model.struct), ctypes.byref(step), self._scratch)
         )
         return hidden
+
+    def move(self, move: CacheMove, cache: NDArray[Any], *, threads: int) -> None:
+        """Copy cached tokens, their keys turned by rotary positions. Raises `NativeError`."""
+        config, rotary = self._model.config, self._model.config.rotary
+        assert rotary is not None, "learned positions cannot be turned"
+        turns = np.repeat(rotary.turn(move.by)[None], config.n_layer, 0)  # [layers, 2, R / 2]
+        turns[list(config.unrotated_layers)] = rotary.turn(0)
+        sources, targets = np.ascontiguousarray(move.sources), np.ascontiguousarray(move.targets)
+        wanted = structures.Move(
+            n_layer=config.n_layer,
+            n_kv_head=config.n_kv_head,
+            head_dim=config.head_dim,
+            rotary_dim=rotary.dim,
+            n_tokens=len(sources),
+            n_slots=cache.shape[1],
+            is_bf16=cache.dtype == np.uint16,
+            threads=threads,
+            sources=sources.ctypes.data,
+            targets=targets.ctypes.data,
+            turns=turns.ctypes.data,
+            cache=cache.ctypes.data,
+        )
+        library.check(self._native.starcoder_move(ctypes.byref(wanted)))

@@ -64,3 +64,9 @@ class Step(Structure):
     """The tokens of a step and where their contexts lie: see `struct Step`."""
 
     _fields_ = _fields_of("Step")
+
+
+class Move(Structure):
+    """Cached tokens that are copied: see `struct Move`."""
+
+    _fields_ = _fields_of("Move")

@@ -41,6 +41,11 @@ class FimFormat:
     """Fills up a sample in training."""
     filename_id: int | None = None
     """Stands before a file's path; None where the model knows no such tag."""
+    file_id: int | None = None
+    """The same in models that were trained on repositories as one text: it ends the file before, too, and the
+    current file's path stands before the sentinels."""
+    repository_id: int | None = None
+    """Stands before the name of such a repository."""
 
     def arrange(self, order: FimOrder, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
         """Lay out token ids so that the middle comes next: append it to train, decode it to complete.

@@ -16,11 +16,11 @@ from enum import IntEnum
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import AddedToken, models, normalizers
+from tokenizers import AddedToken, models, normalizers, pre_tokenizers
 
 from model.errors import TokenizerError, served_elsewhere
 from model.gguf.metadata import Metadata
-from model.prompt.pre_tokenizers import NOWHERE, named
+from model.prompt.pre_tokenizers import NOWHERE, named, parted, sentence_piece_words
 from model.prompt.sentence_piece import JOINS_A_LINE_END, MARKER, boundary_of_pieces
 from model.prompt.spellings import spelled_by_alphabet, spelled_by_piece
 from model.prompt.tokenizer import Tokenizer, Vocabulary
@@ -145,7 +145,9 @@ def _byte_level(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
     for token_id in tokens.written_out():
         spelled[token_id] = tokens.texts[token_id].encode()
     first_ids = _first_ids(metadata, tokens, by_default=pre_tokenizer.begins)
-    return _tokenizer(backend, tokens, spelled, pre_tokenizer.boundary, first_ids)
+    return _tokenizer(
+        backend, tokens, spelled, pre_tokenizer.boundary, first_ids, words=backend.pre_tokenizer
+    )
 
 
 def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
@@ -172,6 +174,7 @@ def _sentence_piece(metadata: Metadata, tokens: _Tokens) -> Tokenizer:
         spelled,
         boundary_of_pieces(tokens.texts[token_id] for token_id in normal),
         _first_ids(metadata, tokens, by_default=True, first=_FIRST_PIECE),
+        words=sentence_piece_words(),
         opening="" if metadata.flag("tokenizer.ggml.add_space_prefix") is False else " ",
     )
 
@@ -232,6 +235,7 @@ def _tokenizer(
     boundary: re.Pattern[str],
     first_ids: tuple[int, ...],
     *,
+    words: pre_tokenizers.PreTokenizer,
     opening: str = "",
 ) -> Tokenizer:
     """Put the parts together; the user-defined tokens that are text are found in a text from here on."""
@@ -244,6 +248,7 @@ def _tokenizer(
         spelled=spelled,
         special_ids={tokens.texts[token_id]: token_id for token_id in tokens.markers()},
         boundary=boundary,
+        words=parted(words, by=texts),
         first_ids=first_ids,
         opening=opening,
     )

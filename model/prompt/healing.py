@@ -60,9 +60,12 @@ class Healer:
         return data[cut:]
 
     def draft(self) -> list[int]:
-        """Tokens that likely come next: the ordinary encoding of what remains, but its last token.
+        """Tokens that likely come next: the ordinary encoding of what remains, but for what usually grows.
 
-        The last one usually grows into the completed word, so it is not worth guessing.
+        That is the last token of a word, and the last of a run of spaces, which belongs to the word after it.
         """
         text = self._remaining.decode("utf-8", errors="ignore")
-        return self._tokenizer.encode(text)[:-1]
+        if text.isspace():
+            return self._tokenizer.encode(text[:-1])
+        ids = self._tokenizer.encode(text)
+        return ids[:-1] if text[-1:].isalpha() or text.endswith("_") else ids

@@ -2,14 +2,14 @@
 
 Owns the expressions of the published tokenizers, by the names that GGUF files give them, and for each the
 places at which a text can be cut without changing a token: `model.prompt.tokenizer` caches what lies
-between. Knows no vocabulary.
+between. Finds the word at a text's end, too, which what comes next may join. Knows no vocabulary.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -149,6 +149,39 @@ def boundary_of(state: Mapping[str, Any] | None) -> re.Pattern[str]:
     )
 
 
+def sentence_piece_words() -> pre_tokenizers.PreTokenizer:
+    """Words that no piece reaches out of: SentencePiece keeps letters, digits and signs apart in training."""
+    return pre_tokenizers.Split(Regex(r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"), "isolated")
+
+
+def parted(words: pre_tokenizers.PreTokenizer, *, by: Collection[str]) -> pre_tokenizers.PreTokenizer:
+    """The same where some tokens are found in a text before it is cut into words."""
+    if not by:
+        return words
+    texts = sorted((text.replace("▁", " ") for text in by), key=len, reverse=True)
+    found = pre_tokenizers.Split(Regex("|".join(map(re.escape, texts))), "isolated")
+    return pre_tokenizers.Sequence([found, words])
+
+
+def last_word(words: pre_tokenizers.PreTokenizer, text: str) -> str:
+    """The end of `text` that may be cut otherwise once more follows: its last word.
+
+    Mostly. `\\n\\nfo` is cut after each line end by GPT-2's expression, but `\\n\\n` alone is one word: there
+    the second line end belongs to what is found.
+    """
+    tail = (
+        text[-_SEEN_CHARS:].encode(errors="replace").decode()
+    )  # half of a surrogate pair is a character, too
+    starts = [start for _, (start, _) in words.pre_tokenize_str(tail)]
+    for number in reversed(range(len(starts))):
+        kept = words.pre_tokenize_str(tail[: starts[number]])
+        if [start for _, (start, _) in kept] == starts[:number]:
+            return text[starts[number] - len(tail) :]
+    return text
+
+
+# A word of which less is seen is too long to be of use to anybody.
+_SEEN_CHARS = 200
 _Step = tuple[object, ...]
 _GPT2_STEP: _Step = ("ByteLevel", True, False)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import tokenizers
-from tokenizers import models
+from tokenizers import models, pre_tokenizers
 
 from model.errors import TokenizerError, served_elsewhere
-from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE
+from model.prompt.pre_tokenizers import BEFORE_LINE_END, NOWHERE, parted, sentence_piece_words
 from model.prompt.spellings import spelled_by_piece
 
 MARKER = re.compile(r"▁?<.*>|\[.+\]", re.DOTALL)
@@ -43,6 +43,7 @@ class Pieces:
     spelled: Sequence[bytes]
     special_ids: dict[str, int]
     boundary: re.Pattern[str]
+    words: pre_tokenizers.PreTokenizer
     opening: str
 
 
@@ -74,6 +75,7 @@ def read_pieces(backend: tokenizers.Tokenizer) -> Pieces:
         spelled=spelled,
         special_ids=special,
         boundary=boundary_of_pieces(text for text in ids if text not in special),
+        words=parted(sentence_piece_words(), by=[one["content"] for one in written]),
         opening=opening,
     )
 

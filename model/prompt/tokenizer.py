@@ -19,10 +19,10 @@ from itertools import accumulate, chain
 from pathlib import Path
 
 import tokenizers
-from tokenizers import normalizers
+from tokenizers import normalizers, pre_tokenizers
 
 from model.errors import TokenizerError
-from model.prompt.pre_tokenizers import boundary_of
+from model.prompt.pre_tokenizers import boundary_of, last_word
 from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
 
@@ -57,6 +57,8 @@ class Vocabulary:
     """By their own names."""
     boundary: re.Pattern[str]
     """Matches one character, and ends where a text may be cut without changing a token."""
+    words: pre_tokenizers.PreTokenizer
+    """Cuts a text into words that no token reaches out of."""
     first_ids: tuple[int, ...] = ()
     """What stands before every text that the model was trained on: `<|begin_of_text|>` in Llama 3, say."""
     opening: str = ""
@@ -73,7 +75,7 @@ class Tokenizer:
             read = _pieces_of if is_sentence_piece(backend) else _bytes_of
             backend, vocabulary = read(backend)
         self._backend = backend
-        self._boundary = vocabulary.boundary
+        self._boundary, self._words = vocabulary.boundary, vocabulary.words
         self.first_ids = vocabulary.first_ids
         self.opening = vocabulary.opening
         self.vocab_size: int = len(vocabulary.spelled)
@@ -130,6 +132,10 @@ class Tokenizer:
         if ends and ends[-1] >= _HEAD_CHARS:
             self._remember(_Head(text[: ends[-1]], tuple(chunks[:-1])), head)
         return chunks
+
+    def last_word(self, text: str) -> str:
+        """The end of `text` whose tokens may change once more follows; what is before it keeps its own."""
+        return last_word(self._words, text) if text else ""
 
     def encode_uncached(self, text: str) -> list[int]:
         """What `encode` returns, computed from nothing (the definition that it is tested against)."""
@@ -254,6 +260,7 @@ def _pieces_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Voc
         spelled=pieces.spelled,
         special_ids=pieces.special_ids,
         boundary=pieces.boundary,
+        words=pieces.words,
         first_ids=_first_ids(backend),
         opening=pieces.opening,
     )
@@ -279,6 +286,7 @@ def _bytes_of(backend: tokenizers.Tokenizer) -> tuple[tokenizers.Tokenizer, Voca
         spelled=spelled_by_alphabet(tokens),
         special_ids={token.content: token_id for token_id, token in added.items()},
         boundary=boundary,
+        words=pre_tokenizer,
         first_ids=_first_ids(backend),
     )
     return _without_recognition(backend), vocabulary

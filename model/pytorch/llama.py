@@ -161,8 +161,8 @@ class Llama(CausalLM):
             if layer in unrotated:
                 return attend(layer, query, key_value)
             key, value = key_value.unbind(1)
-            turned = torch.stack([_turned(key, cosine, sine), value], 1)
-            return attend(layer, _turned(query, cosine, sine), turned)
+            key_value = torch.stack([turned(key, cosine, sine), value], 1)
+            return attend(layer, turned(query, cosine, sine), key_value)
 
         return super().hidden(input_ids, positions, turn_and_attend)
 
@@ -196,7 +196,7 @@ def _times(x: Tensor, factor: float) -> Tensor:
     return x if math.isclose(factor, 1.0, rel_tol=1e-12) else x * factor
 
 
-def _turned(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def turned(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """heads [N, H, C] with the pairs (c, c + C / 2) turned by cosine and sine [N, 1, C / 2], in fp32."""
     first, second = heads.float().chunk(2, -1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1).to(heads.dtype)

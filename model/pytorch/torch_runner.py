@@ -24,7 +24,8 @@ from model.pytorch.attention import CachedAttend, Segment
 from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import load_weights
 from model.pytorch.device import Placement, choose_placement
-from model.runner.runner import Batch, Logits
+from model.pytorch.llama import turned
+from model.runner.runner import Batch, CacheMove, Logits
 from model.runner.sampling import Choice, HostLogits, Sampled, sample
 
 if TYPE_CHECKING:
@@ -129,6 +130,19 @@ class TorchRunner:
         # One slot more, for rows that pad a graph's batch.
         self._cache = allocate(self.config, n_slots + 1, self.placement.dtype, self.placement.device)
         self._graphs = self._make_graphs()
+
+    @torch.inference_mode()
+    def move(self, move: CacheMove) -> None:
+        """Copy cached tokens, their keys turned to their new places."""
+        rotary = self.config.rotary
+        assert rotary is not None, "learned positions cannot be turned"
+        device = self.placement.device
+        sources, targets = (torch.from_numpy(slots).to(device) for slots in (move.sources, move.targets))
+        cosine, sine = torch.from_numpy(rotary.turn(move.by)).to(device)  # [R / 2] each
+        moved = self._cache[:, sources]  # [layers, T, 2, K, C]
+        layers = [layer for layer in range(len(moved)) if layer not in self.config.unrotated_layers]
+        moved[layers, :, 0] = turned(moved[layers, :, 0], cosine, sine)
+        self._cache[:, targets] = moved
 
     @torch.inference_mode()
     def compute(self, batch: Batch) -> TorchHidden:

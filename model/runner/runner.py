@@ -28,6 +28,15 @@ class Batch:
     contexts: Sequence[NDArray[np.int64]]  # each sequence's slots from its first token on, its new ones last
 
 
+@dataclass(frozen=True, kw_only=True)
+class CacheMove:
+    """Cached tokens that are copied to other slots, for places that are `by` further on in a sequence."""
+
+    sources: NDArray[np.int64]  # [T]
+    targets: NDArray[np.int64]  # [T], others than the sources
+    by: int
+
+
 class Logits(Protocol):
     """Logits [S, V], wherever they are."""
 
@@ -60,6 +69,9 @@ class Runner(Protocol):
 
     def reserve(self, n_slots: int) -> None:
         """Make the cache, for `n_slots` tokens. Called once, before the first step."""
+
+    def move(self, move: CacheMove) -> None:
+        """Copy cached tokens, their keys turned to their new places. Only for rotary positions."""
 
     def compute(self, batch: Batch) -> Hidden:
         """Compute the tokens of a step and keep their keys and values."""

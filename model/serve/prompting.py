@@ -5,11 +5,13 @@ Runs on the engine's side, in the tokenizer's thread. Knows nothing about HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from model.engine.generation import GenerationRequest
 from model.errors import ContextLengthError, RequestError, TokenizerError
-from model.prompt.fim import ContextFile, build_prompt
+from model.prompt.fim import MIN_PROMPT_TOKENS, ContextFile, FimPrompt, build_prompt
 from model.prompt.fim_format import FimOrder
 from model.prompt.fim_text import FimTextReader
 from model.runner.sampling import SamplingParams
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from model.prompt.tokenizer import Tokenizer
     from model.serve.protocol import CompletionBody, SamplingBody
 
+# An idle engine computes prompts that take so many times as long as a user would wait for.
+_PATIENCE = 8
 # How much of a prompt given as token ids the stop rules see: about as much as of a text.
 _SEEN_TOKENS = 1_000
 
@@ -34,12 +38,14 @@ def generation_request(
     config: ModelConfig,
     template: ChatTemplate | None = None,
     *,
+    affordable_tokens: Callable[[int], int] | None = None,
     fim_text: bool = False,
 ) -> GenerationRequest:
     """Tokenize the prompt and collect the rules. Raises `RequestError` in the wire's spelling.
 
-    `template` is the model's own for chats; None means a base model. `fim_text`: a prompt with the model's
-    sentinels written out fills in the middle, unless its body says otherwise.
+    `template` is the model's own for chats; None means a base model. `affordable_tokens` says how many tokens
+    of a prompt are computed within so many milliseconds. `fim_text`: a prompt with the model's sentinels
+    written out fills in the middle, unless its body says otherwise.
     """
     if isinstance(body, ChatBody):
         prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=_end_id(tokenizer, config))
@@ -51,12 +57,29 @@ def generation_request(
             f"{config.n_positions} positions: ask for fewer",
             field="max_tokens",
         )
-    prompt_ids, healed = _prompt(body, tokenizer, config)
+    limit = config.n_positions - body.max_tokens
+    if body.max_prompt_ms is None or affordable_tokens is None:
+        return _completion_request(body, tokenizer, config, limit)
+    longest = max(affordable_tokens(body.max_prompt_ms * _PATIENCE), MIN_PROMPT_TOKENS)
+    at_once = max(affordable_tokens(body.max_prompt_ms), MIN_PROMPT_TOKENS)
+    request = _completion_request(body, tokenizer, config, min(limit, longest))
+    if len(request.prompt_ids) <= at_once or not body.is_fim:
+        return request
+    shorter = _completion_request(body, tokenizer, config, min(limit, at_once))
+    return replace(request, shorter=shorter, max_prompt_ms=body.max_prompt_ms)
+
+
+def _completion_request(
+    body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, max_prompt_tokens: int
+) -> GenerationRequest:
+    prompt = _prompt(body, tokenizer, config, max_prompt_tokens)
     return GenerationRequest(
-        prompt_ids=prompt_ids,
+        prompt_ids=prompt.token_ids,
         sampling=_sampling(body, max(body.max_tokens, 1), body.logprobs or 0),
         stop=_stop_rules(body, tokenizer),
-        healed=healed,
+        healed=prompt.healed,
+        suffix=prompt.suffix,
+        keeps_suffix=body.keep_suffix,
         n=body.n,
         ignore_eos=body.ignore_eos,
         echo=_echo(body, tokenizer) if body.echo else None,
@@ -79,26 +102,28 @@ def _chat_request(body: ChatBody, prompter: ChatPrompter) -> GenerationRequest:
     )
 
 
-def _prompt(body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[int], bytes]:
+def _prompt(
+    body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, max_prompt_tokens: int
+) -> FimPrompt:
     if not isinstance(body.prompt, str):
-        return _checked_ids(body.prompt, tokenizer.vocab_size), b""
+        return FimPrompt(token_ids=_checked_ids(body.prompt, tokenizer.vocab_size))
     if not body.is_fim:
         _check_length(body.prompt, tokenizer, config)
         # An empty prompt starts a new document, as in training.
-        return tokenizer.encode_whole(body.prompt) or [_end_id(tokenizer, config)], b""
+        return FimPrompt(token_ids=tokenizer.encode_whole(body.prompt) or [_end_id(tokenizer, config)])
     fim = _fim_format(tokenizer, config)
-    prompt = build_prompt(
+    return build_prompt(
         tokenizer,
         fim,
         prefix=body.prompt,
         suffix=body.suffix or "",
         context=[ContextFile(path=item.path, text=item.text) for item in body.context],
         order=FimOrder(body.fim_order) if body.fim_order else fim.orders[0],
-        max_prompt_tokens=config.n_positions - body.max_tokens - len(tokenizer.first_ids),
+        max_prompt_tokens=max_prompt_tokens,
         path=body.path,
+        repository=body.repository,
         heal=body.heal,
     )
-    return [*tokenizer.first_ids, *prompt.token_ids], prompt.healed
 
 
 def _read_fim_text(

@@ -110,9 +110,15 @@ class CompletionBody(SamplingBody):
     context: list[ContextItem] = []
     stop_at: Literal["line", "block"] | None = None
     path: str | None = None
+    repository: str | None = None
+    """Its name, for models that know repositories."""
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
     heal: bool = True
+    max_prompt_ms: Annotated[int, Field(ge=1)] | None = None
+    """How long a prompt of which nothing is known may take to compute; None: as long as it takes."""
+    keep_suffix: bool = False
+    """Whether the suffix may be kept as it was computed behind an older prefix."""
     fim_text: bool | None = None
     """Whether a prompt with the model's own sentinels is read as one that fills in the middle. None: the
     engine's setting."""

@@ -49,8 +49,8 @@ class Generator(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
         """Stream one request; closing the generator cancels it."""
 
-    def foresee(self, request: GenerationRequest) -> None:
-        """Bring the prompt of a request that is likely to come into the cache, if nothing else is to do."""
+    def foresee(self, *requests: GenerationRequest) -> None:
+        """Bring prompts that are likely to come into the cache, exact ones, if nothing else is to do."""
 
     def stats(self) -> EngineStats:
         """The engine's counters now."""
@@ -87,13 +87,17 @@ class Serving:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
 
     def answered(self, body: CompletionBody, answer: str) -> None:
-        """Let an idle engine compute the prompt that follows if the answer is accepted. The cache has not all
-        of it: its last tokens are others than were generated, and its window may begin elsewhere."""
+        """Let an idle engine compute the prompt itself, where its suffix was kept, and the one that follows
+        if the answer is accepted. The cache has not all of that: its last tokens are others than were
+        generated, and its window may begin elsewhere."""
         assert isinstance(body.prompt, str)
         if body.n_chars + len(answer) > _INLINE_CHARS:
             return
+        prompts = dict.fromkeys((body.prompt, body.prompt + answer))
         with contextlib.suppress(RequestError):  # the answer filled the context
-            self.engine.foresee(self._prepare(body.model_copy(update={"prompt": body.prompt + answer})))
+            self.engine.foresee(
+                *(self._prepare(body.model_copy(update={"prompt": prompt})) for prompt in prompts)
+            )
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:

@@ -116,6 +116,7 @@ async def _serve(
             tokenizer=engine.tokenizer,
             config=engine.config,
             template=template,
+            affordable_tokens=engine.prefill.affordable_tokens,
             fim_text=fim_text,
         ),
         token_bytes=engine.tokenizer.token_bytes,

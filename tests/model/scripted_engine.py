@@ -65,8 +65,8 @@ class ScriptedEngine:
     def stats(self) -> EngineStats:
         return self.counters
 
-    def foresee(self, request: Any) -> None:
-        self.foreseen.append(request)
+    def foresee(self, *requests: Any) -> None:
+        self.foreseen += requests
 
     async def generate(self, request: Any) -> AsyncGenerator[Any, None]:
         self.counters.running += request.n

@@ -34,6 +34,15 @@ def test_the_similar_file_is_chosen_and_stands_last() -> None:
     assert all(excerpt.path != "shapes.py" for excerpt in chosen)
 
 
+def test_what_is_in_the_prompt_stays_where_it_is() -> None:
+    ring, made = chooser(b=("python", USERS[:8]), c=("python", ["total = 1\n", *USERS[8:14]]))
+    before = choose(made, budget_chars=4000)
+    ring.opened("a.py", "python", ["import os\n", *HERE, *USERS[14:]])
+    after = choose(made, budget_chars=4000)
+    assert len(after) == len(before) + 1 == 3
+    assert after[:2] == before
+
+
 def test_the_part_with_the_cursors_names_is_cut_out() -> None:
     lines = [*(f"unrelated_{n} = {n}\n" for n in range(40)), *USERS[:10]]
     _, made = chooser(users=("python", lines))

@@ -102,7 +102,7 @@ async def timings_of(engine: AsyncEngine, request: GenerationRequest) -> Timings
 async def test_what_was_foreseen_is_in_the_cache_and_nobody_counts_it(engine: AsyncEngine) -> None:
     request = request_of("def area(width, height):\n    return", 3)
     engine.foresee(request)
-    while engine.engine.n_unknown(request.prompt_ids) > 1:
+    while engine.engine.n_unknown(request) > 1:
         await asyncio.sleep(0)
     await idle(engine)
     assert engine.stats().finished == engine.stats().prompt_tokens == 0

@@ -53,7 +53,7 @@ def request_of(engine: Engine, body: dict[str, object]) -> GenerationRequest:
 
 
 def n_unknown(engine: Engine, body: dict[str, object]) -> int:
-    return engine.n_unknown(request_of(engine, body).prompt_ids)
+    return engine.n_unknown(request_of(engine, body))
 
 
 def unforeseen(engine: Engine, place: int) -> tuple[str, int]:

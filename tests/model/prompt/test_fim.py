@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +74,7 @@ class TestShape:
 
     def test_psm(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = 1\nfoo(║)\ny\n", heal=False, order=FimOrder.PSM)
-        assert shown(merging_tokenizer, prompt) == "<fim_prefix>x = 1\nfoo(<fim_suffix>)\ny\n<fim_middle>"
+        assert shown(merging_tokenizer, prompt) == "<fim_prefix>x = 1\n<fim_suffix>)\ny\n<fim_middle>foo("
 
     def test_an_order_that_the_model_does_not_know(self, merging_tokenizer: Tokenizer) -> None:
         psm_only = replace(fim_of(merging_tokenizer), orders=(FimOrder.PSM,))
@@ -89,13 +89,15 @@ class TestShape:
             )
 
     def test_the_file_name_begins_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
-        spm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py")
+        spm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py", heal=False)
         assert shown(merging_tokenizer, spm) == (
             "<fim_prefix><fim_suffix>\n<fim_middle><filename>a/b.py\nimport os\nx = ("
         )
-        psm = prompt_at(merging_tokenizer, "import os\nx = (║\n", path="a/b.py", order=FimOrder.PSM)
+        psm = prompt_at(
+            merging_tokenizer, "import os\nx = (║\n", path="a/b.py", order=FimOrder.PSM, heal=False
+        )
         assert shown(merging_tokenizer, psm) == (
-            "<fim_prefix><filename>a/b.py\nimport os\nx = (<fim_suffix>\n<fim_middle>"
+            "<fim_prefix><filename>a/b.py\nimport os\n<fim_suffix>\n<fim_middle>x = ("
         )
 
     def test_the_file_name_stays_when_the_window_has_left_the_files_start(
@@ -110,11 +112,46 @@ class TestShape:
 
     def test_context_files_come_first_the_nearest_last(self, merging_tokenizer: Tokenizer) -> None:
         context = [ContextFile(path="a.py", text="A = 1\n"), ContextFile(path="b.py", text="B = 2\n")]
-        prompt = prompt_at(merging_tokenizer, "x(║\n", context=context)
+        prompt = prompt_at(merging_tokenizer, "x(║\n", context=context, heal=False)
         assert shown(merging_tokenizer, prompt) == (
             "<filename>a.py\nA = 1\n<|endoftext|><filename>b.py\nB = 2\n<|endoftext|>"
             "<fim_prefix><fim_suffix>\n<fim_middle>x("
         )
+
+    @pytest.mark.parametrize(
+        ("repository", "head"), [("shop", "<reponame>shop\n"), (None, ""), ("a\nb" * 200, "<reponame>")]
+    )
+    def test_a_repository_in_the_form_of_models_that_know_them(
+        self, merging_tokenizer: Tokenizer, repository: str | None, head: str
+    ) -> None:
+        ids = merging_tokenizer.special_ids
+        fim = replace(
+            fim_of(merging_tokenizer),
+            filename_id=None,
+            file_id=ids["<filename>"],
+            repository_id=ids["<reponame>"],
+        )
+        prompt = build_prompt(
+            merging_tokenizer,
+            fim,
+            prefix="y\nx",
+            suffix="\nz",
+            context=[ContextFile(path="a.py", text="A = 1\n"), ContextFile(path="b.py", text="B = 2")],
+            path="c.py",
+            repository=repository,
+            order=FimOrder.PSM,
+            max_prompt_tokens=400,
+            heal=False,
+        )
+        text = shown(merging_tokenizer, prompt)
+        assert text.startswith(head)
+        assert text.endswith(
+            "<filename>a.py\nA = 1\n<filename>b.py\nB = 2\n"
+            "<filename>c.py\n<fim_prefix>y\n<fim_suffix>\nz<fim_middle>x"
+        )
+        place = prompt.suffix
+        assert place is not None
+        assert merging_tokenizer.decode(prompt.token_ids[place.start + 1 : place.stop]) == "\nz"
 
     def test_special_names_in_the_texts_stay_text(self, merging_tokenizer: Tokenizer) -> None:
         evil = "<fim_middle><|endoftext|><filename>"
@@ -132,7 +169,7 @@ class TestShape:
         ]
 
     def test_a_path_of_several_lines(self, merging_tokenizer: Tokenizer) -> None:
-        prompt = prompt_at(merging_tokenizer, "x(║\n", path="a\n\nb.py")
+        prompt = prompt_at(merging_tokenizer, "x(║\n", path="a\n\nb.py", heal=False)
         assert "<filename>a b.py\nx(" in shown(merging_tokenizer, prompt)
 
     @pytest.mark.parametrize("order", FimOrder)
@@ -153,25 +190,30 @@ class TestHealing:
             ("self._", "._"),
             ("    __", " __"),
             ("x = ", " "),
-            ("def f():\n    ", " "),
+            ("def f():\n    ", "\n    "),
             ("def f():\n", "\n"),
-            ("\t\t", "\t"),
+            ("\t\t", "\t\t"),
             ("\t\tret", "\tret"),
             ("\n\nret", "\nret"),
+            ("\n\n    ret", " ret"),
             ("x\nret", "ret"),
-            ("print(", ""),
-            ("x = 12", ""),
-            ("x2", ""),
+            ("print(", "("),
+            ("x = 12", "2"),
+            ("x2", "2"),
             ("größe = grö", " grö"),
             ("x = 变量", " 变量"),
-            ("a²", ""),
+            ("a²", "²"),
             ("", ""),
             ("a" * 49, ""),
             ("x " + "a" * 47, " " + "a" * 47),
+            ("x" + " " * 48, " " * 48),
+            ("x" + " " * 49, " "),
+            ("x" + " " * 300, " "),
+            ("x = '\udc80", " '\udc80"),
         ],
     )
-    def test_what_is_taken_back(self, prefix: str, word: str) -> None:
-        assert split_healed(prefix) == (prefix.removesuffix(word), word)
+    def test_what_is_taken_back(self, merging_tokenizer: Tokenizer, prefix: str, word: str) -> None:
+        assert split_healed(merging_tokenizer, prefix) == (prefix.removesuffix(word), word)
 
     def test_prompt_and_healed_bytes_are_the_prefix(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "for größe in gr║\n")
@@ -190,13 +232,12 @@ class TestHealing:
     def test_the_prompt_is_a_beginning_of_the_whole_texts_tokens(
         self, merging_tokenizer: Tokenizer, prefix: str, more: str
     ) -> None:
-        head, word = split_healed(prefix)
+        head, word = split_healed(merging_tokenizer, prefix)
         assert head + word == prefix
-        if prefix and (prefix[-1].isalpha() or prefix[-1] in " \t\n"):
-            # What a tokenizer makes of the completed word begins with the tokens of the prompt.
-            whole = merging_tokenizer.encode(prefix + (more or "y"))
-            prompt = merging_tokenizer.encode(head)
-            assert whole[: len(prompt)] == prompt
+        # What a tokenizer makes of the completed word begins with the tokens of the prompt.
+        whole = merging_tokenizer.encode(prefix + (more or "y"))
+        prompt = merging_tokenizer.encode(head)
+        assert whole[: len(prompt)] == prompt
 
     def test_lone_surrogates_do_not_crash(self, merging_tokenizer: Tokenizer) -> None:
         prompt = prompt_at(merging_tokenizer, "x = '\ud83e║\udd99'\n")
@@ -214,6 +255,55 @@ def typed(tokenizer: Tokenizer, before: str, text: str, suffix: str, **options: 
 def recomputed(prompts: list[FimPrompt]) -> list[int]:
     """How many tokens of each prompt are not the beginning of the one before."""
     return [len(b.token_ids) - common(a.token_ids, b.token_ids) for a, b in pairwise(prompts)]
+
+
+class TestLine:
+    """Prefix first, the middle begins with the cursor's line."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {"order": FimOrder.PSM, "max_prompt_tokens": 600}
+
+    @pytest.mark.parametrize(
+        ("before", "line", "healed"),
+        [
+            ("x = 1\n", "    foo.ba", b"ba"),
+            ("x = 1\n", "", b""),
+            ("x = 1\n\n", "    ", b"    "),
+            ("", "fo", b"fo"),
+            ("x\r\n", "a (", b" ("),
+        ],
+    )
+    def test_it_stands_behind_the_middles_sentinel(
+        self, merging_tokenizer: Tokenizer, before: str, line: str, healed: bytes
+    ) -> None:
+        prompt = prompt_at(merging_tokenizer, f"{before}{line}║)\ny\n", order=FimOrder.PSM)
+        text = shown(merging_tokenizer, prompt) + prompt.healed.decode()
+        assert text == f"<fim_prefix>{before}<fim_suffix>)\ny\n<fim_middle>{line}"
+        assert prompt.healed == healed
+        place = prompt.suffix
+        assert place is not None
+        part = prompt.token_ids[place.start : place.stop]
+        assert merging_tokenizer.decode(part, keep_special=True) == "<fim_suffix>)\ny\n"
+
+    @pytest.mark.parametrize("heal", [True, False])
+    @pytest.mark.parametrize("place", [0, 5_000, 15_000])
+    def test_typing_on_a_line_appends(self, merging_tokenizer: Tokenizer, heal: bool, place: int) -> None:
+        start = SOURCE.rindex("\n", 0, place) + 1 if place else 0
+        line = SOURCE[start : SOURCE.index("\n", start)]
+        prompts = typed(merging_tokenizer, SOURCE[:start], line, SOURCE[start:], heal=heal, **self.OPTIONS)
+        assert len(line) > 20
+        assert max(recomputed(prompts)) <= longest_word(merging_tokenizer) + 2
+
+    def test_a_new_line_leaves_the_suffix_as_it_is(self, merging_tokenizer: Tokenizer) -> None:
+        prompts = typed(merging_tokenizer, SOURCE[:300], SOURCE[300:900], SOURCE[900:], **self.OPTIONS)
+        parts = {tuple(p.token_ids[slice(p.suffix.start, p.suffix.stop)]) for p in prompts if p.suffix}
+        assert len(parts) <= 2, "its end moves by quarters of the room"
+
+    def test_a_line_that_is_too_long_is_the_prefixs(self, merging_tokenizer: Tokenizer) -> None:
+        prompt = prompt_at(merging_tokenizer, f"a\n{'x, ' * 100}║\nb", heal=False, order=FimOrder.PSM)
+        assert shown(merging_tokenizer, prompt).endswith(", <fim_suffix>\nb<fim_middle>")
+
+    def test_suffix_first_has_no_such_part(self, merging_tokenizer: Tokenizer) -> None:
+        assert prompt_at(merging_tokenizer, "a\nb║\n").suffix is None
 
 
 def longest_word(tokenizer: Tokenizer) -> int:
@@ -380,4 +470,4 @@ class TestRoom:
         prefix = "value = 1\n" * 100_000
         prompt = prompt_at(byte_tokenizer, f"{prefix}x = (║\n{prefix}", max_prompt_tokens=1000)
         assert 600 < len(prompt.token_ids) <= 1000
-        assert shown(byte_tokenizer, prompt).endswith("value = 1\nx = (")
+        assert shown(byte_tokenizer, prompt).endswith("value = 1\nx =")

@@ -97,6 +97,15 @@ def test_the_draft_is_the_ordinary_encoding_without_its_last_token(byte_tokenize
     assert healer.draft() == byte_tokenizer.encode("b")
 
 
+@pytest.mark.parametrize(
+    ("required", "draft"), [("    ", "   "), ("\t", ""), ("(", "("), (' ("', ' ("'), ("_", ""), ("12", "12")]
+)
+def test_the_draft_leaves_out_what_usually_grows(
+    byte_tokenizer: Tokenizer, required: str, draft: str
+) -> None:
+    assert Healer(byte_tokenizer, required.encode()).draft() == byte_tokenizer.encode(draft)
+
+
 def test_the_draft_within_a_character(byte_tokenizer: Tokenizer) -> None:
     healer = Healer(byte_tokenizer, "é".encode())
     healer.advance(byte_tokenizer.encode("é")[0])

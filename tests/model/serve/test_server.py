@@ -422,6 +422,7 @@ class TestMetrics:
         assert [metric.name for metric in metrics if metric.kind == "counter"] == [
             "prompt_tokens_total",
             "prefix_hit_tokens_total",
+            "moved_tokens_total",
             "computed_tokens_total",
             "generated_tokens_total",
             "drafted_tokens_total",

@@ -82,7 +82,7 @@ def hole_prompt(
     tokenizer, config = engine.tokenizer, engine.config
     limit = config.n_positions - ends.max_new_tokens - len(tokenizer.first_ids)
     if order is not None:
-        prompt = build_prompt(
+        return build_prompt(
             tokenizer,
             config.family.fim_format(tokenizer.special_ids),
             prefix=problem.prefix,
@@ -91,8 +91,6 @@ def hole_prompt(
             max_prompt_tokens=limit,
             heal=heal,
         )
-        ids, healed = prompt.token_ids, prompt.healed
-    else:
-        text, cut = split_healed(problem.prefix) if heal else (problem.prefix, "")
-        ids, healed = tokenizer.encode_uncached(text)[-limit:], cut.encode("utf-8", errors="replace")
-    return FimPrompt(token_ids=[*tokenizer.first_ids, *ids] or [config.bos_token_id], healed=healed)
+    text, healed = split_healed(tokenizer, problem.prefix) if heal else (problem.prefix, "")
+    ids = [*tokenizer.first_ids, *tokenizer.encode_uncached(text)[-limit:]] or [config.bos_token_id]
+    return FimPrompt(token_ids=ids, healed=healed.encode(errors="replace"))
