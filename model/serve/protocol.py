@@ -109,6 +109,8 @@ class CompletionBody(SamplingBody):
     echo: bool = False
     context: list[ContextItem] = []
     stop_at: Literal["line", "block"] | None = None
+    closed_tail: str = ""
+    """What an editor has put between the prompt and `suffix`; the model does not see it."""
     path: str | None = None
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
