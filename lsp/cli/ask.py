@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lsp.assistant.assistant import Answer, Question
 from lsp.assistant.prompt import QuestionKind
 from lsp.assistant.subject import Subject
-from lsp.cli.common import parts_here
+from lsp.cli.common import parts_here, visible
 from lsp.documents.documents import Document
 from model.fences import fenced
 
@@ -151,7 +151,7 @@ def converse(settings: Settings, about: About, *, aside: Callable[[str], None]) 
 
 def say(text: str) -> None:
     """Write to the standard output at once."""
-    sys.stdout.write(text)
+    sys.stdout.write(visible(text))
     sys.stdout.flush()
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lsp.cli.common import JsonOption, ModelOption, effective_settings, parts_here, run_until_interrupted
+from lsp.cli.common import (
+    JsonOption,
+    ModelOption,
+    effective_settings,
+    parts_here,
+    run_until_interrupted,
+    visible,
+)
 
 if TYPE_CHECKING:
     from lsp.cli.ask import About
@@ -40,7 +47,7 @@ def complete(
         async with aclosing(stream(where, settings, outcome)) as pieces:
             async for piece in pieces:
                 if not as_json:
-                    sys.stdout.write(piece)
+                    sys.stdout.write(visible(piece))
                     sys.stdout.flush()
 
     try:

@@ -1,4 +1,4 @@
-"""What several commands share: options, the settings in force, the parts that answer, and Ctrl+C."""
+"""What several commands share: options, settings in force, the parts that answer, Ctrl+C, safe output."""
 
 from __future__ import annotations
 
@@ -57,3 +57,10 @@ def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey, or nobody would see, as escapes."""
+    from lsp.postprocess.shape import UNSEEN
+
+    return UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

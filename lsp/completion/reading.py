@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lsp.completion.closed_quote import fit_closed_quote
 from lsp.completion.confidence import can_decide, confidence, is_confident
 from lsp.completion.generation import Alternative
 from lsp.completion.type_through import DocumentState, Fit, Offer, type_through
@@ -74,7 +73,6 @@ class Reading:
         self._origin = origin
         self._place = place
         self._threshold = threshold
-        self._context = context
         self._stream = SuggestionStream(context)
         self._n_typed: int | None = None  # None: the typed text is ahead of the generated one
 
@@ -131,9 +129,7 @@ class Reading:
         if outcome.suggestion is None:
             self.is_misfit = bool(self._n_typed) and not self._stream.text.strip()
             return self._drop(outcome.dropped_by or "filters")
-        suggestion = fit_closed_quote(outcome.suggestion, self._context)
-        if suggestion is None:
-            return self._drop("fit_closed_quote")
+        suggestion = outcome.suggestion
         self.done = True
         sure = confidence(alternative.logprobs)
         item = Item(

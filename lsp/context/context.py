@@ -59,10 +59,14 @@ class ContextBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptWindow:
-    """What of the document goes into a prompt. Lines `start_line` (inclusive) to `end_line` (exclusive)."""
+    """What of the document goes into a prompt. Lines `start_line` (inclusive) to `end_line` (exclusive).
+
+    `closed_tail` stands between the two, and does not.
+    """
 
     prefix: str
     suffix: str
+    closed_tail: str
     start_line: int
     end_line: int
 
@@ -76,10 +80,12 @@ def window_around(lines: Sequence[str], line: int, start_char: int, budget: Cont
     while end_line < len(lines) and below_chars + len(lines[end_line]) <= budget.suffix_chars:
         below_chars += len(lines[end_line])
         end_line += 1
-    tail = _open_tail(here[start_char:])[: budget.suffix_chars]
+    rest = here[start_char:]
+    tail = _open_tail(rest)[: budget.suffix_chars]
     return PromptWindow(
         prefix=prefix,
         suffix=tail + "".join(lines[line + 1 : end_line]),
+        closed_tail=rest.rstrip("\r\n") if _is_closed(rest) else "",
         start_line=start_line,
         end_line=end_line,
     )
@@ -91,8 +97,11 @@ def _open_tail(tail: str) -> str:
     They come and go while the user types. The suffix stands first in the prompt, so each change of it would
     cost the whole cache. The filters see the real rest and keep it from being written twice.
     """
-    content = tail.rstrip("\r\n")
-    return tail[len(content) :] if not content.strip(_AUTO_CLOSED) else tail
+    return tail[len(tail.rstrip("\r\n")) :] if _is_closed(tail) else tail
+
+
+def _is_closed(tail: str) -> bool:
+    return not tail.rstrip("\r\n").strip(_AUTO_CLOSED)
 
 
 def _window_start(lines: Sequence[str], line: int, start_char: int, budget_chars: int) -> tuple[int, int]:

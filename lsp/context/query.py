@@ -92,6 +92,7 @@ class QueryMaker:
             max_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             n=settings.alternatives,
+            closed_tail=window.closed_tail,
             stop_at="line" if single_line else "block",
             max_prompt_ms=settings.max_prompt_ms,
             keep_suffix=settings.keep_suffix,

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from lsp.postprocess.overlap import (
     cut_closed_brackets,
     cut_repeated_tail,
+    cut_restated_line,
     cut_suffix_overlap,
     drop_line_above,
+    fit_closed_tail,
 )
 from lsp.postprocess.repetition import cut_repeated_blocks, cut_repeated_characters, is_looping
 from lsp.postprocess.shape import (
     cut_beyond_block,
     cut_leaked_tokens,
     cut_unfinished_last_line,
+    cut_unseen_characters,
     drop_blank,
     drop_short,
     fit_first_indent,
@@ -45,12 +48,15 @@ __all__ = [
 
 FINAL: tuple[Filter, ...] = (
     cut_leaked_tokens,
+    cut_unseen_characters,
+    cut_restated_line,
     cut_beyond_block,
     cut_repeated_characters,
     cut_repeated_blocks,
     cut_unfinished_last_line,
     fit_first_indent,
     to_file_indentation,
+    fit_closed_tail,
     cut_suffix_overlap,
     cut_repeated_tail,
     cut_closed_brackets,
@@ -62,6 +68,8 @@ FINAL: tuple[Filter, ...] = (
 )
 STREAMING: tuple[Filter, ...] = (
     cut_leaked_tokens,
+    cut_unseen_characters,
+    cut_restated_line,
     cut_beyond_block,
     fit_first_indent,
     to_file_indentation,
@@ -86,7 +94,8 @@ def postprocess(suggestion: Suggestion, context: CursorContext, filters: Sequenc
     """Run the filters in order. The text may have any line ends; it comes out with the document's."""
     current = suggestion.with_text(to_lf(suggestion.text))
     for step in filters:
-        result = step(current, context)
+        # What is replaced no longer counts.
+        result = step(current, context.beyond(current.replace_chars))
         if result is None:
             return Outcome(suggestion=None, dropped_by=getattr(step, "__name__", repr(step)))
         current = result

@@ -50,7 +50,6 @@ class Brackets:
     state: LexerState  # at the start of the cursor's line
     line_before: str
     closed_after: str  # the suffix's closing brackets that close what is open at the cursor, in order
-    closed_in_tail: int  # how many of them stand on the cursor's line
     base_known: bool  # nothing is open outside `stack`
 
     @property
@@ -71,9 +70,9 @@ class Brackets:
             self.lexer, self.line_before + text, self.state, base_known=self.base_known, start_char=start_char
         )
 
-    def fits(self, stack: str, *, skip: int = 0) -> bool:
-        """Whether the suffix, from its `skip`-th closing bracket on, closes `stack` from the inside out."""
-        closing = self.closed_after[skip:]
+    def fits(self, stack: str) -> bool:
+        """Whether the suffix closes `stack` from the inside out."""
+        closing = self.closed_after
         if len(closing) > len(stack) and self.base_known:
             return False
         return all(
@@ -88,9 +87,8 @@ def brackets_at(prefix: str, suffix: str, *, language: str, from_file_start: boo
         return None
     known = from_file_start
     if table.family == "python":
-        tops = [match.start() for match in _PYTHON_TOP.finditer(prefix)]
-        if tops:
-            prefix, known = prefix[tops[-1] :], True
+        if (top := python_top(prefix)) is not None:
+            prefix, known = prefix[top:], True
         below = _PYTHON_TOP.search(suffix, suffix.find("\n") + 1) if "\n" in suffix else None
         suffix = suffix[: below.start()] if below else suffix
     line_start = prefix.rfind("\n") + 1
@@ -104,8 +102,12 @@ def brackets_at(prefix: str, suffix: str, *, language: str, from_file_start: boo
     here = _balance(lexer, line_before, above.state, base_known=known)
     if not here.in_code or here.mismatch_char is not None:
         return None
-    closed, in_tail = _closed(lexer, suffix, here.state)
-    return Brackets(lexer, above.state, line_before, closed, in_tail, known)
+    return Brackets(lexer, above.state, line_before, _closed(lexer, suffix, here.state), known)
+
+
+def python_top(prefix: str) -> int | None:
+    """Where the last line of Python begins at which nothing can be open."""
+    return max((match.start() for match in _PYTHON_TOP.finditer(prefix)), default=None)
 
 
 def _is_macro(above: str, line_before: str) -> bool:
@@ -137,10 +139,9 @@ def _balance(lexer: Lexer, text: str, state: LexerState, *, base_known: bool, st
     return Balance("".join(opened), scan.state, tuple(closers), None, in_code)
 
 
-def _closed(lexer: Lexer, suffix: str, state: LexerState) -> tuple[str, int]:
-    """The suffix's closing brackets that close nothing in it, and how many are on its first line."""
-    depth, closed, in_tail = 0, [], 0
-    line_end = suffix.find("\n") if "\n" in suffix else len(suffix)
+def _closed(lexer: Lexer, suffix: str, state: LexerState) -> str:
+    """The suffix's closing brackets that close nothing in it."""
+    depth, closed = 0, []
     for edge in _of_code(lexer.scan(suffix, state.without_brackets()).edges):
         if edge.step > 0:
             depth += 1
@@ -148,8 +149,7 @@ def _closed(lexer: Lexer, suffix: str, state: LexerState) -> tuple[str, int]:
             depth -= 1
         elif edge.start_char < edge.end_char:
             closed.append(suffix[edge.start_char])
-            in_tail += edge.start_char < line_end
-    return "".join(closed), in_tail
+    return "".join(closed)
 
 
 def _stack(state: LexerState) -> str:

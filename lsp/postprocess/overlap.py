@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from lsp.postprocess.brackets import Brackets, Closer
+from lsp.postprocess.closing import ways_to_fit
 from lsp.postprocess.suggestion import CursorContext, Suggestion
 
 _MIN_TAIL_LETTERS = 3
@@ -18,15 +19,38 @@ _NEAR_LINES = 12
 _C_LANGUAGES = frozenset({"c", "cpp", "objective-c", "objective-cpp", "cuda-cpp"})
 
 
+def cut_restated_line(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut the text before the cursor, where the suggestion begins with all of its line again."""
+    written = context.line_before.lstrip()
+    text = suggestion.text.lstrip(" \t")
+    if sum(character.isalnum() for character in written) < _MIN_TAIL_LETTERS or not text.startswith(written):
+        return suggestion
+    # Elements are in others of the same name more often than a line begins with its beginning.
+    if written.startswith("<") and written.endswith(">"):
+        return suggestion
+    return suggestion.with_text(text[len(written) :])
+
+
+def fit_closed_tail(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Close nothing twice that the rest of the cursor's line closes: brackets, quotes, tags.
+
+    Text that goes on behind such a closer replaces it, where the client can do that.
+    """
+    tail = context.closed_tail
+    if tail is None:
+        return suggestion
+    for text, n_replaced in ways_to_fit(suggestion.text, tail, can_replace=context.can_replace):
+        return Suggestion(text, suggestion.ended, n_replaced) if text.strip() else None
+    return suggestion
+
+
 def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Cut closing brackets that the suffix already has, and those that close nothing.
+    """Cut closing brackets that the lines below already have, and those that close nothing.
 
     The evidence is in the document: the brackets around the cursor fit with the cut text, and do not with
     the whole text.
     """
     brackets = context.brackets
-    if context.family is None:
-        return _cut_counted(suggestion, context)
     if brackets is None or not brackets.consistent:
         return suggestion
     text = suggestion.text
@@ -38,12 +62,6 @@ def cut_closed_brackets(suggestion: Suggestion, context: CursorContext) -> Sugge
     balance = brackets.after(text)
     if not balance.in_code or brackets.fits(balance.stack):
         return suggestion.with_text(text)
-    tail = context.line_tail.rstrip()
-    beyond = next((text[closer.start_char :].rstrip() for closer in balance.closers if closer.outer), "")
-    fits_instead = brackets.fits(balance.stack, skip=brackets.closed_in_tail)
-    if context.can_replace and _only_closes(tail) and len(beyond) > len(tail) and fits_instead:
-        # Text follows the closing bracket, so it replaces the bracket behind the cursor.
-        return Suggestion(text, suggestion.ended, replace_chars=len(tail))
     kept = _uncut(text, balance.closers, brackets, context)
     return suggestion.with_text(kept) if kept.strip() else None
 
@@ -132,31 +150,6 @@ def _closes_what_is_open(repeated: str, text: str, context: CursorContext) -> bo
         return False
     balance = brackets.after(text)
     return balance.mismatch_char is None and brackets.fits(balance.stack)
-
-
-def _only_closes(tail: str) -> bool:
-    return bool(tail) and not tail.strip(")]}\"'`;,: ")
-
-
-def _cut_counted(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
-    """Without a lexer: cut closing brackets that stand behind the cursor and are too many in the line."""
-    tail = context.line_tail.strip()
-    text = suggestion.text.rstrip()
-    if not _only_closes(tail) or "\n" in text:
-        return suggestion
-    line = context.line_before + text + tail
-    for kept in range(max(len(text) - len(tail), 0), len(text)):
-        again = text[kept:]
-        if tail.startswith(again) and all(_n_extra(line, closer) >= again.count(closer) for closer in again):
-            return suggestion.with_text(text[:kept]) if text[:kept].strip() else None
-    return suggestion
-
-
-def _n_extra(line: str, closer: str) -> int:
-    opener = {")": "(", "]": "[", "}": "{"}.get(closer)
-    if opener:
-        return line.count(closer) - line.count(opener)
-    return line.count(closer) % 2 if closer in "\"'`" else len(line)
 
 
 def _cuts(text: str, closers: Sequence[Closer]) -> list[int]:

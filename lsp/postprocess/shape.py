@@ -9,6 +9,7 @@ import re
 from itertools import takewhile
 
 from lsp.postprocess.suggestion import CursorContext, Ended, Suggestion
+from model.languages.languages import language_of_id
 from model.languages.line_kind import begins_case, goes_on
 
 # What OpenAI-compatible servers are known to leak in place of an end.
@@ -16,8 +17,16 @@ _CONTROL_TOKEN = re.compile(
     r"<\|(?:endoftext|end_of_text|begin_of_text|fim_\w+|file_sep|file_separator|repo_name|im_start|im_end|eot_id)\|>"
     r"|<fim_(?:prefix|middle|suffix|pad)>|<(?:file_sep|EOT|PRE|SUF|MID)>|<｜[^｜\n]{1,40}｜>"
 )
+# What no code shows: controls but tab and line end, marks that turn the direction of text or have no width
+# (Trojan Source, arXiv 2111.00169), and U+FFFD in place of bytes that were none.
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    r"\ufff9-\ufffd\U000e0000-\U000e007f]"
+)
 _MIN_CHARS = 2  # without white space: one character is typed sooner than it is read
 _DEFAULT_INDENT = 4
+# An expression's next line is deeper than its first.
+_CONTINUING = (".", "?", ":", "&", "|", "+", "-", "*", "/", "=", "<<", ">", "%", "^", ")", "]")
 
 
 def cut_leaked_tokens(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
@@ -26,6 +35,12 @@ def cut_leaked_tokens(suggestion: Suggestion, context: CursorContext) -> Suggest
     if match is None or _CONTROL_TOKEN.search(context.prefix) or _CONTROL_TOKEN.search(context.suffix):
         return suggestion
     return suggestion.with_text(suggestion.text[: match.start()])
+
+
+def cut_unseen_characters(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
+    """Cut at a character that a reader would not see, or that stands for bytes that were none."""
+    match = UNSEEN.search(suggestion.text)
+    return suggestion if match is None else suggestion.with_text(suggestion.text[: match.start()])
 
 
 def cut_unfinished_last_line(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
@@ -74,25 +89,31 @@ def drop_short(suggestion: Suggestion, context: CursorContext) -> Suggestion | N
 def fit_first_indent(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
     """Cut an indentation that the cursor's line already has and the suggestion repeats.
 
-    Only in Python, where the depth of a line means something, if the sum is deeper than the line
-    above allows, and no bracket, string or comment is open.
+    Only if the sum is deeper than the line above allows, and neither a string or comment nor a round or
+    square bracket is open: what stands in those is aligned as its author likes.
     """
-    if context.family != "python":
-        return suggestion
     indent = context.line_before
     lead = _leading(suggestion.text)
     if not indent or indent.strip() or lead != indent or len(lead) == len(suggestion.text):
         return suggestion
     above = next((line for line in reversed(context.lines_above) if line.strip(" \t#")), None)
-    brackets = context.brackets
-    if above is None or brackets is None or brackets.stack:
+    if above is None or not context.is_in_block or suggestion.text.lstrip().startswith(_CONTINUING):
         return suggestion
-    may_deepen = above.lstrip().startswith("#") or ":" in above or above.rstrip().endswith("\\")
-    allowed = indent_width(above) + (_DEFAULT_INDENT * 2 if may_deepen else 0)
-    if indent_width(indent) + indent_width(lead) <= allowed:
+    if indent_width(indent) + indent_width(lead) <= _deepest(above, context):
         return suggestion
     # The whole suggestion was written from the margin, so its other lines stand where they belong.
     return suggestion.with_text(suggestion.text[len(lead) :])
+
+
+def _deepest(above: str, context: CursorContext) -> int:
+    """How deep the cursor's line may be below that line."""
+    width, here = indent_width(above), indent_width(context.line_before)
+    if context.family == "python":
+        may_deepen = above.lstrip().startswith("#") or ":" in above or above.rstrip().endswith("\\")
+        return width + (_DEFAULT_INDENT * 2 if may_deepen else 0)
+    if here > width:
+        return here  # the editor has made it deeper already
+    return width if above.rstrip().endswith((";", ",", "}")) else width + _space_unit(context)
 
 
 def to_file_indentation(suggestion: Suggestion, context: CursorContext) -> Suggestion | None:
@@ -160,7 +181,9 @@ def _space_unit(context: CursorContext) -> int:
     """The file's indentation step: its smallest indentation of at least two spaces."""
     lines = [*context.lines_above[-200:], *context.lines_below[:100]]
     widths = [len(_leading(line)) for line in lines if line[:2] == "  "]
-    return min(widths, default=_DEFAULT_INDENT) if min(widths, default=8) <= 8 else _DEFAULT_INDENT
+    known = language_of_id(context.language)
+    default = indent_width(known.indent) if known is not None else _DEFAULT_INDENT
+    return min(widths, default=default) if min(widths, default=8) <= 8 else default
 
 
 def _first_unit(lines: list[str], context: CursorContext) -> int:

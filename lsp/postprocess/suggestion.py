@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
-from lsp.postprocess.brackets import Brackets, brackets_at
+from lsp.postprocess.brackets import Brackets, brackets_at, python_top
+from lsp.postprocess.closing import MAX_LINE_CHARS, ClosedTail, Position
 from model.languages.language import SyntaxFamily
 from model.languages.languages import language_of_id
 
@@ -73,6 +74,10 @@ class CursorContext:
             from_file_start=from_file_start,
         )
 
+    def beyond(self, n_chars: int) -> CursorContext:
+        """The context without the first characters behind the cursor."""
+        return replace(self, suffix=self.suffix[n_chars:]) if n_chars else self
+
     @property
     def family(self) -> SyntaxFamily | None:
         """How sure the language's brackets are; None: not enough to cut by them."""
@@ -105,6 +110,27 @@ class CursorContext:
         return brackets_at(
             self.prefix, self.suffix, language=self.language, from_file_start=self.from_file_start
         )
+
+    @cached_property
+    def position(self) -> Position:
+        """What is open at the cursor."""
+        start = python_top(self.prefix) or 0 if self.family == "python" else 0
+        lines = self.prefix[start : len(self.prefix) - len(self.line_before)]
+        return Position.after(lines, self.line_before, language_of_id(self.language))
+
+    @property
+    def is_in_block(self) -> bool:
+        """Whether nothing is open at the cursor in which lines may stand as they like."""
+        return self.position.is_in_block
+
+    @cached_property
+    def closed_tail(self) -> ClosedTail | None:
+        """The rest of the line, where it closes what is open at the cursor."""
+        tail = self.line_tail.rstrip()
+        if not tail or max(len(tail), len(self.line_before)) > MAX_LINE_CHARS:
+            return None
+        closed = ClosedTail(self.position, tail)
+        return closed if closed.ends else None
 
     def whole_lines(self, text: str) -> list[str]:
         """A suggestion's lines as the document would have them, the first with the text before the cursor."""

@@ -43,6 +43,8 @@ class CompletionQuery:
     temperature: float = 0.0
     n: int = 1
     stop: tuple[str, ...] = ()
+    closed_tail: str = ""
+    """What the editor has put between `prefix` and `suffix`, of which the model is told nothing."""
     stop_at: str | None = None
     """`line` or `block`: where the engine ends by itself."""
     seed: int | None = None
@@ -190,6 +192,7 @@ def native_body(query: CompletionQuery) -> Json:
         "temperature": query.temperature,
         "n": query.n,
         "stop": list(query.stop),
+        "closed_tail": query.closed_tail or None,
         "stop_at": query.stop_at,
         "seed": query.seed,
         "max_prompt_ms": query.max_prompt_ms,

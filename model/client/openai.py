@@ -234,6 +234,7 @@ async def stopped(
         stop=stops,
         stop_at=None if query.stop_at is None else StopAt(query.stop_at),
         path=query.path,
+        closed_tail=query.closed_tail,
     )
     states = {index: StopState(rules) for index in range(query.n)}
     async with aclosing(deltas):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from model.engine.beginnings import Beginnings
 from model.engine.draft import DraftPolicy
 from model.engine.generation import Delta, GenerationRequest
 from model.engine.kv_cache import KVCache
@@ -32,6 +33,8 @@ _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
 # So many more are computed for a prompt with more of the texts.
 _LITTLE_TOKENS = 64
 # Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
+# Tokens that are tried until one is unlike those of the other alternatives.
+_MAX_ALIKE = 16
 _PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 
 
@@ -56,6 +59,7 @@ class Handle:
     """One submitted request: what `cancel` takes, and whose deltas `step` returns."""
 
     sequences: list[Running] = field(default_factory=list)
+    beginnings: Beginnings | None = None
 
     @property
     def done(self) -> bool:
@@ -104,6 +108,9 @@ class Engine:
         if self.config.rotary is None or request.scores_prompt:
             request = replace(request, suffix=None)  # learned positions are in all that was computed
         handle = Handle()
+        if request.n > 1 and request.sampling.greedy:
+            handle.beginnings = Beginnings(self.tokenizer, self._end_ids)
+            handle.beginnings.sequences = handle.sequences
         for index in range(request.n):
             sequence = Running(
                 request,
@@ -262,11 +269,13 @@ class Engine:
             sequence.prompt_scores.add(logits, following.tolist(), sequence.request.sampling.logprobs)
 
     def _choose(self, logits: Logits, turns: Sequence[Turn]) -> list[Turn]:
-        """Take one token for each turn; returns those whose draft it confirmed."""
-        choices = [_choice(turn.sequence) for turn in turns]
-        sampled = logits.sample([turn.row for turn in turns], choices)
-        going_on = []
-        for number, turn in enumerate(turns):
+        """Take one token for each turn that need not wait for another; returns those that go on."""
+        undecided = [turn.sequence for turn in turns]
+        ready = [turn for turn in turns if not self._waits(turn.sequence, undecided)]
+        going_on = [turn for turn in turns if turn not in ready]
+        choices = [self._choice(logits, turn) for turn in ready]
+        sampled = logits.sample([turn.row for turn in ready], choices)
+        for number, turn in enumerate(ready):
             if number in sampled.failed:
                 turn.failed = True
                 continue
@@ -275,6 +284,33 @@ class Engine:
             if turn.confirmed(token_id):
                 going_on.append(turn)
         return going_on
+
+    def _waits(self, sequence: Running, undecided: Sequence[Running]) -> bool:
+        beginnings = self._handle_of[sequence].beginnings
+        return beginnings is not None and beginnings.waits(sequence, undecided)
+
+    def _choice(self, logits: Logits, turn: Turn) -> Choice:
+        """What decides a turn's token; of an alternative that has not parted yet, also the others' tokens."""
+        sequence = turn.sequence
+        choice = _choice(sequence)
+        beginnings = self._handle_of[sequence].beginnings
+        if beginnings is None or beginnings.has_parted(sequence):
+            return choice
+        excluded = taken = beginnings.taken(sequence)
+        for _ in range(_MAX_ALIKE):
+            unlike = replace(choice, excluded=excluded)
+            sampled = logits.sample([turn.row], [unlike])
+            token_id = sampled.token_ids[0]
+            if token_id in excluded or not _is_allowed(token_id, choice):
+                break  # no other token is left
+            if beginnings.is_alike(token_id, taken):
+                excluded = [*excluded, token_id]
+            elif beginnings.may_part(sequence, sampled.logprobs[0]):
+                beginnings.part(sequence)
+                return unlike
+            else:
+                break
+        return choice
 
     def _settle(self, turn: Turn) -> tuple[Handle, Delta]:
         """Account for a step of one sequence, and end it where it is done."""
@@ -314,6 +350,10 @@ class Engine:
         stats.generated_tokens += sequence.n_new_tokens
         stats.drafted_tokens += sequence.n_drafted
         stats.accepted_tokens += sequence.n_accepted
+
+
+def _is_allowed(token_id: int, choice: Choice) -> bool:
+    return token_id >= 0 and (choice.allowed is None or token_id in choice.allowed)
 
 
 def _choice(sequence: Running) -> Choice:

@@ -128,6 +128,11 @@ class Sequence:
         """Tokens generated so far."""
         return self.n_tokens - self.n_prompt
 
+    def new_tokens(self, count: int) -> list[int]:
+        """The first tokens generated, at most `count`."""
+        tokens: list[int] = self.tokens[self.n_prompt : min(self.n_prompt + count, self.n_tokens)].tolist()
+        return tokens
+
     @property
     def history(self) -> list[int]:
         """What a repetition penalty looks at."""

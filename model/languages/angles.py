@@ -24,7 +24,8 @@ from model.languages.state import Scope
 
 _TYPE_BEFORE = {
     "types": (
-        r"(?:\b[A-Z]\w*|::|\bimpl|\bfor|\b(?:fn|class|interface|enum|struct|trait|type) \w+"
+        r"(?:(?:\A|[\r\n])[ \t]*|\b[A-Z]\w*|::|\bimpl|\bfor"
+        r"|\b(?:fn|class|interface|enum|struct|trait|type) \w+"
         r"|\b(?:public|private|protected|static|final|abstract|default) |\.)\Z"
     ),
     "calls": r"(?:\b[A-Z]\w*|\b(?:fun|func|function|class|interface|type|struct) ?\w*)\Z",
@@ -34,9 +35,12 @@ _TYPE_BEFORE = {
     ),
 }
 _INCLUDE = r"#[ \t]*(?:include|import)[ \t]*\Z"
-# After any name, a type is what it begins with: useState<Foo> and a<b differ.
-_TYPE = r"(?:[A-Z]\w*|string|number|boolean|bool|int|long|double|float|char|any|unknown|never|void|object)"
-_TYPE_AFTER = rf"{_TYPE}(?:[,>\[<?|]|\Z)"
+# After any name, a type is what it begins with: useState<Foo> and a<b differ. One may be about to be written.
+_TYPE = (
+    r"(?:[A-Z]\w*|string|number|boolean|bool|int|long|double|float|char|any|unknown|never|void|object"
+    r"|null|undefined|typeof|keyof|readonly)"
+)
+_TYPE_AFTER = rf"(?:{_TYPE}\s*(?:[,>\[<?|&]|\Z)|>|\Z)"
 _MAX_TYPE_CHARS = 60
 
 

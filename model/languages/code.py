@@ -27,7 +27,7 @@ from model.languages.run import (
     pop,
     pop_at_line_end,
     token_of,
-    whole,
+    whole_string,
 )
 from model.languages.state import Scope
 from model.languages.strings import StringModes
@@ -120,16 +120,17 @@ class CodeModes:
                 if quote is not None:
                     self._strings.open(run, quote, quote.start, start)
             elif comment.end or run.at == len(run.text):
+                run.at = start + len(comment.start)
                 run.push(Scope.COMMENT, comment.end, start, mode, comment.start)
             else:
-                run.whole(Scope.COMMENT, start)
+                run.whole(Scope.COMMENT, start, len(comment.start), 0)
 
         return Token(pattern, comment.start[0], action)
 
     def _characters(self) -> Iterator[Token]:
         # After a word it divides digits, primes a name or asks for an attribute, but for b'x' and L'x'.
         before = r"(?:(?<!\w)|(?<=\b[bLuU])|(?<=\bu8))"
-        yield Token(rf"{before}'(?:\\[^\r\n]{{1,9}}?|[^'\\\r\n])'", "'", whole(Scope.STRING))
+        yield Token(rf"{before}'(?:\\[^\r\n]{{1,9}}?|[^'\\\r\n])'", "'", whole_string)
         if self._language.characters == "literal":
             # The cursor may stand in one.
             unfinished = rf"{before}'(?=(?:\\[^'\r\n]{{0,9}}|[^'\\\r\n]?)\Z)"

@@ -38,10 +38,10 @@ class ElementModes:
 
     def token(self) -> Token:
         """What opens an element in code."""
-        return Token(f"<(?:{TAG_NAME}|(?=>))?", "<", self._open_in_code)
+        return Token(f"<(?:{TAG_NAME}|(?=>)|\\Z)?", "<", self._open_in_code)
 
     def _open_in_code(self, run: LexerRun, match: re.Match[str], start: int) -> None:
-        is_tag = run.at > start + 1 or run.text.startswith(">", run.at)
+        is_tag = run.at > start + 1 or run.text.startswith(">", run.at) or run.at == len(run.text)
         if (
             is_tag
             and behind(_BEFORE, run.text, start)
@@ -54,7 +54,7 @@ class ElementModes:
 
     def _text_grammar(self) -> Grammar:
         end = Token(f"</(?:{TAG_NAME})?", "<", opening(Scope.TAG, ">", self._end_tag))
-        begin = Token(f"<(?:{TAG_NAME}|(?=>))", "<", opening(Scope.TAG, ">", self._tag))
+        begin = Token(f"<(?:{TAG_NAME}|(?=>)|\\Z)", "<", opening(Scope.TAG, ">", self._tag))
         return Grammar([end, begin, self._open_code()])
 
     def _open_code(self) -> Token:

@@ -144,10 +144,10 @@ class LexerRun:
             self.edges.append(Edge(start, end, kind, -1, self._n_brackets))
         self.mode = self.stack[-1].mode if self.stack else self._ground
 
-    def whole(self, kind: Scope, start: int) -> None:
-        """Note something that is complete."""
-        self.edges.append(Edge(start, self.at, kind, 1, self._n_brackets))
-        self.edges.append(Edge(self.at, self.at, kind, -1, self._n_brackets))
+    def whole(self, kind: Scope, start: int, n_opener: int, n_closer: int) -> None:
+        """Note something that is complete, with delimiters of so many characters."""
+        self.edges.append(Edge(start, start + n_opener, kind, 1, self._n_brackets))
+        self.edges.append(Edge(self.at - n_closer, self.at, kind, -1, self._n_brackets))
 
     def give_up(self, size: int, start: int) -> None:
         """Close what is open beyond `size` things without a closer, and read on from `start`."""
@@ -205,9 +205,9 @@ def opening(kind: Scope, closer: str, mode: Mode) -> TokenAction:
     return lambda run, match, start: run.push(kind, closer, start, mode)
 
 
-def whole(kind: Scope) -> TokenAction:
-    """What something does that opens and closes at once."""
-    return lambda run, match, start: run.whole(kind, start)
+def whole_string(run: LexerRun, match: re.Match[str], start: int) -> None:
+    """What a string does that opens and closes at once, with a sign each."""
+    run.whole(Scope.STRING, start, 1, 1)
 
 
 def pop(run: LexerRun, match: re.Match[str], start: int) -> None:

@@ -100,11 +100,6 @@ class LexerState(NamedTuple):
         return tuple(one.closer for one in reversed(self.stack) if one.closer)
 
     @property
-    def interpolation_depth(self) -> int:
-        """In how many interpolations the point is."""
-        return sum(one.kind is Scope.INTERPOLATION for one in self.stack)
-
-    @property
     def brackets(self) -> tuple[Open, ...]:
         """The brackets that are open."""
         return tuple(one for one in self.stack if one.kind is Scope.BRACKET)

@@ -21,7 +21,7 @@ from model.languages.run import (
     pop,
     pop_at_line_end,
     token_of,
-    whole,
+    whole_string,
 )
 from model.languages.state import Scope
 
@@ -40,7 +40,7 @@ class StringModes:
         if quote.escape == "\\" and quote == Quote(quote.start):
             # Most strings are complete: one step instead of two.
             inner = rf"(?:[^{quote.start}\\\r\n]++|\\[^\r\n])*+"
-            yield Token(quote.start + inner + quote.start, quote.start, whole(Scope.STRING))
+            yield Token(quote.start + inner + quote.start, quote.start, whole_string)
         pattern, group = re.escape(quote.start), f"d{number}"
         if quote.is_pattern:
             pattern = quote.start.replace("(?P<d>", f"(?P<{group}>")

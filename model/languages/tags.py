@@ -80,7 +80,7 @@ class TagModes:
                 Token(r"<!\[CDATA\[", "<", until("]]>", Scope.STRING)),
                 Token(r"<\?(?=\w)", "<", until("?>", Scope.TAG)),
                 Token(f"</(?:{TAG_NAME})?", "<", opening(Scope.TAG, ">", self._end_tag)),
-                Token(f"<!?{TAG_NAME}", "<", opening(Scope.TAG, ">", self._tag)),
+                Token(f"<(?:!?{TAG_NAME}|\\Z)", "<", opening(Scope.TAG, ">", self._tag)),
             ]
         )
 

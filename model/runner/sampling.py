@@ -82,18 +82,25 @@ class Choice:
     """What decides one row's token beside its logits.
 
     `history` are the tokens that the repetition penalty looks at (prompt and output so far), `allowed`
-    restricts the row to some token ids (token healing). With a temperature it needs a generator.
+    restricts the row to some token ids (token healing), `excluded` are ruled out. With a temperature it needs
+    a generator.
     """
 
     params: SamplingParams
     generator: np.random.Generator | None = None
     history: Sequence[int] = ()
     allowed: NDArray[np.int64] | None = None
+    excluded: Sequence[int] = ()
 
     @property
     def plain(self) -> bool:
         """Whether an argmax of the raw logits is all that is needed."""
-        return self.params.greedy and self.params.repetition_penalty == 1.0 and self.allowed is None
+        return (
+            self.params.greedy
+            and self.params.repetition_penalty == 1.0
+            and self.allowed is None
+            and not self.excluded
+        )
 
 
 def make_generator(params: SamplingParams, index: int = 0) -> np.random.Generator | None:
@@ -178,6 +185,8 @@ def _choose(logits: Floats, choice: Choice) -> int:
         _penalise(logits, choice.history, params.repetition_penalty)
     if choice.allowed is not None:
         _restrict(logits, choice.allowed)
+    if choice.excluded:
+        logits[list(choice.excluded)] = -math.inf
     if params.greedy:
         return int(logits.argmax())
     if choice.generator is None:

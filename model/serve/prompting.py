@@ -216,4 +216,5 @@ def _stop_rules(body: CompletionBody, tokenizer: Tokenizer) -> StopRules:
         stop=body.stop,
         stop_at=None if body.stop_at is None else StopAt(body.stop_at),
         path=body.path,
+        closed_tail=body.closed_tail,
     )

@@ -109,6 +109,8 @@ class CompletionBody(SamplingBody):
     echo: bool = False
     context: list[ContextItem] = []
     stop_at: Literal["line", "block"] | None = None
+    closed_tail: str = ""
+    """What an editor has put between the prompt and `suffix`; the model does not see it."""
     path: str | None = None
     repository: str | None = None
     """Its name, for models that know repositories."""

@@ -47,6 +47,8 @@ class StopRules:
     prefix_tail: str = ""
     suffix: str = ""
     path: str | None = None
+    closed_tail: str = ""
+    """What an editor has put between the cursor and `suffix`: closing brackets, quotes and tags."""
     code_is_quoted: bool = False
     """With `StopAt.TURN`: marks of turns inside fenced code belong to the answer."""
 
@@ -63,9 +65,17 @@ class StopRules:
         stop: tuple[str, ...] = (),
         stop_at: StopAt | None = None,
         path: str | None = None,
+        closed_tail: str = "",
     ) -> StopRules:
         """Rules for a cursor between two texts of any length, of which the near parts are kept."""
-        return cls(stop=stop, stop_at=stop_at, prefix_tail=_tail(prefix), suffix=_head(suffix), path=path)
+        return cls(
+            stop=stop,
+            stop_at=stop_at,
+            prefix_tail=_tail(prefix),
+            suffix=_head(suffix),
+            path=path,
+            closed_tail=closed_tail,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +164,7 @@ def _extent(rules: StopRules) -> Extent | None:
         return None
     if rules.stop_at is StopAt.TURN:
         return TurnExtent(code_is_quoted=rules.code_is_quoted)
-    around = Surroundings(rules.prefix_tail, rules.suffix, rules.path)
+    around = Surroundings(rules.prefix_tail, rules.suffix, rules.path, rules.closed_tail)
     return LineExtent(around) if rules.stop_at is StopAt.LINE else BlockExtent(around)
 
 

@@ -41,12 +41,13 @@ def _lexer(path: str | None) -> Lexer:
 
 
 class Surroundings:
-    """The text before and after a cursor."""
+    """The text before and after a cursor. `closed_tail` is what an editor has closed between the two."""
 
-    def __init__(self, prefix_tail: str, suffix: str, path: str | None) -> None:
+    def __init__(self, prefix_tail: str, suffix: str, path: str | None, closed_tail: str = "") -> None:
         self.lexer = _lexer(path)
         self._prefix_tail = prefix_tail
         self._suffix = suffix
+        self._closed_tail = closed_tail
         # The cursor's own line, before the cursor.
         self.lead = prefix_tail[max(prefix_tail.rfind("\n"), prefix_tail.rfind("\r")) + 1 :]
         # ... and after it, empty if there is but white space.
@@ -88,17 +89,22 @@ class Surroundings:
     @cached_property
     def min_depth(self) -> int:
         """How many brackets must stay open, counted from the outermost, for the suffix to close."""
-        stack = self.brackets
+        stack = self.brackets[: self._n_below_tail]
         closed = _closed(self._marks, stack)[0]
         depth = len(stack)
         while depth and _closed(self._marks, stack[: depth - 1])[0] == closed:
             depth -= 1
         return depth
 
+    @property
+    def _n_below_tail(self) -> int:
+        """How many of the brackets the editor has not closed on the cursor's line."""
+        return len(self.lexer.scan(self._closed_tail, self.state).state.brackets)
+
     @cached_property
     def wanted(self) -> tuple[list[str], ...]:
         """Which brackets may be open where the suffix begins: those it closes, or those at the cursor."""
-        missing = _closed(self._marks, self.brackets)[1]
+        missing = _closed(self._marks, self.brackets[: self._n_below_tail])[1]
         signs = signs_of(self.state.brackets)
         ideal = signs[: self.min_depth] + missing[::-1]
         return (ideal,) if self._rest_closes else (ideal, signs)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp.cli.ask import parse_lines
+from lsp.cli.ask import parse_lines, say
 from tests.lsp.editor import TIMEOUT_S, server_environment
 from tests.lsp.fake_engine import FakeEngine, Pause
 
@@ -228,6 +228,11 @@ async def test_ctrl_c_ends_the_answer_and_the_engines_work(terminal: Terminal) -
         assert (shown + out, process.returncode) == (b"It ad", 130)
         assert b"Traceback" not in err
         await terminal.engine.abandoned.get()
+
+
+def test_a_terminal_gets_no_controls(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\tb\x1b[2J\u202ec\x00\n")
+    assert capsys.readouterr().out == "a\tb\\x1b[2J\\u202ec\\x00\n"
 
 
 def test_lines() -> None:

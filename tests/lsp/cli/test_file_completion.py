@@ -73,8 +73,8 @@ def terminal(engine: FakeEngine, tmp_path: Path) -> Terminal:
 PLACES = [
     ("def f():\n    ║\n", "return 1\n", "return 1"),  # trim_end
     ("def f(a, b):\n    return a║\n\n\nprint(f(1, 2))\n", " + b\n\n\nprint(f(1, 2))", " + b"),
-    ("print(║)\n", "value)", "value"),  # cut_closed_brackets
-    ('name = "║"\n', 'Ada"', "Ada"),  # fit_closed_quote
+    ('print(f"{║}")\n', 'name}")', "name"),  # fit_closed_tail
+    ("x = ║\n", "'a\x1b[31mb'", "'a"),  # cut_unseen_characters
     ("if x:\n\ty = 1\n\t║\n", "if y:\n            z = 2", "if y:\n\t\t\tz = 2"),  # to_file_indentation
     ("a = 1\r\nif a:\r\n    ║\r\n", "b = 2\n    c = 3", "b = 2\r\n    c = 3"),  # to_document_eol
     ("x = ║\n", "   ", ""),  # drop_blank

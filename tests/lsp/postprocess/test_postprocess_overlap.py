@@ -12,6 +12,7 @@ from lsp.postprocess.overlap import (
     cut_repeated_tail,
     cut_suffix_overlap,
     drop_line_above,
+    fit_closed_tail,
 )
 from tests.lsp.cursors import at, filtered
 
@@ -69,11 +70,11 @@ def test_characters_of_c_and_lifetimes_of_rust_are_no_strings(char: str) -> None
     assert filtered(cut_closed_brackets, "&'a str)", "f(║);\n", language="rust") == "&'a str"
 
 
-def test_an_unknown_language_is_counted_on_the_line() -> None:
-    assert filtered(cut_closed_brackets, "a, b)", "foo(║)\n", language="ruby") == "a, b"
-    assert filtered(cut_closed_brackets, "a)", "foo(bar(║)\n", language="ruby") == "a)"
-    assert filtered(cut_closed_brackets, 'name"', 'puts "║"\n', language="ruby") == "name"
-    assert filtered(cut_closed_brackets, "bar(x)", "foo(║)\n", language="ruby") == "bar(x)"
+def test_brackets_of_the_line_are_counted_in_any_language() -> None:
+    assert filtered(fit_closed_tail, "a, b)", "foo(║)\n", language="ruby") == "a, b"
+    assert filtered(fit_closed_tail, "a)", "foo(bar(║)\n", language="ruby") == "a)"
+    assert filtered(fit_closed_tail, 'name"', 'puts "║"\n', language="ruby") == "name"
+    assert filtered(fit_closed_tail, "bar(x)", "foo(║)\n", language="ruby") == "bar(x)"
 
 
 def test_a_client_that_can_replace_gets_the_rest_of_the_line_too() -> None:

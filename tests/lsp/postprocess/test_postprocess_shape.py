@@ -12,6 +12,7 @@ from lsp.postprocess.shape import (
     cut_beyond_block,
     cut_leaked_tokens,
     cut_unfinished_last_line,
+    cut_unseen_characters,
     drop_blank,
     drop_short,
     fit_first_indent,
@@ -132,3 +133,46 @@ def test_looking_for_loops_is_cheap_on_long_lines() -> None:
     for _ in range(100):
         is_looping(line)
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a = 1\nb\ufffd = 2", "a = 1\nb"),
+        ("x\x00y", "x"),
+        ("s = '\x1b[31m'", "s = '"),
+        ("a\u202eb", "a"),
+        ("a\u2066b", "a"),
+        ("a\u200eb", "a"),
+        ("a\x85b", "a"),
+        ("a\u2028b", "a"),
+        ("\ufeffabc", ""),
+        ("a\tb\n", "a\tb\n"),
+        ("é 日本 👩\u200d💻 \u00a0", "é 日本 👩\u200d💻 \u00a0"),
+    ],
+)
+def test_a_suggestion_ends_before_what_no_reader_sees(text: str, left: str) -> None:
+    assert filtered(cut_unseen_characters, text, "║") == left
+
+
+@pytest.mark.parametrize(
+    ("language", "drawing", "text", "left"),
+    [
+        ("javascript", "function f() {\n    ║\n}", "    return 1;", "return 1;"),
+        ("javascript", "function f() {\n  a();\n  ║\n}", "  b();\n  c();", "b();\n  c();"),
+        ("javascript", "function f() {\n  a\n  ║\n}", "  .then(b)", "  .then(b)"),
+        ("javascript", "f(\n  a,\n  ║\n)", "  b", "  b"),
+        ("javascript", "a = `\n  ║\n`", "  b", "  b"),
+        ("go", "func f() {\n\t║\n}", "\treturn 1", "return 1"),
+        ("go", "func f() {\n\tif a {\n\t\t║\n\t}\n}", "\t\treturn 1", "return 1"),
+        ("java", "class A {\n    int f() {\n        ║\n    }\n}", "        return 1;", "return 1;"),
+        ("yaml", "a:\n  ║", "  b: 1\n  c: 2", "b: 1\n  c: 2"),
+        ("yaml", "a: |\n  ║", "  b", "  b"),
+        ("ruby", "def f\n  ║\nend", "  1", "1"),
+        ("html", "<div>\n  ║\n</div>", "  <p>a</p>", "<p>a</p>"),
+    ],
+)
+def test_a_line_that_is_indented_is_not_indented_again(
+    language: str, drawing: str, text: str, left: str
+) -> None:
+    assert filtered(fit_first_indent, text, drawing, language=language) == left

@@ -299,3 +299,36 @@ def test_the_token_that_ends_the_text_is_not_part_of_it(engine: Engine) -> None:
     assert (delta.text, delta.token_ids, delta.logprobs, delta.finish_reason) == ("", (), (), "stop")
     assert delta.timings is not None
     assert delta.timings.completion_tokens == 0
+
+
+def test_alternatives_without_temperature_begin_unlike_each_other(engine: Engine) -> None:
+    prompt = engine.tokenizer.encode(SOURCE[:300])
+    sampling = SamplingParams(max_new_tokens=8)
+    request = GenerationRequest(prompt_ids=prompt, sampling=sampling, n=3, ignore_eos=True)
+    deltas = run(engine, request)[0]
+    beginnings = [engine.tokenizer.decode(tokens_of(deltas, index)[:3]) for index in range(3)]
+    assert len(set(beginnings)) == 3
+    # The first is what one alone would be.
+    assert tokens_of(deltas, 0) == generate(engine, SOURCE[:300], max_new_tokens=8)
+
+
+def test_alternatives_that_heal_a_word_begin_with_it(engine: Engine) -> None:
+    prompt = build_prompt(
+        engine.tokenizer,
+        engine.config.family.fim_format(engine.tokenizer.special_ids),
+        prefix="def f():\n    ret",
+        suffix="\n",
+        order=FimOrder.SPM,
+        max_prompt_tokens=100,
+    )
+    request = GenerationRequest(
+        prompt_ids=prompt.token_ids,
+        healed=prompt.healed,
+        sampling=SamplingParams(max_new_tokens=8),
+        n=3,
+        ignore_eos=True,
+    )
+    deltas = run(engine, request)[0]
+    beginnings = [engine.tokenizer.decode(tokens_of(deltas, index)) for index in range(3)]
+    assert len(set(beginnings)) == 3
+    assert all(text.startswith(prompt.healed.decode()) for text in beginnings)

@@ -177,12 +177,12 @@ class TestState:
     def test_code_in_a_string_is_code(self) -> None:
         state = self.at("python", 'f"{a + (║')
         assert not state.is_text
-        assert state.interpolation_depth == 1
         assert state.innermost is not None
         assert state.innermost.kind is Scope.INTERPOLATION
 
     def test_depth_of_code_in_code(self) -> None:
-        assert self.at("javascript", "`${`${a║").interpolation_depth == 2
+        kinds = [one.kind for one in self.at("javascript", "`${`${a║").stack]
+        assert kinds.count(Scope.INTERPOLATION) == 2
 
     def test_attributes_and_types(self) -> None:
         one = self.innermost("html", "<a href ║")
