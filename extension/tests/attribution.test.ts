@@ -118,7 +118,7 @@ describe("marks", () => {
 describe("references of a suggestion", () => {
   const reference: Reference = {
     ...{ name: "owner/repo", path: "a.py", url: null, license: "MIT", kind: "exact", tokens: 40 },
-    ...{ startLine: 1, endLine: 9, span: { start: 0, end: 80 } },
+    ...{ startLine: 1, endLine: 9, span: { start: 0, end: 80 }, verdict: null },
   };
 
   it("make a label of licence and repository", () => {

@@ -166,7 +166,8 @@ describe("a suggestion that is still coming", () => {
   it("takes references and the label from the last delta or the item", () => {
     const suggestion = asked("║");
     const reference = { name: "owner/repo", path: "a.py", url: null, license: "MIT" };
-    const whole = { ...reference, kind: "exact", tokens: 40, startLine: 1, endLine: 3 } as const;
+    const range = { startLine: 1, endLine: 3 };
+    const whole = { ...reference, ...range, kind: "exact", tokens: 40, verdict: null } as const;
     const references = [{ ...whole, span: { start: 0, end: 4 } }];
     suggestion.delta({ ...delta("abcd", true), references, label: "MIT · owner/repo" });
     expect(suggestion.rests(null)[0]).toMatchObject({ label: "MIT · owner/repo", references });

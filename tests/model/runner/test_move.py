@@ -15,6 +15,7 @@ from model.pytorch.checkpoint import load_weights
 from model.pytorch.device import Placement
 from model.pytorch.torch_runner import TorchRunner
 from model.runner.runner import Batch, CacheMove
+from model.weights.opening import open_weights
 from model.weights.scheme import Scheme
 from tests.model.tiny import LLAMA_SHAPES, write_tiny_llama
 
@@ -25,7 +26,9 @@ Cached = NDArray[np.float32]  # [layers, slots, 2, N · C]
 def runner_of(folder: Path, *, is_native: bool) -> NativeRunner | TorchRunner:
     config = read_config(folder)
     if is_native:
-        made = NativeRunner(folder, config, Scheme.INT8, threads=1, reason="test", cache_dtype="float32")
+        made = NativeRunner(
+            open_weights(folder, config), config, Scheme.INT8, threads=1, reason="test", cache_dtype="float32"
+        )
         made.reserve(N_SLOTS)
         return made
     placement = Placement(device=torch.device("cpu"), dtype=torch.float32, scheme=Scheme.NONE, reason="test")
