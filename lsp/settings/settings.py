@@ -29,7 +29,7 @@ from lsp.settings.rules import (
     without_credentials,
 )
 from model.catalogue.published import AUTO
-from model.secret_files import SECRET_GLOBS
+from model.local.secret_files import SECRET_GLOBS
 
 DEFAULT_SOURCE = "default"
 ENVIRONMENT_PREFIX = "STARCODER_"
