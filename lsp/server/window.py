@@ -209,7 +209,13 @@ class Window(Observer):
 
         assert self._sources is not None
         editor = _merged(self._options, given)
-        return PlaceSettings(self._sources, editor=editor, change=self._switched, warn=self._complain)
+        return PlaceSettings(
+            self._sources,
+            roots=self.documents.roots,
+            editor=editor,
+            change=self._switched,
+            warn=self._complain,
+        )
 
     def _apply(self, places: PlaceSettings) -> None:
         """Use these. The engine and the index are the window's: its first folder says which."""

@@ -7,7 +7,7 @@ of one, and a workspace folder that comes later, count at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lsp.settings.config_sources import ConfigSources, project_files, read_project
@@ -24,11 +24,13 @@ class PlaceSettings:
         self,
         sources: ConfigSources,
         *,
+        roots: Callable[[], Sequence[Path]] = tuple,
         editor: object = None,
         change: Callable[[Settings], Settings] = lambda settings: settings,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._sources = sources
+        self._roots = roots
         self._editor = editor
         self._change = change
         self._warn = warn
@@ -37,7 +39,7 @@ class PlaceSettings:
     def at(self, path: Path) -> Settings:
         """The settings of an absolute path."""
         folder = path.parent
-        stamps = _stamps(folder)
+        stamps = tuple(stamp for above in self._chains(folder) for stamp in _stamps(above))
         known = self._known.get(folder)
         if known is None or known[0] != stamps:
             if len(self._known) >= _MAX_CACHED:
@@ -55,8 +57,15 @@ class PlaceSettings:
     def effective(self, folder: Path | None) -> Effective:
         """The settings in a folder, unchanged, with their origins and complaints."""
         messages: list[str] = []
-        project = () if folder is None else read_project(folder, messages)
+        chains = [] if folder is None else self._chains(folder)
+        project = [layer for above in chains for layer in read_project(above, messages)]
         return self._sources.with_project(project, messages).resolve(self._editor)
+
+    def _chains(self, folder: Path) -> list[Path]:
+        """From where to look upwards. What lies in no folder of the workspace is the first one's too."""
+        roots = self._roots()
+        is_inside = not roots or any(folder.is_relative_to(root) for root in roots)
+        return [folder] if is_inside else [roots[0], folder]
 
 
 def _stamps(folder: Path) -> _Stamps:

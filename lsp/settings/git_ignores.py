@@ -120,7 +120,8 @@ class GitIgnores:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            return self._pass_over(file, error)
+            self._pass_over(file, error)
+            return None
         return (status.st_mtime_ns, status.st_size, status.st_ino)
 
     def _read(self, file: Path) -> str:
@@ -153,7 +154,8 @@ def git_config(root: Path, environ: Mapping[str, str]) -> GitConfig:
     except (OSError, subprocess.TimeoutExpired):  # no git, or no such folder
         answer = ""
     # Of a name that is set twice, the last counts. One without "=" is true.
-    values = dict(entry.split("\n", 1) if "\n" in entry else (entry, "true") for entry in answer.split("\0"))
+    entries = (entry.partition("\n") for entry in answer.split("\0"))
+    values = {name: value if has_value else "true" for name, has_value, value in entries}
     file = values.get("core.excludesfile")
     return GitConfig(
         excludes_file=default_ignore_file(environ) if file is None else _expanded(file, root, environ),

@@ -60,6 +60,12 @@ class EngineSettings:
         "The environment variable that holds the server's API key.",
         reach="user_only",
     )
+    ca_file: str | None = _setting(
+        None,
+        optional(TEXT),
+        "The certificates (PEM) of your own authority, for `url` with https.",
+        reach="user_only",
+    )
     fim_template: str = _setting(
         "auto", TEXT, "How the model at `url` is asked to fill in the middle: auto, suffix, starcoder, …"
     )

@@ -11,7 +11,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from tests.lsp.editor import Editor, editor
-from tests.lsp.fake_engine import FakeEngine
+from tests.lsp.fake_engine import FakeEngine, Pause
 
 MARKED = "SHARED_VALUE = compute_shared_value()\nsecond_line = ║\n"
 # Of a form that only keys have; put together here, so that no scanner finds it in this file.
@@ -109,3 +109,16 @@ async def test_a_change_without_a_version_is_applied(
         )
         await ed.items(types.Position(0, at.character + 4))
     assert engine.requests[0]["prompt"] == "x = y + "
+
+
+async def test_a_closed_document_ends_its_stream_at_once(engine: FakeEngine, tmp_path: Path) -> None:
+    pause = Pause()
+    engine.answer = lambda body: ["pa", pause, "ss"]
+    async with editor(engine.options(), home=tmp_path) as ed:
+        asked = ed.ask(ed.open("x = ║\n"))
+        await pause.reached.wait()
+        ed.client.text_document_did_close(
+            types.DidCloseTextDocumentParams(types.TextDocumentIdentifier("file:///project/a.py"))
+        )
+        await engine.abandoned.get()
+        assert await asked == {"items": []}
