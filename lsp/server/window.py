@@ -123,7 +123,8 @@ class Window(Observer):
 
     async def model_came(self, name: str) -> None:
         """A model was fetched: use it, if it is the one that the settings mean."""
-        self._apply(self._settings)
+        if self._places is not None:
+            self._apply(self._places)
         if self._settings.engine.url is None and self._settings.model in (AUTO, name):
             await self.parts.link.restart(engine_of(self._settings))
 
