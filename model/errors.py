@@ -62,4 +62,11 @@ class ExtraMissingError(ModelError):
 
 
 class EngineUnavailableError(ModelError):
-    """The engine process or URL cannot be reached, died, or speaks another version."""
+    """The engine process or URL cannot be reached, died, or speaks another version.
+
+    `is_passing` is False for what will be the same at the next attempt, until somebody changes something.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = True) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing

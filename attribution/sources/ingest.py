@@ -32,6 +32,7 @@ from attribution.sources.provenance import (
 )
 from attribution.sources.tables import is_table, read_dataset, read_table
 from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive, printable
+from model.local.secret_files import is_secret
 
 # Larger files are data or generated.
 MAX_DOCUMENT_BYTES = 4 << 20
@@ -78,6 +79,8 @@ def read_source(
 ) -> Iterator[SourceDocument]:
     """The documents of one source. Raises `SourceError`."""
     path = Path(name).expanduser()
+    if path.exists() and is_secret(path.resolve(), is_folder=path.is_dir()):
+        raise SourceError(f"{name}: secret files are never read: name another file or folder")
     if path.is_dir():
         tables = sorted(entry for entry in path.iterdir() if is_table(entry))
         if tables:  # a folder of shards
@@ -152,6 +155,9 @@ def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iter
     facts, top = _facts_of_tree(tree)
     tree.skipped.clear()
     for member in tree.members():
+        if is_secret(PurePosixPath(member.path)):
+            skipped["a secret file"] += 1
+            continue
         data = member.read(MAX_DOCUMENT_BYTES)
         if data is None:
             skipped[f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"] += 1

@@ -25,6 +25,7 @@ from lsp.documents.documents import Document
 from model.fences import fenced
 
 if TYPE_CHECKING:
+    from lsp.server.access import Access
     from lsp.server.parts import Parts
     from lsp.settings.settings import Settings
 
@@ -32,8 +33,6 @@ FORGET = "/new"
 WELCOME = f"Ask away. {FORGET} begins anew, Ctrl+C stops an answer, Ctrl+D ends."
 # A model's text must not steer the terminal.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-
-WhyExcluded = Callable[[Path], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +43,23 @@ class About:
     lines: tuple[int, int] | None = None
     piped: str = ""
 
-    def question(
-        self, text: str, conversation: str | None, *, why_excluded: Callable[[Path], str | None]
-    ) -> Question:
+    def question(self, text: str, conversation: str | None, access: Access) -> Question:
         """The question about it. Raises `ValueError` if the file cannot or must not be read."""
         if self.piped.strip():
             text = f"{text}\n\n{fenced(self.piped)}"
-        subject = None if self.file is None else self._subject(self.file, why_excluded)
+        subject = None if self.file is None else self._subject(self.file, access)
         return Question(kind=QuestionKind.ASK, text=text, subject=subject, conversation=conversation)
 
-    def _subject(self, path: Path, why_excluded: WhyExcluded) -> Subject:
-        if (reason := why_excluded(path)) is not None:
+    def _subject(self, path: Path, access: Access) -> Subject:
+        if (reason := access.why_unread(path)) is not None:
             raise ValueError(f"{path} is excluded: {reason}")
         try:
             source = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
         document = Document(path.absolute().as_uri(), source, 0, path.suffix.removeprefix("."))
+        if (reason := access.why_withheld(document)) is not None:
+            raise ValueError(f"{path} is excluded: {reason}")
         first, last = (1, len(document.lines)) if self.lines is None else self.lines
         if not 1 <= first <= last <= len(document.lines):
             raise ValueError(f"lines {first} to {last}: {path} has the lines 1 to {len(document.lines)}")
@@ -88,7 +87,7 @@ async def answer(
     parts: Parts, text: str, about: About, conversation: str | None, *, show: Callable[[str], None]
 ) -> Answer:
     """Ask; `show` gets the pieces. Raises `ModelError`, or `ValueError` for a file that is refused."""
-    question = about.question(text, conversation, why_excluded=parts.exclusions.file_reason)
+    question = about.question(text, conversation, parts.access)
     async with aclosing(parts.assistant.answer(question)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Answer):

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,10 +46,18 @@ def parts_here(settings: Settings, observer: Observer | None = None) -> Parts:
     """The parts that answer an editor, for a command in this folder. Close them in the loop of their use."""
     from lsp.documents.documents import Documents
     from lsp.server.parts import Parts
+    from lsp.settings.by_place import PlaceSettings
+    from lsp.settings.config_sources import read_sources
     from lsp.status.observer import Observer
 
     documents = Documents(Path.cwd().as_uri(), folders=[], encoding="utf-16")
-    return Parts(settings, documents, observer or Observer(), patience_s=_PATIENCE_S)
+    # A file may lie in another project than this folder: what that one excludes holds too.
+    places = PlaceSettings(read_sources(None, os.environ), change=partial(_with_excluded, settings))
+    return Parts(settings, documents, observer or Observer(), patience_s=_PATIENCE_S, settings_at=places.at)
+
+
+def _with_excluded(settings: Settings, there: Settings) -> Settings:
+    return replace(settings, exclude=there.exclude)
 
 
 def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:

@@ -113,7 +113,7 @@ async def complete(
     failure = _Failure()
     async with aclosing(parts_here(settings, failure)) as parts:
         place = _place(position)
-        if (reason := parts.why_excluded(place)) is not None:
+        if (reason := parts.access.why_not_completed(place)) is not None:
             raise ValueError(f"{position.path} is excluded: {reason}")
         await parts.link.client()  # its start is not part of the times
         start_s = time.perf_counter()

@@ -24,7 +24,7 @@ from lsp.documents import debounce
 from lsp.documents.place import Place
 from lsp.link.engine_link import EngineLink
 from lsp.postprocess import CursorContext
-from lsp.settings.settings import Settings
+from lsp.settings.settings import CompletionSettings, Settings
 from lsp.sources.references import Credits
 from lsp.status.observer import Observer
 from lsp.status.status import State, StatusBoard
@@ -66,12 +66,14 @@ class Completer:
         board: StatusBoard,
         book: LatencyBook,
         settings: Settings,
+        completion_at: Callable[[Place], CompletionSettings],
         why_excluded: Callable[[Place], str | None],
         queries: QueryMaker,
         check: ItemCheck,
         observer: Observer,
     ) -> None:
         self.settings = settings
+        self._completion_at = completion_at
         self._check = check
         self._link = link
         self._board = board
@@ -94,7 +96,10 @@ class Completer:
         self._board.exclude(None if settings.completion.enabled else OFF)
 
     def forget(self, uri: str) -> None:
-        """A document was closed."""
+        """A document was closed: what runs for it ends at once."""
+        if (run := self._runs.get(uri)) is not None:
+            run.superseded = True
+            run.task.cancel()
         self._kept.forget(uri)
 
     async def aclose(self) -> None:
@@ -116,7 +121,7 @@ class Completer:
             kept = self._kept.find(
                 state_of(ask.place),
                 asked_again=ask.explicit,
-                random=self.settings.completion.temperature > 0,
+                random=self._completion_at(ask.place).temperature > 0,
             )
             while True:
                 is_new = kept is None
@@ -143,7 +148,7 @@ class Completer:
             self._account(kept.generation, clock, is_new=is_new)
 
     def _is_excluded(self, place: Place) -> bool:
-        enabled = self.settings.completion.enabled
+        enabled = self._completion_at(place).enabled
         reason = self._why_excluded(place) if enabled else OFF
         self._board.exclude(reason)
         if reason is not None:
@@ -184,14 +189,14 @@ class Completer:
             ),
             key_gaps_ms=[(later - earlier) * 1e3 for earlier, later in pairwise(self._key_times_s)],
             responses_ms=self._book.recent_total_ms(),
-            setting=self.settings.completion.debounce_ms,
+            setting=self._completion_at(place).debounce_ms,
             client_debounces=ask.client_debounces,
             manual=ask.explicit,
         )
 
     def _begin(self, ask: Ask) -> Kept:
         """Ask the engine."""
-        completion = self.settings.completion
+        completion = self._completion_at(ask.place)
         single_line = is_single_line(ask.place, multiline=completion.multiline, explicit=ask.explicit)
         query = self._queries.make(ask.place, completion, single_line=single_line)
         generation = Generation(self._link.stream(query), n=query.n)
@@ -233,7 +238,7 @@ class Completer:
             can_replace=ask.can_replace,
             from_file_start=place.from_file_start,
         )
-        threshold = 0.0 if ask.explicit else self.settings.completion.confidence_threshold
+        threshold = 0.0 if ask.explicit else self._completion_at(place).confidence_threshold
         return [
             Reading(index, origin=kept.origin, place=place, context=context, threshold=threshold)
             for index in range(len(kept.generation.alternatives))

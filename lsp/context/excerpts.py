@@ -72,7 +72,9 @@ class ExcerptChooser:
         query = self._query("".join(lines[max(line - _LINES_ABOVE, 0) : line + _LINES_BELOW]), language)
         window = distinct_lines_of("".join(lines[slice(*window_lines)]))
         candidates = [
-            chunk for chunk in self._ring.chunks() if allowed(chunk.path) and not _is_in(chunk, window)
+            chunk
+            for chunk in self._ring.chunks()
+            if allowed(chunk.path) and not chunk.has_secret and not _is_in(chunk, window)
         ]
         chosen = _fill(_ranked(candidates, query, kept), query, budget_chars)
         chosen = _in_their_order(chosen, kept)

@@ -35,7 +35,7 @@ _CLOSERS = ")]}>\"'`;, \t"
 class QueryMaker:
     """Makes questions for all documents of one editor window."""
 
-    def __init__(self, *, is_allowed: Callable[[Path], bool], roots: Callable[[], Sequence[Path]]) -> None:
+    def __init__(self, *, is_allowed: Callable[[str], bool], roots: Callable[[], Sequence[Path]]) -> None:
         self.context_tokens = DEFAULT_CONTEXT_TOKENS
         self._is_allowed = is_allowed
         self._roots = roots
@@ -53,8 +53,11 @@ class QueryMaker:
         self._ring.changed(document.path, language, document.lines)
 
     def closed(self, path: str) -> None:
-        """A file was closed. Places visited in it are still context."""
-        self._ring.closed(path)
+        """A file was closed. Places visited in it are still context, if it may be one."""
+        if self._is_allowed(path):
+            self._ring.closed(path)
+        else:
+            self._ring.forget(path)
         self._chooser.forget(path)
 
     def make(self, place: Place, settings: CompletionSettings, *, single_line: bool) -> CompletionQuery:
@@ -77,7 +80,7 @@ class QueryMaker:
             budget_chars=budget.excerpt_chars,
             window_lines=(window.start_line, window.end_line),
             # Cached: it looks at the disk, for each of hundreds of chunks.
-            allowed=cache(lambda path: self._is_allowed(Path(path))),
+            allowed=cache(self._is_allowed),
         )
         if not excerpts:
             window = window_around(lines, line, place.replace_end_char, budget.without_excerpts())

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
+from lsp.documents.secrets import has_secret
+
 RING_CHUNKS = 16
 CHUNK_LINES = 64
 FAR_LINES = 32
@@ -38,6 +40,11 @@ class Chunk:
     def identifiers(self) -> frozenset[str]:
         """Names of at least three characters in it."""
         return identifiers_of(self.text)
+
+    @cached_property
+    def has_secret(self) -> bool:
+        """Whether a key or a credential stands in it, which its document may have lost meanwhile."""
+        return any(map(has_secret, self.text.split("\n")))
 
     @cached_property
     def distinct_lines(self) -> frozenset[str]:

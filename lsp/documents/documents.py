@@ -9,7 +9,7 @@ nothing about notebooks or completions.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 from lsprotocol import types
 from pygls.uris import to_fs_path
 from pygls.workspace import PositionCodec, TextDocument, Workspace
+
+from lsp.documents.secrets import SecretLines
 
 
 def split_lines(text: str) -> list[str]:
@@ -99,6 +101,14 @@ class Document(TextDocument):
         self._lines: list[str] | None = None if source is None else split_lines(source)
         self._source = None
         self._on_edit = on_edit
+        self._secrets: SecretLines | None = None
+
+    @property
+    def secret_line(self) -> int | None:
+        """The first line that holds a key or a credential; None if none does."""
+        if self._secrets is None:
+            self._secrets = SecretLines(self.lines)
+        return self._secrets.first
 
     @property
     def encoding(self) -> str:
@@ -173,6 +183,9 @@ class Document(TextDocument):
 
     def _edited(self, edit: Edit) -> None:
         self._source = None
+        if self._secrets is not None:
+            added = self.lines[edit.start_line : edit.start_line + edit.added_lines]
+            self._secrets.replace(edit.start_line, edit.removed_lines, added)
         if self._on_edit is not None:
             self._on_edit(self, edit)
 
@@ -216,6 +229,21 @@ class Documents(Workspace):
             on_edit=self._on_edit,
         )
 
+    def update_text_document(
+        self, text_doc: types.VersionedTextDocumentIdentifier, change: types.TextDocumentContentChangeEvent
+    ) -> None:
+        """Apply one change. Some clients number no versions: theirs are counted on."""
+        document = self._text_documents[unquote(text_doc.uri)]
+        known = document.version or 0
+        document.apply_change(change)
+        document.version = known + 1 if text_doc.version is None else text_doc.version
+
+    def of_path(self, path: str) -> Iterator[Document]:
+        """The open documents of a path."""
+        for document in self._text_documents.values():
+            if isinstance(document, Document) and document.path == path:
+                yield document
+
     def roots(self) -> list[Path]:
         """The workspace's folders, or the root of older clients."""
         uris = [folder.uri for folder in self.folders.values()] or [self.root_uri]
@@ -225,6 +253,18 @@ class Documents(Workspace):
         """The document; None if the editor does not have it open."""
         document = self._text_documents.get(unquote(uri))
         return document if isinstance(document, Document) else None
+
+
+def named_paths(uri: str) -> list[Path]:
+    """What a URI of any scheme names, as absolute paths: `untitled:.env` and a file on another machine too.
+
+    Some clients leave `#` and `?` in a path as they are, so the text with them is a name as well.
+    """
+    if (path := file_path(uri)) is not None and not urlsplit(uri).fragment and not urlsplit(uri).query:
+        return [path]
+    parts = urlsplit(uri)
+    whole = uri.removeprefix(f"{parts.scheme}:").removeprefix(f"//{parts.netloc}" if parts.netloc else "//")
+    return [Path("/", unquote(each).lstrip("/")) for each in dict.fromkeys((parts.path, whole))]
 
 
 def file_path(uri: str) -> Path | None:

@@ -1,8 +1,8 @@
 """The text of a notebook's other cells, as context of the one being edited.
 
 Earlier code cells of the same language precede the cell, as in one script; Markdown cells between them
-become comments. Later cells stay out, since a cell must not depend on what runs after it. Positions are
-always those of the cell's own document.
+become comments. A cell that holds a key or a credential is no context of another. Later cells stay out,
+since a cell must not depend on what runs after it. Positions are always those of the cell's own document.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _backwards(documents: Documents, notebook: types.NotebookDocument, cell: Doc
         return
     for entry in reversed(notebook.cells[: uris.index(cell.uri)]):
         other = documents.open_document(entry.document)
-        if other is None or not other.source.strip():
+        if other is None or other.secret_line is not None or not other.source.strip():
             continue
         if entry.kind == types.NotebookCellKind.Markup:
             yield _as_comment(other, cell.language_id or "") + "\n\n"

@@ -51,6 +51,7 @@ class EngineLink:
         self._n_failures = 0
         self._retry_at_s = 0.0
         self._failure = ""
+        self._complaint = ""
 
     def start(self) -> None:
         """Connect in the background; the outcome shows in the status."""
@@ -60,6 +61,7 @@ class EngineLink:
     async def restart(self, engine: EngineHandle | None = None) -> None:
         """Use another engine; without one, end the present engine, if it is ours, and start it anew."""
         await self._disconnect()
+        self._complaint = ""
         if engine is None:
             await self._engine.stop()
         else:
@@ -104,6 +106,7 @@ class EngineLink:
                 async with aclosing(ask(client)) as deltas:
                     async for delta in deltas:
                         may_repeat = False
+                        self._prove()
                         yield delta
                 return
             except EngineUnavailableError as error:
@@ -128,7 +131,8 @@ class EngineLink:
             await asyncio.gather(connecting, return_exceptions=True)
 
     def _begin(self) -> None:
-        self._board.set(State.STARTING)
+        if not self._complaint:
+            self._board.set(State.STARTING)
         self._connecting = asyncio.get_running_loop().create_task(self._open())
         self._connecting.add_done_callback(self._opened)
 
@@ -141,7 +145,9 @@ class EngineLink:
         self._on_connected(health)
         self._client = client
         self._n_failures = 0
-        self._board.set(State.READY, model=health.model)
+        # A server that lists its models may still refuse completions: only one that succeeds is a proof.
+        state = State.OFFLINE if self._complaint else State.READY
+        self._board.set(state, self._complaint, model=health.model)
         return client
 
     def _opened(self, task: asyncio.Task[CompletionClient]) -> None:
@@ -164,9 +170,16 @@ class EngineLink:
         if not isinstance(error, ModelError):
             loop.call_exception_handler({"message": "connecting to the engine failed", "exception": error})
 
+    def _prove(self) -> None:
+        if self._complaint:
+            self._complaint = ""
+            self._board.proven()
+
     def _lose(self, client: CompletionClient, error: EngineUnavailableError) -> None:
         """Forget a client whose engine is gone, unless another request has, and look for a new one."""
         if self._client is client:
             self._client = None
+            if not error.is_passing:
+                self._complaint = str(error)
             self._board.set(State.OFFLINE, str(error))
             self.start()

@@ -122,4 +122,5 @@ class RemoteEngine:
             model=None if model in (AUTO, STARTER) else model,
             api_key_env=engine.api_key_env,
             fim_template=engine.fim_template,
+            ca_file=None if engine.ca_file is None else Path(engine.ca_file).expanduser(),
         )

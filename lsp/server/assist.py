@@ -146,7 +146,7 @@ def _document(window: Window, params: Mapping[str, Any]) -> tuple[Document | Non
     document = window.documents.open_document(uri)
     if document is None:
         return None, f"{uri} is not an open document"
-    reason = window.parts.why_withheld(document)
+    reason = window.parts.access.why_withheld(document)
     return (document, None) if reason is None else (None, f"{document.path} is excluded: {reason}")
 
 

@@ -66,7 +66,7 @@ class AssistActions:
         """What can be asked about a place. Without a selection or a key only fixes: no lamp on every line."""
         window, uri, context = self._window, params.text_document.uri, params.context
         document = window.documents.open_document(uri)
-        if document is None or window.parts.why_withheld(document) is not None:
+        if document is None or window.parts.access.why_withheld(document) is not None:
             return []
         found: list[types.CodeAction] = []
         if is_wanted(types.CodeActionKind.QuickFix.value, context):

@@ -5,6 +5,8 @@
 - Items may carry `starcoder` data; other clients pass over it.
 - Parameters of methods that LSP does not know stay plain dicts (pygls makes named tuples of them,
   and fails on a message without `params`).
+- A change may come without a version, or with null: `Documents` counts it.
+- After `shutdown` a request is answered with InvalidRequest (LSP, shutdown); pygls lets the client wait.
 - A request that cannot be read is answered with an error; pygls only logs it, and the client waits.
 
 Knows nothing about documents, engines or completions.
@@ -19,7 +21,7 @@ from typing import Any
 import attrs
 import cattrs
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcInvalidRequest
 from pygls.protocol import (
     JsonRPCNotification,
     JsonRPCRequestMessage,
@@ -45,6 +47,14 @@ class InlineCompletionContext(types.InlineCompletionContext):
     """As in LSP, but with the trigger kind as the client sent it: older clients count otherwise."""
 
     trigger_kind: int = attrs.field(default=1)  # type: ignore[assignment]  # wider than the enumeration
+
+
+@attrs.define
+class VersionedTextDocumentIdentifier(types.VersionedTextDocumentIdentifier):
+    """As in LSP, but the version may be missing: some clients number none."""
+
+    version: int | None = attrs.field(default=None)  # type: ignore[assignment]  # wider than LSP's
+    uri: str = attrs.field(default="")
 
 
 @attrs.define
@@ -107,6 +117,10 @@ def converter_factory() -> cattrs.Converter:
         }
         return {name: value for name, value in fields.items() if value is not None}
 
+    def versioned(data: dict[str, Any], _: type) -> VersionedTextDocumentIdentifier:
+        return VersionedTextDocumentIdentifier(version=data.get("version"), uri=data["uri"])
+
+    converter.register_structure_hook(types.VersionedTextDocumentIdentifier, versioned)
     converter.register_structure_hook(types.InlineCompletionParams, params)
     converter.register_unstructure_hook(types.InlineCompletionItem, item)
     converter.register_structure_hook(JsonRPCRequestMessage, _request)
@@ -146,6 +160,10 @@ class StarcoderProtocol(LanguageServerProtocol):
         """Dispatch a message, or answer one that could not be read."""
         if isinstance(message, UnreadableRequest):
             self._send_response(message.id, error=message.error.to_response_error())
+            return
+        if self._shutdown and isinstance(message, JsonRPCRequestMessage):
+            error = JsonRpcInvalidRequest(f"{message.method}: the server has been shut down")
+            self._send_response(message.id, error=error.to_response_error())
             return
         super().handle_message(message)
 

@@ -33,6 +33,7 @@ from lsp.status.status import TROUBLE, Status
 from model.catalogue.published import AUTO
 
 if TYPE_CHECKING:
+    from lsp.settings.by_place import PlaceSettings
     from lsp.settings.config_sources import ConfigSources
     from model.client.client import EngineHealth
 
@@ -81,6 +82,7 @@ class Window(Observer):
         self._editor = editor
         self._options = options
         self._sources: ConfigSources | None = None
+        self._places: PlaceSettings | None = None
         self._settings = Settings()
         self._warned: set[str] = set()
         self._is_toggled = False
@@ -90,7 +92,7 @@ class Window(Observer):
         """Read the settings' other sources and begin to connect. `pulled` are the editor's settings."""
         from lsp.settings.config_sources import read_sources  # 20 ms that `initialize` need not wait for
 
-        self._sources = read_sources(next(iter(self.documents.roots()), None), os.environ)
+        self._sources = read_sources(None, os.environ)
         self._apply(self._resolve(pulled))
         await self.parts.link.restart(engine_of(self._settings))
         self._started.set()
@@ -121,14 +123,17 @@ class Window(Observer):
 
     async def model_came(self, name: str) -> None:
         """A model was fetched: use it, if it is the one that the settings mean."""
-        self._apply(self._settings)
+        if self._places is not None:
+            self._apply(self._places)
         if self._settings.engine.url is None and self._settings.model in (AUTO, name):
             await self.parts.link.restart(engine_of(self._settings))
 
     def toggle(self) -> bool:
         """Switch completions off or on again in this window; returns whether they are on now."""
         self._is_toggled = not self._is_toggled
-        self._apply(self._settings)
+        if self._places is not None:
+            self._places.clear()
+            self._apply(self._places)
         return self.parts.settings.completion.enabled
 
     async def aclose(self) -> None:
@@ -199,22 +204,40 @@ class Window(Observer):
         """See `Observer`."""
         self._editor.trace(message)
 
-    def _resolve(self, given: object) -> Settings:
-        """The settings with the editor's present ones. Each complaint is shown once."""
-        assert self._sources is not None
-        effective = self._sources.resolve(_merged(self._options, given))
-        for message in effective.messages:
-            if message not in self._warned:
-                self._warned.add(message)
-                self._editor.warn(message)
-        return effective.settings
+    def _resolve(self, given: object) -> PlaceSettings:
+        """The settings with the editor's present ones."""
+        from lsp.settings.by_place import PlaceSettings
 
-    def _apply(self, settings: Settings) -> None:
-        self._settings = settings
-        completion = settings.completion
-        if self._is_toggled:
-            completion = replace(completion, enabled=not completion.enabled)
-        self.parts.configure(replace(settings, completion=completion))
+        assert self._sources is not None
+        editor = _merged(self._options, given)
+        return PlaceSettings(
+            self._sources,
+            roots=self.documents.roots,
+            editor=editor,
+            change=self._switched,
+            warn=self._complain,
+        )
+
+    def _apply(self, places: PlaceSettings) -> None:
+        """Use these. The engine and the index are the window's: its first folder says which."""
+        self._places = places
+        effective = places.effective(next(iter(self.documents.roots()), None))
+        for message in effective.messages:
+            self._complain(message)
+        self._settings = effective.settings
+        self.parts.configure(self._switched(self._settings), places.at)
+
+    def _switched(self, settings: Settings) -> Settings:
+        if not self._is_toggled:
+            return settings
+        completion = replace(settings.completion, enabled=not settings.completion.enabled)
+        return replace(settings, completion=completion)
+
+    def _complain(self, message: str) -> None:
+        """Show a complaint about the settings, once."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self._editor.warn(message)
 
 
 def _selected(document: Document, line: int, info: types.SelectedCompletionInfo | None) -> Selected | None:

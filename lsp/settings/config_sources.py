@@ -6,9 +6,10 @@ means, and which keys a project may set, is known to `lsp.settings.settings`.
 
 from __future__ import annotations
 
+import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ class ConfigSources:
     files: tuple[SettingsLayer, ...]
     environment: SettingsLayer
     messages: tuple[str, ...] = ()
+
+    def with_project(self, layers: Sequence[SettingsLayer], messages: Sequence[str]) -> ConfigSources:
+        """The same with other projects' files, and what is wrong with those."""
+        trusted = tuple(layer for layer in self.files if layer.trusted)
+        return replace(self, files=(*trusted, *layers), messages=(*self.messages, *messages))
 
     def resolve(self, editor: object = None) -> Effective:
         """Merge the layers: defaults, user file, project file, editor, environment. The later one wins."""
@@ -58,9 +64,7 @@ def read_sources(
     user_path = user_file or default_user_file()
     layers = [SettingsLayer(source=str(user_path), values=_read_toml(user_path, messages))]
     if folder is not None:
-        for source, values in _project_tables(folder, messages):
-            layers.append(SettingsLayer(source=source, values=values, trusted=False))
-            break
+        layers += read_project(folder, messages)
     return ConfigSources(
         files=tuple(layers),
         environment=environment_layer(environ, ignore=(TOKEN_VARIABLE,)),
@@ -68,17 +72,29 @@ def read_sources(
     )
 
 
-def _project_tables(folder: Path, messages: list[str]) -> Iterator[tuple[str, Any]]:
-    """Settings tables from the folder upwards, the nearest first, not beyond the repository."""
+def read_project(folder: Path, messages: list[str]) -> tuple[SettingsLayer, ...]:
+    """The layers of the project files of a folder, the outermost first: what one of them excludes, none of
+    the inner ones lets out. Of two files in one folder, ours counts alone."""
+    layers: dict[Path, SettingsLayer] = {}
+    for file in project_files(folder):
+        if file.parent in layers or (values := _read_toml(file, messages)) is None:
+            continue
+        source = str(file)
+        if file.name == PYPROJECT:
+            tool = values.get("tool")
+            if not isinstance(tool, dict) or "starcoder" not in tool:
+                continue
+            source, values = f"{file} [tool.starcoder]", tool["starcoder"]
+        layers[file.parent] = SettingsLayer(source=source, values=values, trusted=False)
+    return tuple(reversed(layers.values()))
+
+
+def project_files(folder: Path) -> Iterator[Path]:
+    """Where a project's settings may stand: from the folder upwards, not beyond the repository."""
     for place in (folder, *folder.parents):
-        own = place / PROJECT_FILE_NAME
-        if (values := _read_toml(own, messages)) is not None:
-            yield str(own), values
-        shared = place / PYPROJECT
-        tool = (_read_toml(shared, messages) or {}).get("tool")
-        if isinstance(tool, dict) and "starcoder" in tool:
-            yield f"{shared} [tool.starcoder]", tool["starcoder"]
-        if (place / ".git").exists():
+        yield place / PROJECT_FILE_NAME
+        yield place / PYPROJECT
+        if os.path.lexists(place / ".git"):
             return
 
 

@@ -29,7 +29,7 @@ from lsp.settings.rules import (
     without_credentials,
 )
 from model.catalogue.published import AUTO
-from model.secret_files import SECRET_GLOBS
+from model.local.secret_files import SECRET_GLOBS
 
 DEFAULT_SOURCE = "default"
 ENVIRONMENT_PREFIX = "STARCODER_"
@@ -58,6 +58,12 @@ class EngineSettings:
         None,
         optional(pattern(r"[A-Za-z_]\w*", "the name of an environment variable")),
         "The environment variable that holds the server's API key.",
+        reach="user_only",
+    )
+    ca_file: str | None = _setting(
+        None,
+        optional(TEXT),
+        "The certificates (PEM) of your own authority, for `url` with https.",
         reach="user_only",
     )
     fim_template: str = _setting(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -62,11 +62,13 @@ class Attribution:
         book: LatencyBook,
         board: StatusBoard,
         observer: Observer,
+        why_not: Callable[[str, str], str | None],
     ) -> None:
         self.marks = Marks(observer.publish)
         self._settings = settings
         self._documents = documents
         self._book = book
+        self._why_not = why_not
         self._store = AttributionStore(Where.of(settings))
         self._worker = Worker("attribution")
         self._known: OrderedDict[str, Known] = OrderedDict()
@@ -80,6 +82,7 @@ class Attribution:
             has_label=lambda: self._settings.attribution.on_match == "label",
             tell=board.exclude,
             log=observer.note,
+            why_not=why_not,
         )
 
     @property
@@ -117,8 +120,12 @@ class Attribution:
         document, started_s = question.document, time.perf_counter()
         version = None if document is None else document.version
         data = question.text.encode("utf-8", "surrogatepass")
-        answer, files = await self._ask(data, file=file_path(question.uri))
-        self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=True)
+        if (reason := self._why_not(question.uri, question.text)) is not None:
+            lack = f"{question.uri.rsplit('/', 1)[-1]} is not looked up: {reason}"
+            answer, files = SearchAnswer(kind="none", lack=lack), list[Path | None]()
+        else:
+            answer, files = await self._ask(data, file=file_path(question.uri))
+            self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=True)
         ids = [self._remember(*pair) for pair in zip(answer.findings, files, strict=True)]
         ranges = [range_of(question, data, finding) for finding in answer.findings]
         if document is not None and document.version == version:

@@ -51,6 +51,7 @@ class ShownCheck:
         has_label: Callable[[], bool],
         tell: Callable[[str], None],
         log: Callable[[str], None],
+        why_not: Callable[[str, str], str | None],
     ) -> None:
         self.store = store
         self._worker = worker
@@ -59,13 +60,17 @@ class ShownCheck:
         self._has_label = has_label
         self._tell = tell
         self._log = log
+        self._why_not = why_not
         self._late: asyncio.Future[SearchAnswer] | None = None
         self._logged: set[str] = set()
 
     async def __call__(self, place: Place, suggested: str) -> Credits | str:
         """The sources of what is suggested at a place, or why it is withheld."""
         text, start_byte = checked_text(place, suggested)
-        answer = await self._answer(text, file_path(place.uri))
+        if (reason := self._why_not(place.uri, text.decode())) is not None:
+            answer: SearchAnswer | None = SearchAnswer(kind="none", lack=reason)
+        else:
+            answer = await self._answer(text, file_path(place.uri))
         if answer is None or answer.kind == "none":
             return self._unchecked(answer)
         model = self.store.where.model or ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from model.client.http_session import Endpoint, HttpSession, Json
+from model.client.http_session import END, Endpoint, HttpSession, Json
 from model.errors import EngineUnavailableError
 from model.local.backoff import Backoff
 
@@ -209,21 +209,28 @@ async def deltas_of(
     server: str,
     watched: AbstractContextManager[None] | None = None,
 ) -> AsyncGenerator[CompletionDelta, None]:
-    """Read OpenAI's chunks, of a completion or a chat; raise when they end before every alternative has.
+    """Read OpenAI's chunks, of a completion or a chat; raise when they break off.
 
+    Any end is an end: some servers name no reason, and the text that came is used.
     Closing this closes `chunks`. All of it happens within `watched`.
     """
     finished: set[int] = set()
+    has_begun = has_ended = False
     with watched or nullcontext():
         async with aclosing(chunks):
             async for chunk in chunks:
+                has_ended = has_ended or chunk is END
                 for choice in chunk.get("choices") or ():
+                    has_begun = True
                     delta = _delta(choice, chunk.get("timings"))
                     if delta.finish_reason is not None:
                         finished.add(delta.index)
                     yield delta
-        if len(finished) < n:
+        missing = set(range(n)) - finished
+        if missing and not (has_begun and has_ended):
             raise EngineUnavailableError(f"{server} ended its answer in the middle")
+        for index in sorted(missing):
+            yield CompletionDelta(index=index, text="", finish_reason="stop")
 
 
 def _delta(choice: Json, timings: Any) -> CompletionDelta:
@@ -233,9 +240,16 @@ def _delta(choice: Json, timings: Any) -> CompletionDelta:
         index=int(choice.get("index") or 0),
         text=text or "",
         logprobs=_logprobs(choice.get("logprobs")),
-        finish_reason=choice.get("finish_reason"),
+        finish_reason=_finish_reason(choice.get("finish_reason")),
         timings=timings if isinstance(timings, Mapping) else None,
     )
+
+
+def _finish_reason(value: Any) -> str | None:
+    """Why an alternative ended, in OpenAI's words. TGI has words of its own, and "" before the end."""
+    if not value or value in ("stop", "length", "error", "cancelled"):
+        return value or None
+    return "length" if value in ("max_tokens", "max_length") else "stop"
 
 
 def _logprobs(value: Any) -> tuple[float, ...]:

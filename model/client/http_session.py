@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -26,9 +27,13 @@ from model.local.backoff import NO_RETRIES, Backoff
 from model.local.listen import is_loopback
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 Json = dict[str, Any]
+# Stands for the end of a stream.
+END: Json = {}
 
 _CONNECT_S = 5.0
 # Less than the engine's 75 s, so that we never write to a connection that it is just closing.
@@ -61,6 +66,8 @@ class Endpoint:
     silence_s: float = 120.0
     """How long nothing may come: a long prompt on a slow machine takes a minute to the first token."""
     remedy: str = "Is the server running?"
+    ca_file: Path | None = None
+    """The certificates of the authorities to trust; None: SSL_CERT_FILE, or those that come with httpx."""
 
     def __str__(self) -> str:
         return self.url if self.unix_path is None else f"unix:{self.unix_path}"
@@ -88,7 +95,9 @@ class HttpSession:
         return await self._whole("POST", path, body, timeout_s)
 
     def stream(self, path: str, body: Json) -> AsyncGenerator[Json, None]:
-        """POST, then yield each event's object until the answer's end. Closing closes the connection.
+        """POST, then yield each event's object and at the answer's end `END`. Closing closes the connection.
+
+        A connection that is closed where the answer may go on gives no `END`.
 
         Repeats the request after a passing failure, but not once something was received, because the
         caller has shown it already.
@@ -114,8 +123,11 @@ class HttpSession:
                         for data in decoder.push(part):
                             if data == DONE:
                                 await _finish(parts)
+                                yield END
                                 return
                             yield self._object(data, path)
+                if _has_known_end(response):
+                    yield END
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
@@ -157,10 +169,12 @@ class HttpSession:
             raise _PassingError(f"{where}: {message}. Try again in a while.", retry_after_s=retry_after_s)
         if response.status_code in (401, 403):
             raise EngineUnavailableError(
-                f"{where}: {message}. Name the variable with the key in engine.apiKeyEnv."
+                f"{where}: {message}. Name the variable with the key in engine.apiKeyEnv.", is_passing=False
             )
         if response.status_code == 404:
-            raise NotFoundError(f"{where}: {message}. Check engine.url and the model's name.")
+            raise NotFoundError(
+                f"{where}: {message}. Check engine.url and the model's name.", is_passing=False
+            )
         raise failure.refusal(where)
 
     def _object(self, data: str, path: str) -> Json:
@@ -169,10 +183,13 @@ class HttpSession:
             value = json.loads(data)
         except ValueError as error:
             raise EngineUnavailableError(
-                f"{self.endpoint}{path} sent {data[:80]!r}, which is not JSON: is it a completion server?"
+                f"{self.endpoint}{path} sent {data[:80]!r}, which is not JSON: is it a completion server?",
+                is_passing=False,
             ) from error
         if not isinstance(value, dict):
-            raise EngineUnavailableError(f"{self.endpoint}{path} sent {data[:80]!r}, not an object")
+            raise EngineUnavailableError(
+                f"{self.endpoint}{path} sent {data[:80]!r}, not an object", is_passing=False
+            )
         if "error" in value and not value.get("choices"):
             raise self._reported(value, data)
         return cast(Json, value)
@@ -185,6 +202,11 @@ class HttpSession:
 
     def _unreachable(self, error: httpx.HTTPError) -> EngineUnavailableError:
         reason = str(error) or type(error).__name__
+        if "CERTIFICATE" in reason.upper():
+            return EngineUnavailableError(
+                f"{self.endpoint}: the server's certificate is not trusted: {reason}. Name the file of the "
+                "authority that signed it in engine.caFile, or in SSL_CERT_FILE."
+            )
         return _PassingError(
             f"{self.endpoint} cannot be reached or broke off: {reason}. {self.endpoint.remedy}"
         )
@@ -198,25 +220,47 @@ class _PassingError(EngineUnavailableError):
     """A failure that may be gone at the next attempt."""
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
+        super().__init__(message, is_passing=True)
         self.retry_after_s = retry_after_s
 
 
 def _make_client(endpoint: Endpoint) -> httpx.AsyncClient:
     import httpx
 
-    url, is_tls = endpoint.url, endpoint.url.startswith("https:")
+    url = endpoint.url
     # No limit on connections: a pool that is full would hold back the newest keystroke's request.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=_KEEP_ALIVE_S)
-    # Without TLS, `verify` would only cost the 20 ms of loading the certificates.
+    verify = _trusted(endpoint)
     if endpoint.unix_path is not None:
-        transport = httpx.AsyncHTTPTransport(uds=str(endpoint.unix_path), limits=limits, verify=is_tls)
+        transport = httpx.AsyncHTTPTransport(uds=str(endpoint.unix_path), limits=limits, verify=verify)
         return httpx.AsyncClient(base_url=url, headers=endpoint.headers, transport=transport)
     # A company's proxy does not reach this machine's ports, and few set NO_PROXY for them.
     use_proxy = not is_loopback(httpx.URL(url).host)
     return httpx.AsyncClient(
-        base_url=url, headers=endpoint.headers, limits=limits, verify=is_tls, trust_env=use_proxy
+        base_url=url, headers=endpoint.headers, limits=limits, verify=verify, trust_env=use_proxy
     )
+
+
+def _trusted(endpoint: Endpoint) -> ssl.SSLContext | bool:
+    """Whose certificates are trusted. Without TLS, loading them would only cost 20 ms."""
+    if not endpoint.url.startswith("https:"):
+        return False
+    import ssl
+
+    # httpx heeds SSL_CERT_FILE only where it heeds proxies, hence not for this machine's own ports.
+    named = endpoint.ca_file or os.environ.get("SSL_CERT_FILE")
+    if not named:
+        return True
+    try:
+        return ssl.create_default_context(cafile=named)
+    except (OSError, ssl.SSLError) as error:
+        setting = "engine.caFile" if endpoint.ca_file else "SSL_CERT_FILE"
+        raise EngineUnavailableError(f"{setting} = {str(named)!r}: no certificates in it: {error}") from error
+
+
+def _has_known_end(response: httpx.Response) -> bool:
+    """Whether an answer that was read to its end is whole; else it goes on until the connection is closed."""
+    return "content-length" in response.headers or "transfer-encoding" in response.headers
 
 
 async def _finish(parts: AsyncGenerator[bytes, None]) -> None:

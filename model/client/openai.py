@@ -15,12 +15,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from model.client.chat import ChatQuery, ForeignChat
 from model.client.client import CompletionDelta, CompletionQuery, EngineHealth, deltas_of, native_body
-from model.client.http_session import Endpoint, HttpSession, Json
+from model.client.http_session import Endpoint, HttpSession, Json, NotFoundError
 from model.client.query_window import windowed_query
 from model.client.retries import DispensableFields, asked_again
 from model.errors import EngineUnavailableError, RequestError
@@ -70,6 +71,7 @@ class OpenAIClient:
         api_key_env: str | None = None,
         fim_template: str = AUTO,
         max_prompt_chars: int = MAX_PROMPT_CHARS,
+        ca_file: Path | None = None,
     ) -> None:
         if fim_template not in FIM_CHOICES:
             raise RequestError(f"engine.fimTemplate = {fim_template!r}: known are {', '.join(FIM_CHOICES)}")
@@ -78,6 +80,7 @@ class OpenAIClient:
                 url=base_url(url),
                 headers=_authorization(api_key_env),
                 token=partial(_token, base_url(url), api_key_env),
+                ca_file=ca_file,
                 backoff=Backoff(first_s=0.25, factor=4.0, max_retries=2),
                 remedy="Is the server of engine.url running, and is the address right?",
             )
@@ -121,7 +124,12 @@ class OpenAIClient:
         return self._dialect
 
     async def _detect(self) -> Dialect:
-        entries = (await self._session.get("/models")).get("data") or [{}]
+        try:
+            entries = (await self._session.get("/models")).get("data") or [{}]
+        except NotFoundError:
+            if self._model is None:
+                raise
+            entries = [{}]  # a server without this page; which model is asked is known
         entry = next((item for item in entries if item.get("id") == self._model), entries[0])
         model = self._model or str(entry.get("id") or "")
         if not model:
@@ -181,9 +189,14 @@ class OpenAIClient:
             return
         of_suffix = "suffix" in str(error) or "insert" in str(error)
         if of_suffix and (dialect := await self.dialect()).fim == SUFFIX:
+            family = template_name(dialect.model) if self._fim_template == AUTO else None
+            if family is not None:  # an Ollama model without a template passes our tokens on
+                self._dialect = replace(dialect, fim=family)
+                return
             raise RequestError(
-                f"{error}. Set engine.fimTemplate to 'none' or to the family of {dialect.model!r}: "
-                f"{', '.join(TEMPLATES)}.",
+                f"{error}. Take a model that fills in the middle (with Ollama qwen2.5-coder:1.5b-base, for "
+                f"example), or set engine.fimTemplate to the family of {dialect.model!r}: "
+                f"{', '.join(TEMPLATES)}; 'none' continues the text before the cursor only.",
                 field="suffix",
             ) from error
         raise error
@@ -192,6 +205,10 @@ class OpenAIClient:
 def base_url(url: str) -> str:
     """The API's base, ending in `/v1` or the server's own path, from what users write."""
     parts = urlsplit(url.strip())
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise RequestError(f"engine.url = {url!r}: {error}, that is 1 to 65535") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RequestError(f"engine.url = {url!r}: expected http://HOST:PORT or https://HOST/v1")
     path = parts.path.rstrip("/").removesuffix("/completions").rstrip("/")

@@ -38,12 +38,20 @@ _CLASSES = {
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line. `regex` matches a whole path below the pattern's folder, without a slash at its end."""
+    """One line. `regex` matches a whole path below the pattern's folder, without a slash at its end.
+
+    A pattern that is not `anchored` names files at any depth.
+    """
 
     line: str
     negated: bool
     folders_only: bool
+    anchored: bool
     regex: re.Pattern[str]
+
+    def names(self, path: str, *, is_folder: bool) -> bool:
+        """Whether it is about a /-separated path."""
+        return (is_folder or not self.folders_only) and self.regex.fullmatch(path) is not None
 
 
 @dataclass(frozen=True)
@@ -60,16 +68,13 @@ class Patterns:
         return cls(origin, tuple(pattern for pattern in parsed if pattern is not None))
 
     @classmethod
-    def of_text(cls, text: str, *, origin: str) -> Patterns:
+    def of_text(cls, text: str, *, origin: str, ignore_case: bool = False) -> Patterns:
         """Parse a .gitignore file's text."""
-        return cls.of_lines(text.removeprefix("\ufeff").split("\n"), origin=origin)
+        return cls.of_lines(text.removeprefix("\ufeff").split("\n"), origin=origin, ignore_case=ignore_case)
 
     def verdict(self, path: str, *, is_folder: bool) -> Pattern | None:
         """The last pattern that names a /-separated path; ignored if it is not negated."""
-        for pattern in reversed(self.patterns):
-            if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(path):
-                return pattern
-        return None
+        return next((each for each in reversed(self.patterns) if each.names(path, is_folder=is_folder)), None)
 
 
 def why_ignored(known: Sequence[tuple[PurePath, Patterns]], path: PurePath, *, is_folder: bool) -> str | None:
@@ -82,6 +87,26 @@ def why_ignored(known: Sequence[tuple[PurePath, Patterns]], path: PurePath, *, i
         verdict = patterns.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
         if verdict is not None:
             return None if verdict.negated else f'"{verdict.line}" in {patterns.origin}'
+    return None
+
+
+def why_excluded(patterns: Patterns, path: PurePath, *, root: PurePath | None) -> str | None:
+    """The pattern that excludes an absolute path or a folder above it; None if none does.
+
+    Unlike an ignore file's, these patterns reach above `root`: a workspace may itself be a folder that they
+    name. Only anchored ones are relative to `root`, or without one to the path's own top.
+    """
+    top = PurePath(path.anchor)
+    for here in (*reversed(path.parents), path):
+        whole = here.relative_to(top).as_posix()
+        below = (
+            whole if root is None else here.relative_to(root).as_posix() if here.is_relative_to(root) else ""
+        )
+        for pattern in reversed(patterns.patterns):
+            if pattern.names(below if pattern.anchored else whole, is_folder=here != path):
+                if pattern.negated:
+                    break
+                return f'"{pattern.line}" in {patterns.origin}'
     return None
 
 
@@ -103,7 +128,8 @@ def parse(line: str, *, ignore_case: bool = False) -> Pattern | None:
     if not anchored:
         expression = f"(?:.*/)?{expression}"
     flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
-    return Pattern(line, negated, folders_only, re.compile(expression, flags))
+    anywhere = not anchored or glob.startswith("**/")
+    return Pattern(line, negated, folders_only, not anywhere, re.compile(expression, flags))
 
 
 def _translate(glob: str) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from model.local.gitignore import Patterns, why_ignored
-from model.secret_files import SECRET_GLOBS
+from model.local.secret_files import is_secret
 from training.corpus.filters import quality
 from training.corpus.pii.redact import redact
 from training.corpus.records.document import CorpusDocument
@@ -91,16 +91,14 @@ def read_own_code(folder: Path) -> OwnCode:
 
 def files_of(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
     """Regular files in the order of their paths, without hidden, ignored and secret ones."""
-    secret = Patterns.of_lines(SECRET_GLOBS, origin="secret files", ignore_case=True)
     exclude = _patterns(folder / ".git" / "info" / "exclude")
-    yield from _walk(folder, PurePosixPath(), [(PurePosixPath(), exclude)], secret, left_out)
+    yield from _walk(folder, PurePosixPath(), [(PurePosixPath(), exclude)], left_out)
 
 
 def _walk(
     root: Path,
     below: PurePosixPath,
     ignored: list[tuple[PurePath, Patterns]],
-    secret: Patterns,
     left_out: Counter[str],
 ) -> Iterator[Path]:
     ignored = [*ignored, (below, _patterns(root / below / ".gitignore"))]
@@ -111,10 +109,10 @@ def _walk(
             continue
         if why_ignored(ignored, path, is_folder=is_folder) is not None:
             left_out[IGNORED] += 1
-        elif why_ignored([(PurePosixPath(), secret)], path, is_folder=is_folder) is not None:
+        elif is_secret(path, is_folder=is_folder):
             left_out[SECRET] += 1
         elif is_folder:
-            yield from _walk(root, path, ignored, secret, left_out)
+            yield from _walk(root, path, ignored, left_out)
         elif entry.is_file(follow_symlinks=False):
             yield Path(entry.path)
 

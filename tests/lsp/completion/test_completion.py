@@ -170,6 +170,7 @@ async def bench(
         board=board,
         book=book,
         settings=settings,
+        completion_at=lambda place: settings.completion,
         why_excluded=lambda place: None,
         queries=queries,
         check=check,

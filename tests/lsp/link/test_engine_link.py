@@ -11,21 +11,24 @@ import pytest
 
 from lsp.link.engine_link import EngineLink
 from lsp.status.observer import Observer
-from lsp.status.status import StatusBoard
+from lsp.status.status import State, Status, StatusBoard
 from model.client.chat import ChatQuery
-from model.client.client import CompletionDelta, EngineClient
+from model.client.client import CompletionClient, CompletionDelta, EngineClient
+from model.client.openai import OpenAIClient
+from model.errors import EngineUnavailableError
 from model.prompt.conversation import Message
 from tests.lsp.fake_engine import FakeEngine, Pause
+from tests.model.foreign_server import raw_server
 from tests.model.queries import query
 
 
 class Running:
     """An engine (`lsp.link.engines.Engine`) that runs already."""
 
-    def __init__(self, client: EngineClient) -> None:
+    def __init__(self, client: CompletionClient) -> None:
         self.client = client
 
-    async def ensure(self) -> EngineClient:
+    async def ensure(self) -> CompletionClient:
         return self.client
 
     async def stop(self) -> None:
@@ -83,3 +86,27 @@ async def test_a_piece_passes_few_generators_and_closing_the_last_closes_the_soc
         assert engine.abandoned.empty()
     assert under_way() == []
     await engine.abandoned.get()
+
+
+async def test_a_refusal_stays_told_until_a_completion_succeeds() -> None:
+    heard: list[Status] = []
+    refused = b'{"error": {"message": "no such key"}}'
+    refusal = b"HTTP/1.1 401 X\r\ncontent-length: %d\r\n\r\n%b" % (len(refused), refused)
+    models = b'HTTP/1.1 200 OK\r\n\r\n{"data": [{"id": "starcoder2-3b", "owned_by": "vllm"}]}'
+    answer = (
+        b"HTTP/1.1 200 OK\r\n\r\n"
+        b'data: {"choices":[{"index":0,"text":"hi","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    )
+    async with raw_server(models, refusal, models, answer) as (url, _):
+        board = StatusBoard(heard.append)
+        link = EngineLink(Running(OpenAIClient(url)), board, on_connected=lambda health: None)
+        with pytest.raises(EngineUnavailableError, match=r"401.*no such key.*engine\.apiKeyEnv"):
+            await anext(link.stream(query()))
+        # Meanwhile it is connected again: the list of models answers.
+        async with aclosing(link.stream(query())) as deltas:
+            await link.client()
+            assert heard[-1].state is State.OFFLINE
+            assert "no such key" in heard[-1].message
+            assert (await anext(deltas)).text == "hi"
+        assert [status.state for status in heard] == [State.READY, State.OFFLINE, State.READY]
+        await link.aclose()

@@ -110,6 +110,9 @@ async def test_clients_on_tcp_do_not_see_each_other(engine: FakeEngine, tmp_path
         first, second = clients
         first.send(id=3, method="shutdown")
         await first.answer(3)
+        first.send(id=4, method="textDocument/inlineCompletion", params={})
+        first.send(id=5, method="workspace/executeCommand", params={"command": "starcoder.showStatus"})
+        assert [(await first.answer(number))["error"]["code"] for number in (4, 5)] == [-32600, -32600]
         first.send(method="exit")
         assert await first.at_end()
         first.writer.close()

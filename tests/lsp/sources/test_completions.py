@@ -242,6 +242,7 @@ async def shown_check(where: Where, on_match: str) -> AsyncIterator[tuple[ShownC
         has_label=lambda: on_match == "label",
         tell=told.append,
         log=told.append,
+        why_not=lambda uri, text: None,
     )
     await worker.submit(check.store.describe)
     try:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +80,85 @@ class TestFailuresOfServers:
         page = b"HTTP/1.1 200 OK\r\n\r\n<html>"
         async with raw_server(page) as (url, _), closing(OpenAIClient(url)) as client:
             with pytest.raises(EngineUnavailableError, match="not JSON"):
+                await client.health()
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            # TGI: "" until its own words for the end.
+            b'data: {"choices":[{"index":0,"text":"h","finish_reason":""}]}\n\n'
+            b'data: {"choices":[{"index":0,"text":"i","finish_reason":"eos_token"}]}\n\n',
+            b'data: {"choices":[{"index":0,"text":"hi","finish_reason":"stop_sequence"}]}\n\n',
+            b'data: {"choices":[{"index":0,"text":"hi"}]}\n\ndata: [DONE]\n\n',
+            b'data: : keepalive\n\ndata: {"choices":[{"index":0,"text":"hi"}]}\n\n: ping\n\ndata: [DONE]\n\n',
+            b'data: {"choices":[{"index":0,"text":"hi","finish_reason":null}]}\n\n',
+        ],
+        ids=["tgi", "stop sequence", "done", "comments", "end of the body"],
+    )
+    async def test_any_end_is_an_end(self, answer: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(
+            answer
+        )
+        async with raw_server(MODELS, head + answer) as (url, _), closing(OpenAIClient(url)) as client:
+            deltas = [delta async for delta in client.complete(query())]
+        assert "".join(delta.text for delta in deltas) == "hi"
+        assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["stop"]
+
+    async def test_a_named_model_needs_no_list_of_models(self) -> None:
+        missing = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+        async with (
+            raw_server(missing, missing, OK_STREAM) as (url, _),
+            closing(OpenAIClient(url, model="mine")) as client,
+        ):
+            assert await text_of(client, query()) == "hi"
+
+    async def test_a_port_that_is_none_is_named(self) -> None:
+        with pytest.raises(RequestError, match=r"engine\.url = 'http://host:99999'.*65535"):
+            OpenAIClient("http://host:99999")
+
+    @pytest.mark.skipif(
+        shutil.which("openssl") is None, reason="openssl makes the certificate: not installed"
+    )
+    async def test_a_certificate_of_an_own_authority(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, key = tmp_path / "ca.pem", tmp_path / "ca.key"
+        made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=own"
+        subprocess.run(
+            [
+                "openssl",
+                *made.split(),
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                key,
+                "-out",
+                file,
+            ],
+            check=True,
+            capture_output=True,
+        )
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(file, key)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(MODELS)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server:
+            async with closing(OpenAIClient(url, fim_template="none")) as client:
+                with pytest.raises(EngineUnavailableError, match=r"certificate.*engine\.caFile"):
+                    await client.health()
+            async with closing(OpenAIClient(url, fim_template="none", ca_file=file)) as client:
+                assert (await client.health()).model == "starcoder2-3b"
+            monkeypatch.setenv("SSL_CERT_FILE", str(file))
+            async with closing(OpenAIClient(url, fim_template="none")) as client:
+                assert (await client.health()).model == "starcoder2-3b"
+        async with closing(OpenAIClient(url, ca_file=tmp_path / "none.pem")) as client:
+            with pytest.raises(EngineUnavailableError, match=r"engine\.caFile = .*none\.pem"):
                 await client.health()
 
     async def test_silence_has_an_end(self) -> None:

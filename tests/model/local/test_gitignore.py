@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.local.gitignore import Patterns, parse
-from model.secret_files import SECRET_GLOBS
+from model.local.secret_files import SECRET_GLOBS
 
 
 def names(line: str, path: str) -> bool:

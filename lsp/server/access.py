@@ -1,0 +1,107 @@
+"""What may be done with a text: completed, asked about, used for another file, looked up.
+
+The one place that decides it, from the path (of any scheme), from what stands in the text, and from where it
+would be sent. Everything that reads a document for a model or an index asks here first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lsp.documents.documents import Document, Documents, named_paths
+from lsp.documents.place import Place
+from lsp.documents.secrets import has_secret
+from lsp.settings.exclusions import Exclusions
+from lsp.settings.git_ignores import GitIgnores
+from lsp.settings.settings import Settings
+
+_MAX_CACHED = 256
+
+
+class Access:
+    """Answers "why not?" for one user's documents. `settings_at` are the settings of a path."""
+
+    def __init__(
+        self, documents: Documents, settings_at: Callable[[Path], Settings], note: Callable[[str], None]
+    ) -> None:
+        self._documents = documents
+        self._settings_at = settings_at
+        self._ignores = GitIgnores(os.environ, note)
+        self._exclusions: dict[tuple[object, ...], Exclusions] = {}
+
+    def clear(self) -> None:
+        """Folders came or went."""
+        self._exclusions.clear()
+
+    def settings_of(self, document: Document) -> Settings:
+        """The settings where a document is."""
+        return self._settings_at(self._paths(document)[0])
+
+    def why_not_completed(self, place: Place) -> str | None:
+        """Why nothing is completed at a place, or None."""
+        settings = self.settings_of(place.document)
+        reason = self._excluding(settings).language_reason(place.language)
+        return reason or self.why_withheld(place.document)
+
+    def why_withheld(self, document: Document) -> str | None:
+        """Why a document's text must not be put into a question, or None."""
+        reason = self._path_reason(self._paths(document))
+        if reason is None and is_remote(self.settings_of(document)):
+            return _secret_reason(document, "which is not sent to a server")
+        return reason
+
+    def why_not_looked_up(self, uri: str, text: str) -> str | None:
+        """Why a text of a document must not be looked up in the index of sources, or None."""
+        if not uri:
+            return None
+        paths = self._named(uri)
+        reason = self._path_reason(paths)
+        index = self._settings_at(paths[0]).attribution.index or ""
+        is_server = index.startswith(("http:", "https:", "elasticsearch:"))
+        if reason is None and is_server and any(map(has_secret, text.splitlines())):
+            return "it holds a key or a credential, which is not sent to a server"
+        return reason
+
+    def why_unread(self, path: Path) -> str | None:
+        """Why a file must not be read at all, or None."""
+        return self._path_reason([path.absolute()])
+
+    def is_context(self, path: str) -> bool:
+        """Whether a file's text may be used for another file."""
+        if self._path_reason([Path("/", path)]) is not None:
+            return False
+        return all(document.secret_line is None for document in self._documents.of_path(path))
+
+    def _path_reason(self, paths: list[Path]) -> str | None:
+        found = (self._excluding(self._settings_at(path)).file_reason(path) for path in paths)
+        return next((reason for reason in found if reason is not None), None)
+
+    def _excluding(self, settings: Settings) -> Exclusions:
+        key = (settings.exclude, settings.completion.disabled_languages)
+        if key not in self._exclusions:
+            if len(self._exclusions) >= _MAX_CACHED:
+                self._exclusions.clear()
+            self._exclusions[key] = Exclusions.from_settings(
+                settings, roots=self._documents.roots(), ignores=self._ignores
+            )
+        return self._exclusions[key]
+
+    def _paths(self, document: Document) -> list[Path]:
+        return self._named(document.uri)
+
+    def _named(self, uri: str) -> list[Path]:
+        """What a document's URI names; a notebook's cell goes by the notebook."""
+        notebook = self._documents.get_notebook_document(cell_uri=uri)
+        return named_paths(uri if notebook is None else notebook.uri)
+
+
+def is_remote(settings: Settings) -> bool:
+    """Whether text leaves this user's own processes: a server on this machine may be the end of a tunnel."""
+    return settings.engine.url is not None and not settings.engine.url.startswith("unix:")
+
+
+def _secret_reason(document: Document, why: str) -> str | None:
+    line = document.secret_line
+    return None if line is None else f"line {line + 1} holds a key or a credential, {why}"
