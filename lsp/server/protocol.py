@@ -30,6 +30,7 @@ from pygls.protocol import (
     default_converter,
     lsp_method,
 )
+from pygls.protocol.json_rpc import RPCRequest
 from pygls.workspace import Workspace
 
 COMPLETION_DELTA = "starcoder/completionDelta"
@@ -158,12 +159,12 @@ class StarcoderProtocol(LanguageServerProtocol):
 
     def handle_message(self, message: Any) -> None:
         """Dispatch a message, or answer one that could not be read."""
-        if isinstance(message, UnreadableRequest):
-            self._send_response(message.id, error=message.error.to_response_error())
-            return
-        if self._shutdown and isinstance(message, JsonRPCRequestMessage):
+        if self._shutdown and isinstance(message, UnreadableRequest | RPCRequest):
             error = JsonRpcInvalidRequest(f"{message.method}: the server has been shut down")
             self._send_response(message.id, error=error.to_response_error())
+            return
+        if isinstance(message, UnreadableRequest):
+            self._send_response(message.id, error=message.error.to_response_error())
             return
         super().handle_message(message)
 

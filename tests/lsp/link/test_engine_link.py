@@ -108,5 +108,6 @@ async def test_a_refusal_stays_told_until_a_completion_succeeds() -> None:
             assert heard[-1].state is State.OFFLINE
             assert "no such key" in heard[-1].message
             assert (await anext(deltas)).text == "hi"
-        assert [status.state for status in heard] == [State.READY, State.OFFLINE, State.READY]
+        told = [status.state for status in heard]
+        assert told == [State.STARTING, State.READY, State.OFFLINE, State.READY]
         await link.aclose()
