@@ -96,7 +96,10 @@ async def test_new_code_is_not_found_and_the_answer_says_where_it_was_looked_for
         ed.open("║" + NEW)
         result = await check(ed)
         assert result["matches"] == []
-        assert result["message"] == f"not found in {len(FILES)} files of {index}"
+        assert result["message"] == (
+            f"not found in {len(FILES)} files of {index} "
+            "(the index is not the training set of this model, which is not known here)"
+        )
         await ed.heard.wait(lambda: result["message"] in ed.heard.messages)
         assert URI not in ed.heard.diagnostics
 

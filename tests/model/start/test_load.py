@@ -89,7 +89,7 @@ def test_without_an_order_the_models_own_is_taken(tmp_path: Path) -> None:
     engine = load_engine(write_tiny_model(tmp_path), device="cpu", quantize="none")
 
     def prompt_of(**order: Any) -> list[int]:
-        body = CompletionBody(prompt="a = (", suffix=")", **order)
+        body = CompletionBody(prompt="x = 1\na = (", suffix=")", **order)
         return list(generation_request(body, engine.tokenizer, engine.config).prompt_ids)
 
     assert prompt_of() == prompt_of(fim_order="spm") != prompt_of(fim_order="psm")

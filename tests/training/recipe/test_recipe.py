@@ -41,7 +41,7 @@ def test_the_starter_is_the_design() -> None:
         ({"modell": {}}, "recipe.modell"),
         ({"model": {"n_embd": 30, "n_head": 4}}, "multiple of n_head"),
         ({"model": {"hidden_size": 30}}, "recipe.model.hidden_size is not known: there are attn_pdrop"),
-        ({"model": {"model_type": "gemma"}}, "model_type is 'gemma'"),
+        ({"model": {"model_type": "mamba"}}, "model_type is 'mamba'"),
         ({"model": 3}, "recipe.model is 3: expected a table"),
         ({"schedule": {}}, "exactly one"),
         ({"schedule": {"steps": 1, "minutes": 1}}, "exactly one"),
