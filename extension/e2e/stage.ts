@@ -140,6 +140,8 @@ function settings(home: Home, theme: Theme | null): Record<string, unknown> {
   return {
     "starcoder.server.path": PYTHON,
     "starcoder.attribution.index": home.index,
+    // The bundled model's answers are known, whatever else is on this machine; and no better one is offered.
+    "starcoder.model": "starter",
     // Room for a suggestion that is long enough to be seen growing.
     "starcoder.completion.maxNewTokens": 256,
     "workbench.colorTheme": THEMES[theme ?? "light"],
