@@ -32,9 +32,9 @@ from model.runner.sampling import Choice
 _DEFAULT_KV_CACHE_BYTES = 512 * 2**20
 # So many more are computed for a prompt with more of the texts.
 _LITTLE_TOKENS = 64
-# Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
 # Tokens that are tried until one is unlike those of the other alternatives.
 _MAX_ALIKE = 16
+# Prompt tokens that a step computes. A GPU takes hardly longer for 1,024 of them than for 256.
 _PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 
 

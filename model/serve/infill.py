@@ -67,6 +67,7 @@ class InfillBody(SamplingBody):
 class InfillAnswerBuilder(AnswerBuilder):
     """Builds its answer, in chunks or whole."""
 
+    logprobs: int | None = None
     response_fields: Sequence[str] = ()
     last_event: bytes = b""
     _text: list[str] = field(default_factory=list)

@@ -19,7 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -111,6 +111,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return JSONResponse(route_error(message), status_code=error.status_code, headers=error.headers)
 
 
+Answer = TypeVar("Answer", bound=AnswerBuilder)
+
+
 class _Routes:
     """Handlers: they only translate."""
 
@@ -122,14 +125,8 @@ class _Routes:
         body = await self._body(request, CompletionBody)
         if isinstance(body, Response):
             return body
-        answer = AnswerBuilder(
-            request_id=f"cmpl-{uuid.uuid4().hex}",
-            model=self._serving.served.name,
-            logprobs=body.logprobs,
-            echo=body.echo,
-            answers=body.max_tokens > 0,
-            token_bytes=self._serving.token_bytes,
-            tells_timings=self._tells_timings,
+        answer = self._answer(
+            AnswerBuilder, "cmpl", logprobs=body.logprobs, echo=body.echo, answers=body.max_tokens > 0
         )
         return CompletionStream(self._serving, body, answer)
 
@@ -137,40 +134,35 @@ class _Routes:
         body = await self._body(request, ChatBody)
         if isinstance(body, Response):
             return body
-        answer = ChatAnswerBuilder(
-            request_id=f"chatcmpl-{uuid.uuid4().hex}",
-            model=self._serving.served.name,
-            token_bytes=self._serving.token_bytes,
-            tells_timings=self._tells_timings,
-        )
-        return CompletionStream(self._serving, body, answer)
+        return CompletionStream(self._serving, body, self._answer(ChatAnswerBuilder, "chatcmpl"))
 
     async def fim_completions(self, request: Request) -> ASGIApp:
         body = await self._body(request, FimBody)
         if isinstance(body, Response):
             return body
-        answer = FimAnswerBuilder(
-            request_id=f"fim-{uuid.uuid4().hex}",
-            model=self._serving.served.name,
-            token_bytes=self._serving.token_bytes,
-            tells_timings=self._tells_timings,
-        )
-        return CompletionStream(self._serving, body.completion, answer)
+        return CompletionStream(self._serving, body.completion, self._answer(FimAnswerBuilder, "fim"))
 
     async def infill(self, request: Request) -> ASGIApp:
         body = await self._body(request, InfillBody)
         if isinstance(body, Response):
             return body
-        answer = InfillAnswerBuilder(
-            request_id=f"infill-{uuid.uuid4().hex}",
-            model=self._serving.served.name,
-            logprobs=None,
+        answer = self._answer(
+            InfillAnswerBuilder,
+            "infill",
             answers=body.n_predict != 0,
-            token_bytes=self._serving.token_bytes,
-            tells_timings=self._tells_timings,
             response_fields=body.response_fields,
         )
         return CompletionStream(self._serving, body.completion, answer)
+
+    def _answer(self, kind: type[Answer], label: str, **particulars: Any) -> Answer:
+        """The builder of one answer, with what all kinds are told."""
+        return kind(
+            request_id=f"{label}-{uuid.uuid4().hex}",
+            model=self._serving.served.name,
+            token_bytes=self._serving.token_bytes,
+            tells_timings=self._tells_timings,
+            **particulars,
+        )
 
     async def _body(self, request: Request, kind: type[Body]) -> Body | Response:
         """The request's body, or the answer to one that cannot be served."""

@@ -44,7 +44,7 @@ def test_who_is_assisted_types_the_same_file_in_fewer_keys_of_every_kind(typed: 
 
 
 def stroke_at(lines: list[str], line: int, start_char: int, text: str) -> Stroke:
-    document = Document("file:///work/a.py", "\n".join(lines), version=0)
+    document = Document("file:///project/a.py", "\n".join(lines), version=0)
     return Stroke(document=document, line=line, start_char=start_char, text=text)
 
 
