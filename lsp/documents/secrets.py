@@ -36,14 +36,14 @@ _TOKEN = re.compile(
     r"|\b(?:SK|AC)[0-9a-f]{32}\b|\b\d{8,10}:[0-9A-Za-z_-]{35}(?![\w-])|\bshp(?:at|ca|pa|ss)_[0-9a-f]{32}\b"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|\bhv[sb]\.[0-9A-Za-z_-]{24,}|\bATATT3[0-9A-Za-z_=-]{40,}"
 )
-_IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"<>]*:([^\s/:@'\"<>]+)@[\w\[]", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"<>]*:([^\s/:@'\"<>]+)@[\w\[]", re.IGNORECASE)
 # A value given to a name that says what it is, in quotes or to the end of a setting.
 _NAMED = re.compile(
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|access|account|auth|client|private|encryption|"
     r"signing|master|storage|app|shared|consumer|license|deploy|service|admin|root|ssh|aws)[\w.-]{0,12}?key)\w{0,16}"
-    r"['\"]?\]?(?:\s*:\s*\w+)?\s*(?:"
-    r"(?::=|=>|[:=,(]|\s)\s*(['\"`])([^\s'\"`]{8,200})\1"
-    r"|(?::=|=>|[:=>])\s*([A-Za-z0-9+/=_~!@#$%^&*-]{12,200})(?:</|[\s,;'\"`]*$))",
+    r"['\"]?\]?(?:\s{0,32}:\s{0,32}\w+)?\s{0,32}(?:"
+    r"(?::=|=>|[:=,(]|\s)\s{0,32}(['\"`])([^\s'\"`]{8,200})\1"
+    r"|(?::=|=>|[:=>])\s{0,32}([A-Za-z0-9+/=_~!@#$%^&*-]{12,200})(?:</|[\s,;'\"`]*$))",
     re.IGNORECASE,
 )
 _HEADER = re.compile(r"\b(?:Bearer|Basic)\s+([A-Za-z0-9+/=_.~-]{20,})")

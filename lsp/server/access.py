@@ -54,12 +54,14 @@ class Access:
 
     def why_not_looked_up(self, uri: str, text: str) -> str | None:
         """Why a text of a document must not be looked up in the index of sources, or None."""
+        from attribution.store.open import is_remote  # what searches is no part of a start
+
         if not uri:
             return None
         paths = self._named(uri)
         reason = self._path_reason(paths)
-        index = self._settings_at(paths[0]).attribution.index or ""
-        is_server = index.startswith(("http:", "https:", "elasticsearch:"))
+        index = self._settings_at(paths[0]).attribution.index
+        is_server = index is not None and is_remote(index)
         if reason is None and is_server and any(map(has_secret, text.splitlines())):
             return "it holds a key or a credential, which is not sent to a server"
         return reason

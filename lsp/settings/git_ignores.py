@@ -105,6 +105,8 @@ class GitIgnores:
         stamps = tuple(map(self._stamp, self._config_files(root)))
         known = self._configs.get(root)
         if known is None or known[0] != stamps:
+            if len(self._configs) >= _MAX_CACHED:
+                self._configs.clear()
             known = self._configs[root] = (stamps, git_config(root, self._environ))
         return known[1]
 

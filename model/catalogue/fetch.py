@@ -59,11 +59,15 @@ def get(
             files = _collected(model, work, sources, note)
             try:
                 _join(model, files, target)
-            except HubError:
+            except WrongBytesError:
                 shutil.rmtree(work)  # what was wrong once must not be taken for a beginning
                 raise
         shutil.rmtree(work)
         return target
+
+
+class WrongBytesError(HubError):
+    """What was collected is not the model."""
 
 
 def remove(model: PublishedModel) -> bool:
@@ -106,13 +110,13 @@ def _join(model: PublishedModel, files: Sequence[Path], target: Path, tell: Tell
                     tell(n_bytes)
         if digest.hexdigest() != model.sha256:
             names = ", ".join(file.name for file in files[:2]) + (", …" if len(files) > 2 else "")
-            raise HubError(
+            raise WrongBytesError(
                 f"{names}: these {n_bytes:,} bytes are not {model.name}: its hash is {model.sha256}, "
                 f"theirs {digest.hexdigest()}"
             )
         os.replace(joined, target)
     except OSError as error:
-        raise HubError(f"{model.name} cannot be written to {target}: {error}") from error
+        raise HubError(f"{model.name} cannot be put together as {target}: {error}") from error
     finally:
         joined.unlink(missing_ok=True)
 

@@ -205,7 +205,8 @@ class HttpSession:
         if "CERTIFICATE" in reason.upper():
             return EngineUnavailableError(
                 f"{self.endpoint}: the server's certificate is not trusted: {reason}. Name the file of the "
-                "authority that signed it in engine.caFile, or in SSL_CERT_FILE."
+                "authority that signed it in engine.caFile, or in SSL_CERT_FILE.",
+                is_passing=False,
             )
         return _PassingError(
             f"{self.endpoint} cannot be reached or broke off: {reason}. {self.endpoint.remedy}"
@@ -255,7 +256,9 @@ def _trusted(endpoint: Endpoint) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=named)
     except (OSError, ssl.SSLError) as error:
         setting = "engine.caFile" if endpoint.ca_file else "SSL_CERT_FILE"
-        raise EngineUnavailableError(f"{setting} = {str(named)!r}: no certificates in it: {error}") from error
+        raise EngineUnavailableError(
+            f"{setting} = {str(named)!r}: no certificates in it: {error}", is_passing=False
+        ) from error
 
 
 def _has_known_end(response: httpx.Response) -> bool:

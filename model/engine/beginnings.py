@@ -13,6 +13,7 @@ from collections.abc import Collection
 from model.engine.sequence import Sequence
 from model.prompt.tokenizer import Tokenizer
 
+# Chosen, not measured.
 _MIN_LOGPROB = math.log(0.05)
 _MAX_COMMON_TOKENS = 3
 
@@ -20,8 +21,8 @@ _MAX_COMMON_TOKENS = 3
 class Beginnings:
     """Where the alternatives of one request part. `sequences` are all of them, the likeliest first."""
 
-    def __init__(self, tokenizer: Tokenizer, end_ids: frozenset[int]) -> None:
-        self.sequences: list[Sequence] = []
+    def __init__(self, tokenizer: Tokenizer, end_ids: frozenset[int], sequences: list[Sequence]) -> None:
+        self.sequences = sequences
         self._tokenizer = tokenizer
         self._end_ids = end_ids
         self._parted: set[int] = {0}

@@ -196,11 +196,12 @@ def fim_format(special_ids: Mapping[str, int], kinds: Sequence[Sentinels]) -> Fi
     for kind in kinds:
         if kind.holds(special_ids):
             return kind.format(special_ids)
-    begun = [kind.missing(special_ids) for kind in kinds if kind.prefix in special_ids]
-    missing = min(begun, key=len, default=[kinds[0].prefix])
+    begun = [kind for kind in kinds if kind.prefix in special_ids]
+    nearest = min(begun, key=lambda kind: len(kind.missing(special_ids)), default=None)
+    missing = [kinds[0].prefix] if nearest is None else nearest.missing(special_ids)
     raise TokenizerError(
         f"the tokenizer lacks {', '.join(missing) or 'a known order'}: this model cannot fill in the middle. "
-        f"Take one that was trained to, such as {kinds[0].example}."
+        f"Take one that was trained to, such as {(nearest or kinds[0]).example}."
     )
 
 

@@ -85,12 +85,12 @@ class Gguf:
             raise CheckpointError(f"{self.path} lacks the tensor {name}: is it a complete model?")
         return self._homes[name].blocks(name)
 
-    def floats(self, name: str, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """A tensor in fp32, or some of its rows [rows, columns]; of one dimension [columns].
+    def floats(self, name: str) -> NDArray[np.float32]:
+        """A tensor in fp32 [rows, columns]; of one dimension [columns].
 
         Raises `CheckpointError` if it is missing, or of a number type that is not read here.
         """
-        values = dequantize(self.blocks(name)[rows], self.readable_type(name))
+        values = dequantize(self.blocks(name), self.readable_type(name))
         return values[0] if len(self._homes[name].tensors[name].shape) == 1 else values
 
     def readable_type(self, name: str) -> BlockType:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from model.catalogue.here import SUFFIX, settled
+from model.catalogue.places import OLLAMA_PREFIX
 from model.catalogue.published import AUTO, STARTER, published
 from model.local import user_folders
 
@@ -110,6 +111,8 @@ class EngineFiles:
 
 def _absolute(model: str) -> str:
     """A file's or folder's name made independent of the working folder, which is not the engine's."""
+    if model.startswith(OLLAMA_PREFIX):
+        return model
     is_path = model.startswith((".", "~", os.sep)) or model.count("/") > 1 or "\\" in model
     is_path |= model.endswith(SUFFIX)
     # A name without a slash is no Hugging Face id: the bundled model, or a folder.

@@ -159,7 +159,7 @@ class Tokenizer:
 
     @property
     def longest_token_bytes(self) -> int:
-        """How many bytes the longest token stands for: a text of N times as many has more than N tokens."""
+        """How many bytes the longest token stands for: a text of N times as many has at least N tokens."""
         return self._spellings.longest
 
     def stream(self, *, strip: Callable[[bytes], bytes] | None = None) -> TextStream:

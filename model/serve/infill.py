@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model.engine.generation import Delta, FinishReason, Timings
 from model.serve.answers import AnswerBuilder, Json
-from model.serve.protocol import HINTS, WIRE, CompletionBody, ContextItem, Inert, SamplingBody
+from model.serve.protocol import WIRE, CompletionBody, ContextItem, Inert, SamplingBody
 
 _STOP_TYPES: dict[FinishReason | None, str] = {"stop": "eos", "length": "limit"}
 
@@ -32,7 +32,6 @@ class InfillBody(SamplingBody):
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
     inert: ClassVar[Inert] = {}
-    hints: ClassVar[frozenset[str]] = HINTS
 
     input_prefix: str
     input_suffix: str
@@ -42,7 +41,7 @@ class InfillBody(SamplingBody):
     n_predict: Annotated[int, Field(ge=-1)] = -1
     seed: Annotated[int, Field(ge=-1, lt=2**64)] | None = None
     response_fields: list[str] = Field(default_factory=list)
-    """Those that are sent; empty for all."""
+    """Those of an answer that is not streamed that are sent; empty for all."""
 
     @property
     def completion(self) -> CompletionBody:
@@ -57,7 +56,15 @@ class InfillBody(SamplingBody):
                 **({} if self.seed in (None, -1) else {"seed": self.seed}),
                 **{
                     name: getattr(self, name)
-                    for name in ("temperature", "top_p", "top_k", "stop", "stream", "ignore_eos")
+                    for name in (
+                        "temperature",
+                        "top_p",
+                        "top_k",
+                        "repetition_penalty",
+                        "stop",
+                        "stream",
+                        "ignore_eos",
+                    )
                 },
             }
         )

@@ -131,7 +131,8 @@ def _read_fim_text(
 ) -> CompletionBody:
     """The request with prefix and suffix apart, if its prompt has the model's sentinels written out.
 
-    Nobody means them as the ordinary text that they would be, hence it is refused where it may not be read.
+    A prompt in exactly such a form is refused where it may not be read: nobody means it as the ordinary text
+    that it would be. What follows such an answer is not computed ahead.
     """
     if not isinstance(body.prompt, str) or body.is_fim or body.fim_text is False:
         return body
@@ -145,6 +146,11 @@ def _read_fim_text(
     prefix, suffix, middle = (names[one] for one in (fim.prefix_id, fim.suffix_id, fim.middle_id))
     found = FimTextReader(prefix=prefix, suffix=suffix, middle=middle).read(body.prompt)
     if found is None:
+        if body.fim_text:
+            raise RequestError(
+                f"fim_text = true, but prompt is not {prefix}…{suffix}…{middle} with each of them once",
+                field="fim_text",
+            )
         return body
     if not (fim_text or body.fim_text):
         raise RequestError(
@@ -157,6 +163,11 @@ def _read_fim_text(
             f"prompt has {found.before[:40]!r} before its first sentinel: send other files as context",
             field="context",
         )
+    if body.echo:
+        raise RequestError(
+            "echo = true does not go with a prompt that fills in the middle: it is made of several texts",
+            field="echo",
+        )
     return body.model_copy(update={"prompt": found.prefix, "suffix": found.suffix})
 
 
@@ -164,7 +175,7 @@ def _check_length(prompt: str, tokenizer: Tokenizer, config: ModelConfig) -> Non
     """Refuse what cannot fit before it is encoded, which takes seconds and much memory for some megabytes."""
     if (least := len(prompt) // tokenizer.longest_token_bytes) > config.n_positions:
         raise ContextLengthError(
-            f"prompt has {len(prompt)} characters, more than {least} tokens; this model has "
+            f"prompt has {len(prompt)} characters, at least {least} tokens; this model has "
             f"{config.n_positions} positions: send less",
             field="prompt",
         )

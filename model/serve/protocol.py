@@ -1,7 +1,8 @@
 """The body of `POST /v1/completions`: OpenAI's fields and ours, checked; and how any body is checked.
 
 Nothing that would change an answer is accepted and then ignored: a field that is unknown, or known elsewhere
-but without effect here, is an error that names it. Labels and hints, which change none, may stand. Null
+but without effect here, is an error that names it. Labels and hints, which change none, may stand
+(and of `/infill`, whose clients send all of llama.cpp's settings, what it does not know). Null
 counts as absent, at any depth. Knows neither the engine nor HTTP; `model.serve.prompting` turns a body
 into work for the engine, `model.serve.answers` builds what comes back. The other body is
 `model.serve.chat_protocol`'s.
@@ -117,7 +118,7 @@ class CompletionBody(SamplingBody):
     fim_order: Literal["spm", "psm"] | None = None
     """None: the order that the model was trained on, the first of them."""
     heal: bool = True
-    max_prompt_ms: Annotated[int, Field(ge=1)] | None = None
+    max_prompt_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
     """How long a prompt of which nothing is known may take to compute; None: as long as it takes."""
     keep_suffix: bool = False
     """Whether the suffix may be kept as it was computed behind an older prefix."""
@@ -188,13 +189,13 @@ Body = TypeVar("Body", bound=SamplingBody)
 def parse_body(raw: bytes, kind: type[Body]) -> Body:
     """Read a request. Raises `RequestError`, which names the field and the value."""
     try:
-        values = json.loads(raw)
+        values = _without_nulls(json.loads(raw))
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise RequestError(f"the body is a JSON {type(values).__name__}, not an object")
     try:
-        return kind.model_validate(_without_inert(_without_nulls(values), kind))
+        return kind.model_validate(_without_inert(values, kind))
     except ValidationError as error:
         raise _as_request_error(error, kind) from error
 

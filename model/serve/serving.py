@@ -87,13 +87,17 @@ class Serving:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
 
     def answered(self, body: CompletionBody, answer: str) -> None:
-        """Let an idle engine compute the prompt itself, where its suffix was kept, and the one that follows
+        """Let an idle engine compute prompts that are likely to come.
+
+        The prompt itself, where its suffix was kept or a shorter one was answered; and the one that follows
         if the answer is accepted. The cache has not all of that: its last tokens are others than were
-        generated, and its window may begin elsewhere."""
+        generated, and its window may begin elsewhere.
+        """
         assert isinstance(body.prompt, str)
         if body.n_chars + len(answer) > _INLINE_CHARS:
             return
-        prompts = dict.fromkeys((body.prompt, body.prompt + answer))
+        is_exact = not body.keep_suffix and body.max_prompt_ms is None
+        prompts = [*([] if is_exact else [body.prompt]), *([body.prompt + answer] if answer else [])]
         with contextlib.suppress(RequestError):  # the answer filled the context
             self.engine.foresee(
                 *(self._prepare(body.model_copy(update={"prompt": prompt})) for prompt in prompts)

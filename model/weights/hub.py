@@ -23,7 +23,6 @@ from model.weights.licence import read_licence, restrictions_of
 from model.weights.snapshot import fetch_snapshot
 
 _GGUF_SUFFIX = ".gguf"
-_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 _HF_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -130,10 +129,12 @@ def _gguf_of_folder(folder: Path) -> Path | None:
 
     Raises `HubError` where there are several.
     """
+    from model.gguf.files import parts_of_name  # imports NumPy, which a language server does without
+
     files = sorted(folder.glob(f"*{_GGUF_SUFFIX}"))
     if not files or any(folder.glob("*.safetensors")):
         return None
-    first = [path for path in files if not _LATER_PART.search(path.name)]
+    first = [path for path in files if (part := parts_of_name(path)) is None or part[1] == 1]
     if len(first) != 1:
         named = ", ".join(path.name for path in first) or "none of them the first part"
         raise HubError(f"{folder} has several GGUF files ({named}): name one of them as the model")

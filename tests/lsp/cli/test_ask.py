@@ -162,7 +162,7 @@ def terminal(engine: FakeEngine, tmp_path: Path) -> Terminal:
 async def test_the_answer_goes_out_and_who_gave_it_aside(terminal: Terminal) -> None:
     run = await terminal.run("What is it?", "--file", "a.py", "--lines", "4:5")
     # What could steer the terminal is left out.
-    assert (run.code, run.out) == (0, "It adds.[2J\n")
+    assert (run.code, run.out) == (0, "It adds.\\x1b[2J\n")
     assert "— fake" in run.err
     content = terminal.asked[0]["content"]
     assert content.startswith("This is in `a.py`:")

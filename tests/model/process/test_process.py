@@ -108,6 +108,11 @@ def use_port(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "port")
 
 
+@pytest.mark.parametrize("name", ["starter", "org/model", "ollama:qwen:1.5b", "ollama:hf.co/a/b:q4"])
+def test_a_name_that_is_no_path_stays_as_it_is(name: str) -> None:
+    assert LaunchOptions(model=name).settled().model == name
+
+
 class TestStart:
     async def test_on_demand(self, workshop: Workshop, use_port: bool) -> None:
         engine = workshop.engine(use_port=use_port)

@@ -219,6 +219,8 @@ class TestBadRequests:
             b'{"prompt": "\\ud800"}',
             b'{"prompt": "a", "temperature": NaN}',
             b"[" * 100_000,
+            b'{"prompt": "a", "metadata": ' + b'{"a": ' * 700 + b"1" + b"}" * 701,
+            b'{"prompt": "a", "max_prompt_ms": 1' + b"0" * 400 + b"}",
         ],
     )
     async def test_not_a_request(self, client: httpx.AsyncClient, content: bytes) -> None:

@@ -252,6 +252,8 @@ async def test_a_prompt_with_sentinels_written_out(http: httpx.AsyncClient) -> N
     for body, field in (
         ({"prompt": WRITTEN_OUT}, "suffix"),
         ({"prompt": f"x = 1\n{WRITTEN_OUT}", "fim_text": True}, "context"),
+        ({"prompt": f"{WRITTEN_OUT}{WRITTEN_OUT}", "fim_text": True}, "fim_text"),
+        ({"prompt": WRITTEN_OUT, "fim_text": True, "echo": True}, "echo"),
     ):
         refused = await http.post("/v1/completions", json=body)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
