@@ -91,12 +91,11 @@ class Policy:
 
     def verdict(self, holders: Iterable[Source], path: Path | None = None) -> LicenceVerdict:
         """Of a match in the file at `path`: the gravest verdict on any of its holders."""
-        for holder in strictest_first(holders):
-            found = self._of_licence(holder)
-            if found.outcome is not LicenceOutcome.PASSED:
-                break
-        else:
-            return PASSED
+        by_gravity = list(LicenceOutcome)
+        verdicts = map(self._of_licence, strictest_first(holders))
+        found = min(verdicts, key=lambda one: by_gravity.index(one.outcome), default=PASSED)
+        if found.outcome is LicenceOutcome.PASSED:
+            return found
         ignored = None if path is None else self._ignored(path)
         if ignored is None:
             return found
