@@ -26,6 +26,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_index(tmp_path_factory.mktemp("attribution") / "index")
 
 
+@pytest.mark.usefixtures("home")  # in which no model lies that "auto" would take
 def test_where_follows_the_settings() -> None:
     assert Where.of(Settings()) == Where(index=None, model="starter")
     given = {"engine": {"url": "http://127.0.0.1:9"}, "attribution": {"index": "/x"}}
