@@ -68,7 +68,7 @@ def _load(wanted: str) -> ctypes.CDLL | None:
 
 
 def open_library(path: Path) -> ctypes.CDLL | None:
-    """Load what was built; None, and a line in the log, where this system cannot (OpenMP's library is
+    """Load what was built; None, and a line in the log, where this system cannot (the C++ library is
     missing, say): PyTorch, if it is installed, does the work.
 
     Raises `NativeError` for a library that was compiled with another `interface.h` than lies here.

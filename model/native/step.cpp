@@ -1,6 +1,6 @@
 // A whole step of a decoder of quantised weights, on the CPU.
 //
-// One OpenMP region runs over all layers: on a small model the dispatch of operators costs as much
+// One function of a team of threads runs over all layers: on a small model the dispatch of operators costs as much
 // as the arithmetic, and on a large one a step then reads each weight once at memory speed. This
 // file is compiled once for each instruction set (model/native/library.py picks one at load);
 // model.pytorch.quantize and model.pytorch.transformer are the reference it is tested against.
@@ -11,33 +11,25 @@
 // Letters: M tokens of a step, D hidden width, F feed-forward width, H query heads, N heads of keys and values, C head
 // width, L tokens of a context, O output and K input features of a linear layer, G = K / 64 groups.
 
-#include <sched.h>
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
-
-#include <atomic>
 
 #include "attention.h"
 #include "blocks.h"
 #include "interface.h"
 #include "linear.h"
 #include "rounding.h"
+#include "team.h"
+
+// What Python calls; all else stays in the library.
+#if defined(_WIN32)
+#define STARCODER_API __declspec(dllexport)
+#else
+#define STARCODER_API __attribute__((visibility("default")))
+#endif
 
 namespace {
-
-#if defined(_OPENMP)
-inline int at_most(int64_t threads) { return static_cast<int>(threads); }
-inline int thread_number() { return omp_get_thread_num(); }
-inline int thread_count() { return omp_get_num_threads(); } // may be fewer than were asked for: OMP_THREAD_LIMIT
-#else // Apple's compiler comes without it
-inline int at_most(int64_t) { return 1; }
-inline int thread_number() { return 0; }
-inline int thread_count() { return 1; }
-#endif
 
 constexpr int kMaxTokens = 4096; // of one call; far above what the engine asks for
 constexpr size_t kMany = 32;     // tokens from which on work is prepared once for all of them
@@ -71,36 +63,6 @@ void rotate(float *head, const float *angles, size_t half) {
         store(head + c, first * cosine - second * sine);
         store(head + half + c, second * cosine + first * sine);
     }
-}
-
-// All threads wait for each other. They spin for some microseconds, as the work between two meetings
-// is short, then let others have the core: an editor's machine is busy.
-class Meeting {
-  public:
-    void wait(int threads) {
-        if (threads == 1) return;
-        const int round = round_.load(std::memory_order_relaxed);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads - 1) {
-            arrived_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
-            return;
-        }
-        for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++)
-            if (spins > 2000) sched_yield();
-    }
-
-  private:
-    std::atomic<int> arrived_{0}, round_{0};
-};
-
-struct Part {
-    size_t first, last;
-};
-
-// Thread `id`'s share of n things, in whole multiples of `unit`.
-Part share(size_t n, size_t unit, int id, int threads) {
-    const size_t units = (n + unit - 1) / unit;
-    return {std::min(n, units * id / threads * unit), std::min(n, units * (id + 1) / threads * unit)};
 }
 
 // What a thread has for itself.
@@ -253,9 +215,7 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
     auto activate = [&](Lanes value) { return model.activation == kSilu ? silu(value) : gelu(value); };
     std::memcpy(x, step.embedded, M * D * sizeof(float));
     Meeting meeting;
-#pragma omp parallel num_threads(at_most(step.threads))
-    {
-        const int id = thread_number(), threads = thread_count();
+    Team::run(step.threads, [&](int id, int threads) {
         Worker &worker = scratch.workers[id];
         const bool many = Scratch::is_many(M);
         Quantised &codes = many ? scratch.codes : worker.codes;
@@ -319,29 +279,31 @@ void run(const Model &model, const Step &step, Scratch &scratch) {
         const Part part = share(M, 1, id, threads);
         for (size_t m = part.first; m < part.last; m++)
             normalise(x + m * D, model.ln_f_weight, model.ln_f_bias, step.hidden + m * D);
-    }
+    });
 }
 
 template <typename Cached>
 void copy_turned(const Move &move) {
     const size_t M = move.n_tokens, N = move.n_kv_head, C = move.head_dim, half = move.rotary_dim / 2, KV = N * C;
-#pragma omp parallel for num_threads(at_most(move.threads))
-    for (int64_t l = 0; l < move.n_layer; l++) {
-        Cached *cache = static_cast<Cached *>(move.cache) + l * move.n_slots * 2 * KV;
-        const float *cosines = move.turns + l * 2 * half, *sines = cosines + half;
-        for (size_t m = 0; m < M; m++) {
-            const Cached *from = cache + move.sources[m] * 2 * KV;
-            Cached *to = cache + move.targets[m] * 2 * KV;
-            std::memcpy(to, from, 2 * KV * sizeof(Cached));
-            for (size_t head = 0; head < KV; head += C)
-                for (size_t c = head; c < head + half; c += kLanes) {
-                    const Lanes first = load(from + c), second = load(from + half + c);
-                    const Lanes cosine = load(cosines + c - head), sine = load(sines + c - head);
-                    put(to + c, first * cosine - second * sine);
-                    put(to + half + c, second * cosine + first * sine);
-                }
+    Team::run(move.threads, [&](int id, int threads) {
+        const Part part = share(move.n_layer, 1, id, threads);
+        for (size_t l = part.first; l < part.last; l++) {
+            Cached *cache = static_cast<Cached *>(move.cache) + l * move.n_slots * 2 * KV;
+            const float *cosines = move.turns + l * 2 * half, *sines = cosines + half;
+            for (size_t m = 0; m < M; m++) {
+                const Cached *from = cache + move.sources[m] * 2 * KV;
+                Cached *to = cache + move.targets[m] * 2 * KV;
+                std::memcpy(to, from, 2 * KV * sizeof(Cached));
+                for (size_t head = 0; head < KV; head += C)
+                    for (size_t c = head; c < head + half; c += kLanes) {
+                        const Lanes first = load(from + c), second = load(from + half + c);
+                        const Lanes cosine = load(cosines + c - head), sine = load(sines + c - head);
+                        put(to + c, first * cosine - second * sine);
+                        put(to + half + c, second * cosine + first * sine);
+                    }
+            }
         }
-    }
+    });
 }
 
 bool fits(const Linear &linear, int64_t n_out, int64_t n_in) {
@@ -390,14 +352,16 @@ Error by_panels(const void *weight, int64_t type_number, int64_t n_out, int64_t 
     try {
         std::vector<float> floats(threads * n_in);
         std::vector<int8_t> codes(threads * kPanel * n_in);
-#pragma omp parallel for num_threads(at_most(threads))
-        for (int64_t n = 0; n < n_out; n += kPanel) {
-            float *room = floats.data() + thread_number() * n_in;
-            int8_t *rows = codes.data() + thread_number() * kPanel * n_in;
-            const int64_t here = std::min<int64_t>(kPanel, n_out - n);
-            for (int64_t r = 0; r < here; r++) round(n + r, row_of(weight, *type, n + r, n_in, room), rows + r * n_in);
-            lay(n, here, rows);
-        }
+        Team::run(threads, [&](int id, int count) {
+            float *room = floats.data() + id * n_in;
+            int8_t *rows = codes.data() + id * kPanel * n_in;
+            const Part part = share(n_out, kPanel, id, count);
+            for (size_t n = part.first; n < part.last; n += kPanel) {
+                const int64_t here = std::min<int64_t>(kPanel, n_out - n);
+                for (int64_t r = 0; r < here; r++) round(n + r, row_of(weight, *type, n + r, n_in, room), rows + r * n_in);
+                lay(n, here, rows);
+            }
+        });
     } catch (const std::bad_alloc &) {
         return kMemory;
     }
@@ -409,7 +373,7 @@ Error by_panels(const void *weight, int64_t type_number, int64_t n_out, int64_t 
 extern "C" {
 
 // The hash of interface.h, which setup.py hands to the compiler.
-const char *starcoder_interface() {
+STARCODER_API const char *starcoder_interface() {
 #ifdef STARCODER_INTERFACE
     return STARCODER_INTERFACE;
 #else
@@ -418,7 +382,7 @@ const char *starcoder_interface() {
 }
 
 // Which variants this CPU can run, as bits: 1 AVX2, 2 AVX-VNNI, 4 AVX512-VNNI. 0 off x86.
-int starcoder_cpu() {
+STARCODER_API int starcoder_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -432,7 +396,7 @@ int starcoder_cpu() {
 #endif
 }
 
-const char *starcoder_variant() {
+STARCODER_API const char *starcoder_variant() {
 #if defined(__AVX512VNNI__)
     return "avx512-vnni";
 #elif defined(__AVXVNNI__)
@@ -447,23 +411,26 @@ const char *starcoder_variant() {
 }
 
 // int8 codes [O, K] -> panels [P, K / 4, kPanel, 4], the sum of the codes for each row [O].
-int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *panels, int32_t *sums, int64_t threads) {
+STARCODER_API int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *panels, int32_t *sums,
+                                     int64_t threads) {
     if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1) return kShape;
-#pragma omp parallel for num_threads(at_most(threads))
-    for (int64_t n = 0; n < n_out; n += kPanel) {
-        const int64_t here = std::min<int64_t>(kPanel, n_out - n);
-        lay_out(rows + n * n_in, here, n_in, panels + n * n_in);
-        for (int64_t r = n; r < n + here; r++) {
-            int32_t row = 0;
-            for (int64_t k = 0; k < n_in; k++) row += rows[r * n_in + k];
-            sums[r] = row;
+    Team::run(threads, [&](int id, int count) {
+        const Part part = share(n_out, kPanel, id, count);
+        for (size_t n = part.first; n < part.last; n += kPanel) {
+            const size_t here = std::min<size_t>(kPanel, n_out - n);
+            lay_out(rows + n * n_in, here, n_in, panels + n * n_in);
+            for (size_t r = n; r < n + here; r++) {
+                int32_t row = 0;
+                for (int64_t k = 0; k < n_in; k++) row += rows[r * n_in + k];
+                sums[r] = row;
+            }
         }
-    }
+    });
     return kOk;
 }
 
 // Weights [O, K] of a block type -> panels of int8 codes, a scale and the sum of the codes for each row.
-int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
+STARCODER_API int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
                       int32_t *sums, int64_t threads) {
     return by_panels(weight, type, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
         row_to_int8(row, n_in, codes, scale + n, sums + n);
@@ -471,7 +438,7 @@ int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n
 }
 
 // Weights [O, K] of a block type -> panels of pairs of codes, bf16 scales and minima [P, K / 64, kPanel].
-int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
+STARCODER_API int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
                       uint16_t *scales, uint16_t *minima, int64_t threads) {
     const int64_t G = n_in / kGroup;
     return by_panels(weight, type, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
@@ -483,36 +450,36 @@ int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n
 }
 
 // x [M, K] -> y [M, O].
-int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads) {
+STARCODER_API int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads) {
     if (n_tokens < 1 || threads < 1 || !fits(*linear, linear->n_out, linear->n_in)) return kShape;
     const size_t M = n_tokens, K = linear->n_in, O = linear->n_out;
     try {
         Quantised codes;
         codes.reserve(M, K);
         Buffer<int32_t> sums(threads * 2 * M * kPanel);
-#pragma omp parallel num_threads(at_most(threads))
-        {
-#pragma omp for
-            for (size_t m = 0; m < M; m++) codes.take(x + m * K, m, *linear);
-            const int id = thread_number();
-            const Part part = share(O, kPanel, id, thread_count());
+        Meeting meeting;
+        Team::run(threads, [&](int id, int count) {
+            Part part = share(M, 1, id, count);
+            for (size_t m = part.first; m < part.last; m++) codes.take(x + m * K, m, *linear);
+            meeting.wait(count);
+            part = share(O, kPanel, id, count);
             multiply(*linear, codes, M, part.first, part.last, sums.data() + id * 2 * M * kPanel,
                      [&](size_t m, size_t n, Lanes value) {
                          if (n + kLanes <= O) store(y + m * O + n, value);
                          else if (n < O) std::memcpy(y + m * O + n, &value, (O - n) * sizeof(float));
                      });
-        }
+        });
     } catch (const std::bad_alloc &) {
         return kMemory;
     }
     return kOk;
 }
 
-void *starcoder_new_scratch() { return new (std::nothrow) Scratch; }
+STARCODER_API void *starcoder_new_scratch() { return new (std::nothrow) Scratch; }
 
-void starcoder_free_scratch(void *scratch) { delete static_cast<Scratch *>(scratch); }
+STARCODER_API void starcoder_free_scratch(void *scratch) { delete static_cast<Scratch *>(scratch); }
 
-int starcoder_move(const Move *move) {
+STARCODER_API int starcoder_move(const Move *move) {
     if (move->n_layer < 1 || move->n_kv_head < 1 || move->n_tokens < 1 || move->threads < 1) return kShape;
     if (move->rotary_dim < 1 || move->rotary_dim > move->head_dim || move->rotary_dim % kPanel) return kShape;
     for (const int64_t *slots : {move->sources, move->targets})
@@ -524,7 +491,7 @@ int starcoder_move(const Move *move) {
 }
 
 // The hidden states of a step's tokens, whose keys and values it writes to the cache.
-int starcoder_step(const Model *model, const Step *step, void *scratch_pointer) {
+STARCODER_API int starcoder_step(const Model *model, const Step *step, void *scratch_pointer) {
     const Error error = check(*model, *step);
     if (error != kOk) return error;
     Scratch &scratch = *static_cast<Scratch *>(scratch_pointer);
