@@ -1,11 +1,11 @@
 """Builds the compiled decode step, once for each instruction set; everything else is in pyproject.toml.
 
 Each library is optional: where the compiler is missing or does not know an instruction set, the
-install goes on and one line says so. They are plain shared libraries (ctypes loads them), not modules, so that one
-wheel serves every version of Python.
+install goes on and one line says so. They are plain shared libraries (ctypes loads them), not modules, so
+that one wheel serves every version of Python.
 
-With STARCODER_TARGET set (release/wheels.py does) it builds for another machine, with Zig's compiler; nothing is
-optional then.
+With STARCODER_TARGET set (release/wheels.py does) it builds for another machine, with Zig's compiler; nothing
+is optional then.
 """
 
 from __future__ import annotations

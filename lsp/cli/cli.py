@@ -23,6 +23,7 @@ from attribution.cli.common import Fallback
 from attribution.cli.index import ListedSets
 from lsp.cli.ask_command import ask, complete
 from lsp.cli.common import PROGRAM, JsonOption, ModelOption, effective_settings, run_until_interrupted
+from lsp.cli.data_command import clean, where
 from lsp.cli.model_command import model_app
 from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE
 
@@ -222,6 +223,8 @@ def config(
     terminal.print_table(terminal.settings_table(effective))
 
 
+app.command()(where)
+app.command()(clean)
 app.add_typer(model_app)
 app.add_typer(index_app)
 app.command()(check)

@@ -92,6 +92,15 @@ def models_table(models: Iterable[ListedModel], in_use: str) -> Table:
     return table
 
 
+def sizes_table(kept: Iterable[tuple[str, Path, int]]) -> Table:
+    """One row for what is kept: what it is, where it lies, its size in bytes."""
+    table = Table.grid(padding=(0, 2))
+    for what, path, n_bytes in kept:
+        size = Text(f"{n_bytes / 1e6:,.1f} MB", justify="right")
+        table.add_row(Text(what, "bold"), size, Text(_shortened(path), overflow="fold"))
+    return table
+
+
 @contextmanager
 def progress_bar(name: str, n_bytes: int) -> Iterator[Callable[[int], None]]:
     """Show a download on standard error while the block runs; gives what hears how far it is."""

@@ -1,0 +1,1 @@
+"""What is made of this project for others: wheels for each platform."""
