@@ -9,7 +9,7 @@ export PYTHON
 # Modules are compiled once, as on a user's machine, also where the environment forbids it: tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint format check bench bench-attribution extension extension-test e2e elasticsearch constraints clean install-run install-dev
+.PHONY: help demo test lint format check bench bench-attribution extension extension-test e2e elasticsearch wheels constraints clean install-run install-dev
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ extension/node_modules/.installed: extension/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20 or newer' >&2; exit 1; }
 	@cd extension && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+wheels: install-dev ## A wheel for each platform in dist/, cross-compiled here; Linux only.
+	@.venv/bin/pip install --quiet --constraint constraints.txt auditwheel setuptools twine ziglang
+	@.venv/bin/python -m release.wheels
+	@.venv/bin/auditwheel show dist/*manylinux*_x86_64.whl
+	@.venv/bin/twine check dist/*.whl
 
 elasticsearch: install-dev ## A real Elasticsearch without Docker, until Ctrl+C; needs Java and Maven. PORT=9201
 	@.venv/bin/python -m tests.attribution.elasticsearch_server --port $(PORT)
