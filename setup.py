@@ -35,9 +35,10 @@ X86 = {
     "avx2": ["-mavx2", "-mfma"],
     "plain": [],
 }
-ARM = {"neon_dotprod": ["-march=armv8.2-a+dotprod"], "plain": []}
 # A target in Zig's words, "aarch64-linux-gnu.2.17" say.
 TARGET = os.environ.get("STARCODER_TARGET", "")
+DOTPROD = "-mcpu=generic+dotprod" if TARGET else "-march=armv8.2-a+dotprod"  # Zig has one way of its own
+ARM = {"neon_dotprod": [DOTPROD], "plain": []}
 MACHINE = TARGET.partition("-")[0] or platform.machine().lower()
 VARIANTS = X86 if MACHINE in ("x86_64", "amd64") else ARM
 
