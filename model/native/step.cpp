@@ -384,13 +384,17 @@ STARCODER_API const char *starcoder_interface() {
 // Which variants this CPU can run, as bits: 1 AVX2, 2 AVX-VNNI, 4 AVX512-VNNI. 0 off x86.
 STARCODER_API int starcoder_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    unsigned a = 0, b = 0, c = 0, d = 0; // leaf 7, subleaf 1, EAX bit 4: not every compiler knows its name
-    const bool avx_vnni = avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
-    return (avx2 ? 1 : 0) | (avx_vnni ? 2 : 0) | (avx512 ? 4 : 0);
+    // Asked of the CPU itself: the compilers' own tables do not know every feature, and Zig's are empty.
+    constexpr unsigned kFma = 1u << 12, kSaves = 1u << 27, kAvx2 = 1u << 5, kAvxVnni = 1u << 4;
+    constexpr unsigned kAvx512 = 1u << 16 | 1u << 30 | 1u << 31, kAvx512Vnni = 1u << 11; // F, BW and VL
+    constexpr unsigned kYmm = 0x06, kZmm = 0xe6;                                         // registers the system saves
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kFma) || !(c & kSaves)) return 0;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if ((saved & kYmm) != kYmm || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & kAvx2)) return 0;
+    const bool avx512 = (saved & kZmm) == kZmm && (b & kAvx512) == kAvx512 && (c & kAvx512Vnni);
+    const bool avx_vnni = a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnni);
+    return 1 | (avx_vnni ? 2 : 0) | (avx512 ? 4 : 0);
 #else
     return 0;
 #endif
