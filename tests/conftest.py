@@ -20,6 +20,10 @@ settings.register_profile("same", _UNHURRIED, derandomize=True)
 settings.register_profile("search", _UNHURRIED, max_examples=1000)
 settings.load_profile("same")
 
+# Threads of OpenMP that wait for one another sleep, as an engine's do. Awake they took ten times the work's
+# time wherever other tests wanted the cores. Read when PyTorch is loaded, which a folder's conftest may do.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.hookimpl(tryfirst=True)  # before pytest makes its folder for temporary files
 def pytest_configure(config: pytest.Config) -> None:

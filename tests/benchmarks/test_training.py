@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training.__main__ import parser, recipe_of, run
-from benchmarks.training.contenders import OURS, THEIRS
-from benchmarks.training.report import describe
 from tests.training.own_repository import CONFIG, base_model, repository
 from training.recipe.tables import StageRecipe
 
 
 def test_both_begin_with_the_same_loss_and_are_timed(tmp_path: Path) -> None:
+    # Here, as transformers' Trainer takes seconds to import, which every process of the tests would spend.
+    from benchmarks.training.__main__ import parser, recipe_of, run
+    from benchmarks.training.contenders import OURS, THEIRS
+    from benchmarks.training.report import describe
+
     options = parser().parse_args(["--fp32"])
     stage = StageRecipe(seq_len=64, micro_batch=2, accumulate=2)
     recipe = replace(recipe_of(options), model=CONFIG, stages=(stage,))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +22,7 @@ from pytest_lsp.client import configuration as answer_configuration
 from pytest_lsp.client import register_lsp_features
 
 from lsp.server.protocol import _notification, _response
+from tests.lsp import warm_server
 
 SERVER = [sys.executable, "-I", "-m", "lsp"]
 # Bounds a failure, not a success: a loaded machine may take a quarter of a minute to load torch.
@@ -219,7 +223,7 @@ async def editor(
     """A running server with its client, initialized. `home` keeps the user's own files out."""
     heard = Heard()
     config = ClientServerConfig(
-        server_command=command or SERVER,
+        server_command=command or warm_command(),
         client_factory=lambda: make_client(heard),
         server_env=server_environment(home) | (environment or {}),
     )
@@ -263,6 +267,21 @@ async def editor(
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(client.shutdown_session(), TIMEOUT_S)
         await client.stop()  # type: ignore[no-untyped-call]  # pygls does not annotate it
+
+
+@functools.cache
+def warm_command() -> list[str]:
+    """`SERVER`, to be started often: forked from a process that has imported it. On Linux; else `SERVER`."""
+    if sys.platform != "linux":
+        return SERVER
+    address = f"starcoder-tests-{os.getpid()}"
+    pipes = subprocess.Popen(
+        warm_server.serve_command(address), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert pipes.stdout is not None
+    assert pipes.stdout.readline() == "ready\n"
+    atexit.register(pipes.communicate)
+    return warm_server.command(address)
 
 
 def server_environment(home: Path) -> dict[str, str]:

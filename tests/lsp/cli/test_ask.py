@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,10 +16,8 @@ from pathlib import Path
 import pytest
 
 from lsp.cli.ask import parse_lines, say
-from tests.lsp.editor import TIMEOUT_S, server_environment
+from tests.lsp.editor import TIMEOUT_S, server_environment, warm_command
 from tests.lsp.fake_engine import FakeEngine, Pause
-
-COMMAND = [sys.executable, "-I", "-m", "lsp", "ask"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +90,8 @@ class Terminal:
         self, *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
-            *COMMAND,
+            *warm_command(),
+            "ask",
             *arguments,
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
@@ -117,7 +115,8 @@ class Terminal:
             tempfile.TemporaryFile() as aside,
         ):
             process = await asyncio.create_subprocess_exec(
-                *COMMAND,
+                *warm_command(),
+                "ask",
                 *arguments,
                 stdin=tty,
                 stdout=tty,

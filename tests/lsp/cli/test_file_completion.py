@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.lsp.editor import TIMEOUT_S, editor, server_environment
+from tests.lsp.editor import TIMEOUT_S, editor, server_environment, warm_command
 from tests.lsp.fake_engine import FakeEngine, Pause
-
-COMMAND = [sys.executable, "-I", "-m", "lsp", "complete"]
 
 
 @dataclass
@@ -36,7 +33,8 @@ class Terminal:
     @asynccontextmanager
     async def started(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
-            *COMMAND,
+            *warm_command(),
+            "complete",
             *arguments,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

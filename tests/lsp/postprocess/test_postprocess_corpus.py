@@ -12,6 +12,8 @@ import sysconfig
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -81,28 +83,47 @@ Chooser = Callable[[list[str], int, random.Random], tuple[int, int, int, int]]
 CHOOSERS: tuple[Chooser, ...] = (rest_of_line, inside_line, some_lines, block_below)
 
 
+@dataclass(frozen=True)
+class Source:
+    """A file's text, its lines, and where each of them starts."""
+
+    text: str
+    lines: list[str]
+    starts: list[int]
+
+
+@cache
+def read(path: Path) -> Source | None:
+    """None for the library's test data in other encodings."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+    lines = text.split("\n")
+    return Source(text, lines, list(accumulate((len(line) + 1 for line in lines), initial=0)))
+
+
 @pytest.fixture(scope="module")
-def files() -> list[Path]:
+def files() -> Iterator[list[Path]]:
     found = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     found += sorted(Path(sysconfig.get_path("stdlib")).glob("[a-t]*/*.py"))
-    return [path for path in found if path.stat().st_size > 400]
+    yield [path for path in found if path.stat().st_size > 400]
+    read.cache_clear()
 
 
 def cuts(files: list[Path], choose: Chooser, seed: int, count: int) -> Iterator[Cut]:
     rng = random.Random(seed)
     while count:
         path = rng.choice(files)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            continue  # the library has test data in other encodings
-        lines = text.split("\n")
+        source = read(path)
+        if source is None:
+            continue
+        text, lines = source.text, source.lines
         line = rng.randrange(len(lines))
         if not lines[line].strip():
             continue
         first_line, first_char, last_line, last_char = choose(lines, line, rng)
-        start = sum(len(each) + 1 for each in lines[:first_line]) + first_char
-        end = sum(len(each) + 1 for each in lines[:last_line]) + last_char
+        start, end = source.starts[first_line] + first_char, source.starts[last_line] + last_char
         middle = text[start:end]
         # What shows next to nothing is not offered, and blanks at a line's end are not written.
         if sum(not character.isspace() for character in middle) < 2 or middle != middle.rstrip():

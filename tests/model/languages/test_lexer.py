@@ -127,16 +127,17 @@ def test_time_grows_with_the_text(language: str, piece: str) -> None:
 
     def seconds(chars: int) -> float:
         text = piece * (chars // len(piece))
-        found = []
         gc.disable()  # it visits all that was made so far, again and again
-        for _ in range(3):
-            started = time.process_time()
-            lexer.scan(text)
-            found.append(time.process_time() - started)
+        started = time.process_time()
+        lexer.scan(text)
+        found = time.process_time() - started
         gc.enable()
-        return min(found)
+        return found
 
-    assert seconds(50_000) < 3 * seconds(25_000) + 0.02
+    long, short = seconds(50_000), seconds(25_000)
+    if long > 2.5 * short:  # what else the machine does may have been in between
+        long, short = (min(found, seconds(n), seconds(n)) for found, n in ((long, 50_000), (short, 25_000)))
+    assert long < 3 * short + 0.02
 
 
 class TestState:

@@ -250,18 +250,29 @@ def test_a_token_does_not_depend_on_its_batch_nor_on_the_threads(tmp_path: Path,
         torch.testing.assert_close(result, results[0], atol=0, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def folder_and_choices(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
+    """A model, and the tokens that follow some prompts without compiled code."""
+    folder = write_tiny_model(tmp_path_factory.mktemp("model"), n_embd=128)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIANT_VARIABLE, "off")
+        return folder, next_tokens(folder, "pytorch")
+
+
 def test_the_engine_says_the_same_compiled_or_not(
-    tmp_path: Path, variant: str, monkeypatch: pytest.MonkeyPatch
+    folder_and_choices: tuple[Path, list[int]], variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = write_tiny_model(tmp_path, n_embd=128)
-    choices = []
-    for setting in (variant, "off"):
-        monkeypatch.setenv(VARIANT_VARIABLE, setting)
-        engine = load_engine(folder, device="cpu", quantize="int8")
-        assert engine.description["step"] == ("pytorch" if setting == "off" else f"compiled, {variant}")
-        choices.append([next_token(engine, list(range(first, first + 60))) for first in range(30, 70)])
-    same = sum(a == b for a, b in zip(*choices, strict=True))
+    folder, choices = folder_and_choices
+    monkeypatch.setenv(VARIANT_VARIABLE, variant)
+    compiled = next_tokens(folder, f"compiled, {variant}")
+    same = sum(a == b for a, b in zip(choices, compiled, strict=True))
     assert same >= 34, "int8 may flip near-ties of a random model, not more"
+
+
+def next_tokens(folder: Path, step: str) -> list[int]:
+    engine = load_engine(folder, device="cpu", quantize="int8")
+    assert engine.description["step"] == step
+    return [next_token(engine, list(range(first, first + 60))) for first in range(30, 70)]
 
 
 def next_token(engine: Engine, prompt_ids: list[int]) -> int:

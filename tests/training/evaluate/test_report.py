@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from model.families.registry import read_config
 from model.weights.hub import resolve
@@ -111,6 +110,8 @@ def test_the_report_of_the_bundled_model(data: Path, tmp_path: Path) -> None:
     assert set(found["lines"]) == {"before", "around"}
 
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG\r\n")
+    from matplotlib.image import imread  # half a second, not of every process of the tests
+
     pixels = imread(output.with_suffix(".png"))  # [height, width, 4]
     assert min(pixels.shape[:2]) > 300
     assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50  # and something is drawn on it
