@@ -31,6 +31,8 @@ class LaunchOptions:
     quantize: str = "auto"
     device: str = "auto"
     threads: int | None = None
+    cache_mib: int = 512
+    """Memory for the keys and values of prompts."""
 
     def settled(self) -> LaunchOptions:
         """The same for any working folder: with the model that `auto` is here, and with whole paths.
@@ -47,6 +49,7 @@ class LaunchOptions:
     def arguments(self) -> list[str]:
         """As arguments of `starcoder-lsp engine`."""
         given = ["--model", self.model, "--quantize", self.quantize, "--device", self.device]
+        given += ["--cache-mib", str(self.cache_mib)]
         return given if self.threads is None else [*given, "--threads", str(self.threads)]
 
 

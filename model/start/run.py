@@ -72,7 +72,7 @@ def run_engine(
             files,
             device=options.device,
             quantize=options.quantize,
-            options=EngineOptions(threads=options.threads),
+            options=EngineOptions(threads=options.threads, kv_cache_bytes=options.cache_mib * 2**20),
         )
         template = ChatTemplate.of_model(files)
         serving = _serve(
