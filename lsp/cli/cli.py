@@ -173,9 +173,7 @@ def engine(
     from model.start.run import run_engine
 
     run_engine(
-        LaunchOptions(
-            model=model, quantize=quantize, device=device, threads=threads, cache_mib=cache_mib
-        ),
+        LaunchOptions(model=model, quantize=quantize, device=device, threads=threads, cache_mib=cache_mib),
         listen=listen,
         token=token,
         no_token=no_token,

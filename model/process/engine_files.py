@@ -118,6 +118,6 @@ def _absolute(model: str) -> str:
         return model
     is_path = model.startswith((".", "~", os.sep)) or model.count("/") > 1 or "\\" in model
     is_path |= model.endswith(SUFFIX)
-    # A name without a slash is no Hugging Face id: the bundled model, or a folder.
-    is_path |= "/" not in model and model != STARTER and published(model) is None and Path(model).is_dir()
+    # `m/base` may be a folder or a Hugging Face id: what is here comes first.
+    is_path |= model != STARTER and published(model) is None and Path(model).is_dir()
     return str(Path(model).expanduser().absolute()) if is_path else model

@@ -14,11 +14,12 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
@@ -27,8 +28,9 @@ from model.errors import TokenizerError
 from model.prompt.pre_tokenizers import boundary_of, last_word
 from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
+from model.prompt.tokenizer_config import read_tokenizer_config
 
-# Each of two generations; the lines of a megabyte of code take some 10 MB. Longer chunks are not worth keeping.
+# Each of two generations; the lines of a megabyte of code take some 10 MB. Longer ones are not worth keeping.
 _CACHED_BYTES = 12_000_000
 _CACHED_CHUNK_CHARS = 2_000
 # Prefix and suffix of several open documents; shorter texts are quick enough without.
@@ -97,8 +99,11 @@ class Tokenizer:
         self._check_specials()
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Tokenizer:
-        """Read `folder`/tokenizer.json. Raises `TokenizerError`, which names the file."""
+    def from_folder(cls, folder: Path, said: Mapping[str, Any] | None = None) -> Tokenizer:
+        """Read `folder`/tokenizer.json. `said` is its tokenizer_config.json, if that has been read already.
+
+        Raises `TokenizerError`, which names the file.
+        """
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise TokenizerError(f"{path} does not exist: is {folder} a model folder?")
@@ -110,7 +115,8 @@ class Tokenizer:
             made = cls(backend)
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
-        made.first_ids = made.first_ids or _said_beside(folder, made.special_ids)
+        if not made.first_ids:
+            made.first_ids = _first_said(read_tokenizer_config(folder) if said is None else said, made)
         return made
 
     def encode(self, text: str) -> list[int]:
@@ -245,19 +251,12 @@ def _well_formed(text: str) -> str:
     return text
 
 
-def _said_beside(folder: Path, special_ids: dict[str, int]) -> tuple[int, ...]:
+def _first_said(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[int, ...]:
     """`first_ids` by a tokenizer_config.json, which DeepSeek-Coder says it in."""
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return ()
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TokenizerError(f"{path} is not valid JSON ({error})") from error
-    if not isinstance(config, dict) or config.get("add_bos_token") is not True:
+    if config.get("add_bos_token") is not True:
         return ()
     said = config.get("bos_token")
-    first = special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
+    first = tokenizer.special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
     return () if first is None else (first,)
 
 
