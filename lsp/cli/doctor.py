@@ -18,7 +18,7 @@ from lsp.cli.checks import Check, Verdict
 from lsp.cli.doctor_device import check_device
 from lsp.settings.settings import Effective, Settings
 from lsp.sources.store import AttributionStore, Where
-from model.errors import EngineUnavailableError, ModelError
+from model.errors import EngineUnavailableError, ModelError, RequestError
 from model.version import DISTRIBUTION, package_version
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def check_licence(model: LocalModel) -> list[Check]:
 
 
 async def check_engine(settings: Settings) -> Check:
-    """Whether the engine answers. A local one need not run: it starts on demand."""
+    """Whether the engine answers, and completes. A local one need not run: it starts on demand."""
+    from model.client.client import prove
+
     async with _client(settings) as (client, address, log):
         if client is None:
             return Check(
@@ -168,6 +170,11 @@ async def check_engine(settings: Settings) -> Check:
             )
         try:
             health = await client.health()
+            if not health.is_proof:
+                await prove(client)
+        except RequestError as error:
+            finding = f"{address} answers, and completes nothing"
+            return Check(name="engine", verdict=Verdict.PROBLEM, finding=finding, remedy=str(error))
         except EngineUnavailableError as error:
             return Check(
                 name="engine",
