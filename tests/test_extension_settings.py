@@ -23,6 +23,7 @@ NOT_IN_THE_EXTENSION = {
     "engine.fimTemplate",
     "engine.quantize",
     "engine.threads",
+    "engine.cacheMib",
     "completion.temperature",
     "completion.confidenceThreshold",
     "completion.debounceMs",

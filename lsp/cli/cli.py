@@ -153,6 +153,9 @@ def engine(
     quantize: Annotated[Quantize, typer.Option(help="Precision of the weights.")] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
+    cache_mib: Annotated[
+        int, typer.Option(min=16, help="Memory for computed prompts, in MiB; at least one context's.")
+    ] = 512,
     token: Annotated[
         str | None,
         typer.Option(help="What clients must present; needed beyond this machine. [default: one is made]"),
@@ -171,7 +174,7 @@ def engine(
     from model.start.run import run_engine
 
     run_engine(
-        LaunchOptions(model=model, quantize=quantize, device=device, threads=threads),
+        LaunchOptions(model=model, quantize=quantize, device=device, threads=threads, cache_mib=cache_mib),
         listen=listen,
         token=token,
         no_token=no_token,

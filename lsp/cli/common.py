@@ -52,12 +52,14 @@ def parts_here(settings: Settings, observer: Observer | None = None) -> Parts:
 
     documents = Documents(Path.cwd().as_uri(), folders=[], encoding="utf-16")
     # A file may lie in another project than this folder: what that one excludes holds too.
-    places = PlaceSettings(read_sources(None, os.environ), change=partial(_with_excluded, settings))
+    places = PlaceSettings(read_sources(None, os.environ), change=partial(_as_there, settings))
     return Parts(settings, documents, observer or Observer(), patience_s=_PATIENCE_S, settings_at=places.at)
 
 
-def _with_excluded(settings: Settings, there: Settings) -> Settings:
-    return replace(settings, exclude=there.exclude)
+def _as_there(settings: Settings, there: Settings) -> Settings:
+    """The settings with what the files' own project says of them: what is excluded, what copies become."""
+    on_match = replace(settings.attribution, on_match=there.attribution.on_match)
+    return replace(settings, exclude=there.exclude, attribution=on_match)
 
 
 def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:

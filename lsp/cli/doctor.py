@@ -18,12 +18,12 @@ from lsp.cli.checks import Check, Verdict
 from lsp.cli.doctor_device import check_device
 from lsp.settings.settings import Effective, Settings
 from lsp.sources.store import AttributionStore, Where
-from model.errors import EngineUnavailableError, ModelError
+from model.errors import EngineUnavailableError, ModelError, RequestError
 from model.version import DISTRIBUTION, package_version
 
 if TYPE_CHECKING:
     from model.client.client import CompletionClient
-    from model.families.config import ModelConfig
+    from model.start.header import Header
     from model.weights.hub import ResolvedModel
 
 # Completions depend on these; every bug report needs their versions.
@@ -47,7 +47,7 @@ class LocalModel:
     """The model on this machine, or why there is none. Neither is set where a server's model is used."""
 
     resolved: ResolvedModel | None = None
-    config: ModelConfig | None = None
+    header: Header | None = None
     error: str = ""
 
 
@@ -61,7 +61,7 @@ async def examine(effective: Effective, environ: Mapping[str, str]) -> list[Chec
         *check_settings(effective.messages),
         check_model(settings, model),
         *check_licence(model),
-        check_device(settings, model.config),
+        check_device(settings, model.header),
         await check_engine(settings),
         check_index(settings),
         check_editors(environ),
@@ -69,18 +69,18 @@ async def examine(effective: Effective, environ: Mapping[str, str]) -> list[Chec
 
 
 def find_model(settings: Settings) -> LocalModel:
-    """The local model's files; nothing is fetched."""
+    """The local model's files, read as far as an engine reads them before the weights; nothing is fetched."""
     if settings.engine.url is not None:
         return LocalModel()
+    from model.start.header import read_header
     from model.weights.hub import resolve
-    from model.weights.opening import describe, open_files
 
     try:
         resolved = resolve(settings.model, offline=True)
-        config = describe(open_files(resolved.folder))
+        header = read_header(resolved.folder)
     except ModelError as error:
         return LocalModel(error=str(error))
-    return LocalModel(resolved=resolved, config=config)
+    return LocalModel(resolved=resolved, header=header)
 
 
 def check_installation() -> Check:
@@ -129,16 +129,16 @@ def check_model(settings: Settings, model: LocalModel) -> Check:
     if settings.engine.url is not None:
         finding = f"whatever {settings.engine.url} serves"
         return Check(name="model", verdict=Verdict.GOOD, finding=finding)
-    if model.resolved is None or model.config is None:
+    if model.resolved is None or model.header is None:
         return Check(name="model", verdict=Verdict.PROBLEM, finding=settings.model, remedy=model.error)
-    folder = model.resolved.folder
+    folder, config = model.resolved.folder, model.header.config
     files = [folder] if folder.is_file() else folder.glob("*.safetensors")
     n_bytes = sum(path.stat().st_size for path in files)
     return Check(
         name="model",
         verdict=Verdict.GOOD,
-        finding=f"{model.resolved.name}: {model.config.n_parameters / 1e6:,.1f} M parameters, context of "
-        f"{model.config.n_positions:,} tokens, {n_bytes / 1e6:,.0f} MB in {folder}",
+        finding=f"{model.resolved.name}: {config.n_parameters / 1e6:,.1f} M parameters, context of "
+        f"{config.n_positions:,} tokens, {n_bytes / 1e6:,.0f} MB in {folder}",
     )
 
 
@@ -157,7 +157,9 @@ def check_licence(model: LocalModel) -> list[Check]:
 
 
 async def check_engine(settings: Settings) -> Check:
-    """Whether the engine answers. A local one need not run: it starts on demand."""
+    """Whether the engine answers, and completes. A local one need not run: it starts on demand."""
+    from model.client.client import prove
+
     async with _client(settings) as (client, address, log):
         if client is None:
             return Check(
@@ -168,6 +170,11 @@ async def check_engine(settings: Settings) -> Check:
             )
         try:
             health = await client.health()
+            if not health.is_proof:
+                await prove(client)
+        except RequestError as error:
+            finding = f"{address} answers, and completes nothing"
+            return Check(name="engine", verdict=Verdict.PROBLEM, finding=finding, remedy=str(error))
         except EngineUnavailableError as error:
             return Check(
                 name="engine",

@@ -22,29 +22,30 @@ from model.start.backend import (
 if TYPE_CHECKING:
     from lsp.settings.settings import EngineSettings, Settings
     from model.families.config import ModelConfig
+    from model.start.header import Header
 
 
-def check_device(settings: Settings, config: ModelConfig | None) -> Check:
-    """Where the local engine computes its model, of that `config`, in which number format, and why."""
+def check_device(settings: Settings, model: Header | None) -> Check:
+    """Where the local engine computes its model, in which number format, and why."""
     if settings.engine.url is not None:
         return Check(name="device", verdict=Verdict.GOOD, finding="that of the server at engine.url")
     try:
-        return _check_local_device(settings.engine, config)
+        return _check_local_device(settings.engine, model)
     except ModelError as error:
         return Check(name="device", verdict=Verdict.PROBLEM, finding=str(error), remedy="see engine.device")
 
 
-def _check_local_device(asked: EngineSettings, config: ModelConfig | None) -> Check:
+def _check_local_device(asked: EngineSettings, model: Header | None) -> Check:
     """Raises `ModelError` for settings that cannot be met."""
     check_names(device=asked.device, quantize=asked.quantize)
     cpus = f"{os.cpu_count()} CPUs"
-    if config is not None:
-        compiled = compiled_scheme(config, device=asked.device, quantize=asked.quantize)
+    if model is not None:
+        compiled = compiled_scheme(model.files, model.config, device=asked.device, quantize=asked.quantize)
         if compiled is not None:
             return _check_compiled(asked, f"{cpus}: {compiled[1]}")
     if has_torch():
-        return _check_torch(asked, config)
-    if config is None and asked.device != "cuda":
+        return _check_torch(asked, None if model is None else model.config)
+    if model is None and asked.device != "cuda":
         return Check(name="device", verdict=Verdict.GOOD, finding=cpus)
     lacking = only_with_torch(device=asked.device, quantize=asked.quantize)
     finding = f"{lacking} needs torch, which is not installed"

@@ -65,15 +65,13 @@ class Completer:
         link: EngineLink,
         board: StatusBoard,
         book: LatencyBook,
-        settings: Settings,
-        completion_at: Callable[[Place], CompletionSettings],
+        settings_at: Callable[[Place], Settings],
         why_excluded: Callable[[Place], str | None],
         queries: QueryMaker,
         check: ItemCheck,
         observer: Observer,
     ) -> None:
-        self.settings = settings
-        self._completion_at = completion_at
+        self._settings_at = settings_at
         self._check = check
         self._link = link
         self._board = board
@@ -91,7 +89,6 @@ class Completer:
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from the next request on."""
-        self.settings = settings
         self._kept.clear()
         self._board.exclude(None if settings.completion.enabled else OFF)
 
@@ -115,26 +112,29 @@ class Completer:
         """
         clock = RequestClock()
         self._book.requested()
-        if self._is_excluded(ask.place):
+        settings = self._settings_at(ask.place)
+        completion = settings.completion
+        if self._is_excluded(ask.place, enabled=completion.enabled):
             return
         async with self._only(ask.place):
             kept = self._kept.find(
                 state_of(ask.place),
                 asked_again=ask.explicit,
-                random=self._completion_at(ask.place).temperature > 0,
+                random=completion.temperature > 0,
             )
             while True:
                 is_new = kept is None
                 if kept is None:
-                    clock.delay_ms = self._delay_ms(ask)
+                    clock.delay_ms = self._delay_ms(ask, completion)
                     await asyncio.sleep(clock.delay_ms / 1e3)
                     if not ask.place.is_current:
                         self._tell(ask.place, "not answered: the document has changed meanwhile")
                         return
-                    kept = self._begin(ask)
+                    kept = self._begin(ask, completion)
                 self._tell(ask.place, "the engine is asked" if is_new else "an earlier answer goes on")
-                readings = self._readings(kept, ask)
-                async with aclosing(self._follow(kept, readings, ask.place)) as updates:
+                readings = self._readings(kept, ask, completion)
+                updates = self._follow(kept, readings, ask.place, withholds=withholds(settings))
+                async with aclosing(updates):
                     async for update in updates:
                         if clock.is_first(update):
                             self._board.measured(clock.now_ms())
@@ -147,8 +147,7 @@ class Completer:
                 kept = None
             self._account(kept.generation, clock, is_new=is_new)
 
-    def _is_excluded(self, place: Place) -> bool:
-        enabled = self._completion_at(place).enabled
+    def _is_excluded(self, place: Place, *, enabled: bool) -> bool:
         reason = self._why_excluded(place) if enabled else OFF
         self._board.exclude(reason)
         if reason is not None:
@@ -179,7 +178,7 @@ class Completer:
             if self._runs.get(uri) is run:
                 del self._runs[uri]
 
-    def _delay_ms(self, ask: Ask) -> int:
+    def _delay_ms(self, ask: Ask, completion: CompletionSettings) -> int:
         place = ask.place
         return debounce.debounce_ms(
             debounce.CursorLine(
@@ -189,14 +188,13 @@ class Completer:
             ),
             key_gaps_ms=[(later - earlier) * 1e3 for earlier, later in pairwise(self._key_times_s)],
             responses_ms=self._book.recent_total_ms(),
-            setting=self._completion_at(place).debounce_ms,
+            setting=completion.debounce_ms,
             client_debounces=ask.client_debounces,
             manual=ask.explicit,
         )
 
-    def _begin(self, ask: Ask) -> Kept:
+    def _begin(self, ask: Ask, completion: CompletionSettings) -> Kept:
         """Ask the engine."""
-        completion = self._completion_at(ask.place)
         single_line = is_single_line(ask.place, multiline=completion.multiline, explicit=ask.explicit)
         query = self._queries.make(ask.place, completion, single_line=single_line)
         generation = Generation(self._link.stream(query), n=query.n)
@@ -205,7 +203,7 @@ class Completer:
         return kept
 
     async def _follow(
-        self, kept: Kept, readings: list[Reading], place: Place
+        self, kept: Kept, readings: list[Reading], place: Place, *, withholds: bool
     ) -> AsyncGenerator[Update, None]:
         """Read a generation from a place, until all alternatives are done. A misfit yields nothing."""
         generation = kept.generation
@@ -221,14 +219,14 @@ class Completer:
                             generation.conclude(reading.index, "length" if update.item else "cancelled")
                         if reading.is_misfit:
                             continue
-                        if update.item is not None and not self._withholds and update.item.text not in texts:
+                        if update.item is not None and not withholds and update.item.text not in texts:
                             # A client that streams need not wait for the check, which only adds to the item.
                             yield replace(update, done=False, item=None)
-                        yield await self._checked(place, update, texts)
+                        yield await self._checked(place, update, texts, withholds=withholds)
                     if all(reading.done for reading in readings):
                         return
 
-    def _readings(self, kept: Kept, ask: Ask) -> list[Reading]:
+    def _readings(self, kept: Kept, ask: Ask, completion: CompletionSettings) -> list[Reading]:
         place = ask.place
         context = CursorContext.at(
             prefix=place.before,
@@ -238,13 +236,13 @@ class Completer:
             can_replace=ask.can_replace,
             from_file_start=place.from_file_start,
         )
-        threshold = 0.0 if ask.explicit else self._completion_at(place).confidence_threshold
+        threshold = 0.0 if ask.explicit else completion.confidence_threshold
         return [
             Reading(index, origin=kept.origin, place=place, context=context, threshold=threshold)
             for index in range(len(kept.generation.alternatives))
         ]
 
-    async def _checked(self, place: Place, update: Update, texts: set[str]) -> Update:
+    async def _checked(self, place: Place, update: Update, texts: set[str], *, withholds: bool) -> Update:
         """Have an item checked, and count what is dropped. `texts` are the earlier items'."""
         item, dropped_by = update.item, update.dropped_by
         if item is not None and item.text in texts:
@@ -260,16 +258,11 @@ class Completer:
         elif update.done:
             self._book.not_shown(dropped_by or "")
             self._tell(place, f"alternative {update.index + 1} is kept back: {dropped_by or 'no text'}")
-            text = "" if self._withholds else update.text
+            text = "" if withholds else update.text
             return replace(update, text=text, shown="", item=None, dropped_by=dropped_by)
-        elif self._withholds:
+        elif withholds:
             return replace(update, text="", shown="")
         return replace(update, item=item)
-
-    @property
-    def _withholds(self) -> bool:
-        """Whether text may be streamed only after the check."""
-        return self.settings.attribution.on_match == "block"
 
     def _account(self, generation: Generation, clock: RequestClock, *, is_new: bool) -> None:
         """Enter a finished answer into the book and the status."""
@@ -294,3 +287,8 @@ class Completer:
         self._observer.trace(
             f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}"
         )
+
+
+def withholds(settings: Settings) -> bool:
+    """Whether text may be streamed only after the check."""
+    return settings.attribution.on_match == "block"

@@ -47,6 +47,7 @@ class EngineLink:
         self._patience_s = patience_s
         self._client: CompletionClient | None = None
         self._connecting: asyncio.Task[CompletionClient] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._n_failures = 0
         self._retry_at_s = 0.0
@@ -125,10 +126,11 @@ class EngineLink:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._connecting is not None:
-            connecting, self._connecting = self._connecting, None
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
+        under_way = [task for task in (self._connecting, self._probing) if task is not None]
+        self._connecting = self._probing = None
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     def _begin(self) -> None:
         if not self._complaint:
@@ -146,9 +148,36 @@ class EngineLink:
         self._client = client
         self._n_failures = 0
         # A server that lists its models may still refuse completions: only one that succeeds is a proof.
-        state = State.OFFLINE if self._complaint else State.READY
-        self._board.set(state, self._complaint, model=health.model)
+        if self._complaint:
+            self._board.set(State.OFFLINE, self._complaint, model=health.model)
+        elif health.is_proof:
+            self._board.set(State.READY, model=health.model)
+        else:
+            self._board.set(State.STARTING, model=health.model)
+            self._end_probe()
+            self._probing = asyncio.get_running_loop().create_task(self._probe(client))
         return client
+
+    async def _probe(self, client: CompletionClient) -> None:
+        """Have a connected server complete something, so that the status can say whether it does.
+
+        Nobody waits for it. What is asked meanwhile goes its own way, and ends this if it is answered.
+        """
+        from model.client.client import prove
+
+        try:
+            await prove(client)
+        except ModelError as error:
+            self._complaint = str(error)
+            is_gone = isinstance(error, EngineUnavailableError)
+            self._board.set(State.OFFLINE if is_gone else State.ERROR, self._complaint)
+        else:
+            self._board.proven()
+
+    def _end_probe(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
 
     def _opened(self, task: asyncio.Task[CompletionClient]) -> None:
         if self._connecting is task:
@@ -171,8 +200,9 @@ class EngineLink:
             loop.call_exception_handler({"message": "connecting to the engine failed", "exception": error})
 
     def _prove(self) -> None:
-        if self._complaint:
+        if self._complaint or self._probing is not None:
             self._complaint = ""
+            self._end_probe()
             self._board.proven()
 
     def _lose(self, client: CompletionClient, error: EngineUnavailableError) -> None:

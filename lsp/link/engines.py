@@ -43,7 +43,11 @@ def launch_options(settings: Settings) -> LaunchOptions:
 
     engine = settings.engine
     return LaunchOptions(
-        model=settings.model, quantize=engine.quantize, device=engine.device, threads=engine.threads
+        model=settings.model,
+        quantize=engine.quantize,
+        device=engine.device,
+        threads=engine.threads,
+        cache_mib=engine.cache_mib,
     ).settled()
 
 

@@ -43,12 +43,17 @@ class Access:
         """Why nothing is completed at a place, or None."""
         settings = self.settings_of(place.document)
         reason = self._excluding(settings).language_reason(place.language)
-        return reason or self.why_withheld(place.document)
+        return reason or self._why_withheld(place.document, settings)
 
     def why_withheld(self, document: Document) -> str | None:
         """Why a document's text must not be put into a question, or None."""
-        reason = self._path_reason(self._paths(document))
-        if reason is None and is_remote(self.settings_of(document)):
+        return self._why_withheld(document, self.settings_of(document))
+
+    def _why_withheld(self, document: Document, settings: Settings) -> str | None:
+        first, *others = self._paths(document)
+        # An edit of a project's file while one question is answered is for the next.
+        reason = self._excluding(settings).file_reason(first) or self._path_reason(others)
+        if reason is None and is_remote(settings):
             return _secret_reason(document, "which is not sent to a server")
         return reason
 

@@ -57,13 +57,13 @@ class Parts:
             board=self.board,
             observer=observer,
             why_not=self.access.why_not_looked_up,
+            settings_at=lambda place: self.access.settings_of(place.document),
         )
         self.completer = Completer(
             link=self.link,
             board=self.board,
             book=self.book,
-            settings=settings,
-            completion_at=lambda place: self.access.settings_of(place.document).completion,
+            settings_at=lambda place: self.access.settings_of(place.document),
             why_excluded=self.access.why_not_completed,
             queries=self.queries,
             check=self.attribution.shown_check,

@@ -80,6 +80,11 @@ class EngineSettings:
     threads: int | None = _setting(
         None, optional(integer(1, 1024)), "CPU threads of the local engine (unset: as many as help)."
     )
+    cache_mib: int = _setting(
+        512,
+        integer(16, 1_048_576),
+        "Memory for computed prompts in the local engine, in MiB; at least that of one whole context.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

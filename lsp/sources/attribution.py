@@ -31,6 +31,7 @@ from lsp.status.worker import Worker
 
 if TYPE_CHECKING:
     from attribution.source import Match
+    from lsp.documents.place import Place
     from lsp.settings.settings import Settings
     from lsp.status.observer import Observer
     from lsp.status.status import StatusBoard
@@ -63,6 +64,7 @@ class Attribution:
         board: StatusBoard,
         observer: Observer,
         why_not: Callable[[str, str], str | None],
+        settings_at: Callable[[Place], Settings],
     ) -> None:
         self.marks = Marks(observer.publish)
         self._settings = settings
@@ -78,8 +80,7 @@ class Attribution:
             store=self._store,
             worker=self._worker,
             book=book,
-            is_strict=lambda: self.is_strict,
-            has_label=lambda: self._settings.attribution.on_match == "label",
+            on_match=lambda place: settings_at(place).attribution.on_match,
             tell=board.exclude,
             log=observer.note,
             why_not=why_not,
@@ -203,7 +204,7 @@ class Attribution:
 
     @property
     def is_strict(self) -> bool:
-        """Whether copies, and text that could not be checked, are withheld."""
+        """Whether answers, which have no place, are without copies and text that could not be checked."""
         return self._settings.attribution.on_match == "block"
 
     async def _ask(

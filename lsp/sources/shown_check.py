@@ -47,8 +47,7 @@ class ShownCheck:
         store: AttributionStore,
         worker: Worker,
         book: LatencyBook,
-        is_strict: Callable[[], bool],
-        has_label: Callable[[], bool],
+        on_match: Callable[[Place], str],
         tell: Callable[[str], None],
         log: Callable[[str], None],
         why_not: Callable[[str, str], str | None],
@@ -56,8 +55,7 @@ class ShownCheck:
         self.store = store
         self._worker = worker
         self._book = book
-        self._is_strict = is_strict
-        self._has_label = has_label
+        self._on_match = on_match
         self._tell = tell
         self._log = log
         self._why_not = why_not
@@ -67,33 +65,34 @@ class ShownCheck:
     async def __call__(self, place: Place, suggested: str) -> Credits | str:
         """The sources of what is suggested at a place, or why it is withheld."""
         text, start_byte = checked_text(place, suggested)
+        on_match = self._on_match(place)
+        is_strict = on_match == "block"
         if (reason := self._why_not(place.uri, text.decode())) is not None:
             answer: SearchAnswer | None = SearchAnswer(kind="none", lack=reason)
         else:
-            answer = await self._answer(text, file_path(place.uri))
+            answer = await self._answer(text, file_path(place.uri), is_strict=is_strict)
         if answer is None or answer.kind == "none":
-            return self._unchecked(answer)
+            return self._unchecked(answer, is_strict=is_strict)
         model = self.store.where.model or ""
         references = references_in(text, start_byte, answer.findings, model=model)
         if not references:
             return Credits()
         self._book.attributed()
         label = references[0].label
-        if self._is_strict() and any(reference.finding.is_withheld for reference in references):
+        if is_strict and any(reference.finding.is_withheld for reference in references):
             self._tell(f"{BLOCKED}: {label}")
             return BLOCKED
-        return Credits(references=tuple(references), label=label if self._has_label() else None)
+        return Credits(references=tuple(references), label=label if on_match == "label" else None)
 
-    async def _answer(self, text: bytes, file: Path | None) -> SearchAnswer | None:
+    async def _answer(self, text: bytes, file: Path | None, *, is_strict: bool) -> SearchAnswer | None:
         """What the store says; None if it takes too long."""
-        strict = self._is_strict()
-        if not strict and self._late is not None and not self._late.done():
+        if not is_strict and self._late is not None and not self._late.done():
             self._book.check_late()
             return None
         started_s = time.perf_counter()
         future = self._worker.submit(partial(self.store.search, text, by_hand=False, file=file))
         try:
-            async with asyncio.timeout(STRICT_WAIT_S if strict else WAIT_S):
+            async with asyncio.timeout(STRICT_WAIT_S if is_strict else WAIT_S):
                 answer = await asyncio.shield(future)
         except TimeoutError:
             self._late = future
@@ -105,9 +104,9 @@ class ShownCheck:
             self._book.checked((time.perf_counter() - started_s) * 1e3, by_hand=False)
         return answer
 
-    def _unchecked(self, answer: SearchAnswer | None) -> Credits | str:
+    def _unchecked(self, answer: SearchAnswer | None, *, is_strict: bool) -> Credits | str:
         reason = "the index does not answer" if answer is None else answer.lack
-        if not self._is_strict():
+        if not is_strict:
             # A missing index is worth a note only where the user has set one.
             if answer is not None and self.store.where.index is not None:
                 self._once(f"attribution: suggestions are not checked: {reason}")

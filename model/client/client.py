@@ -84,6 +84,8 @@ class EngineHealth:
     """Tokens of prompt and answer together that the model can take; None where a server does not say."""
     chat: str | None = None
     """How it chats: `template` (instruct-tuned), `dialogue` (a base model), None where that is not said."""
+    is_proof: bool = True
+    """Whether an engine that says this also completes; many servers list their models to anybody."""
 
 
 class CompletionClient(Protocol):
@@ -107,6 +109,17 @@ class CompletionClient(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections; the engine lives on."""
+
+
+PROBE = CompletionQuery(prefix="ready = ", suffix="\n", max_tokens=1)
+"""What a server is asked to show that it completes: nobody's text, and one token."""
+
+
+async def prove(client: CompletionClient) -> None:
+    """Have a server complete something. Raises `EngineUnavailableError` or `RequestError` if it does not."""
+    async with aclosing(client.complete(PROBE)) as deltas:
+        async for _ in deltas:
+            return
 
 
 class EngineClient:

@@ -117,6 +117,7 @@ class HttpSession:
         try:
             async with self._open("POST", path, body, self.endpoint.silence_s) as response:
                 await self._raise_for_status(response, path)
+                self._refuse_page(response, path)
                 decoder = EventDecoder()
                 async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as parts:
                     async for part in parts:
@@ -176,6 +177,14 @@ class HttpSession:
                 f"{where}: {message}. Check engine.url and the model's name.", is_passing=False
             )
         raise failure.refusal(where)
+
+    def _refuse_page(self, response: httpx.Response, path: str) -> None:
+        """A company's log-in page, say, or a server that knows no such path."""
+        if response.headers.get("content-type", "").startswith("text/html"):
+            raise EngineUnavailableError(
+                f"{self.endpoint}{path} answered with a web page: is engine.url a completion server?",
+                is_passing=False,
+            )
 
     def _object(self, data: str, path: str) -> Json:
         """Parse one object; an error in it is raised."""

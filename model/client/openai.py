@@ -111,7 +111,7 @@ class OpenAIClient:
         """See `CompletionClient`; the version is not part of this API."""
         self._dialect = None
         dialect = await self.dialect()
-        return EngineHealth(status="ok", model=dialect.model)
+        return EngineHealth(status="ok", model=dialect.model, is_proof=dialect.owner == _OURS)
 
     async def aclose(self) -> None:
         """See `CompletionClient`."""

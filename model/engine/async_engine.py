@@ -21,6 +21,9 @@ from model.engine.stats import EngineStats
 from model.errors import EngineUnavailableError, RequestError
 from model.runner.sampling import SamplingParams
 
+# A pause in which somebody thinks is shorter; a burst of a moment ago is not held for long.
+_REST_SECONDS = 30.0
+
 logger = logging.getLogger(__name__)
 
 # What a stream's queue carries: one step's deltas, or why there will be none.
@@ -44,10 +47,14 @@ class _Stream:
 
 
 class AsyncEngine:
-    """Owns the step thread of one `Engine` between `start` and `stop`."""
+    """Owns the step thread of one `Engine` between `start` and `stop`.
 
-    def __init__(self, engine: Engine) -> None:
+    `rest_seconds` after the last step memory is given back (`Engine.rest`), once.
+    """
+
+    def __init__(self, engine: Engine, *, rest_seconds: float = _REST_SECONDS) -> None:
         self.engine = engine
+        self._rest_seconds = rest_seconds
         self._inbox: list[Callable[[], None]] = []
         self._wake = threading.Condition()
         self._stopping = False
@@ -109,10 +116,15 @@ class AsyncEngine:
             self._wake.notify()
 
     def _run(self) -> None:
+        rests = True
         while not self._stopping:
             with self._wake:
-                self._wake.wait_for(lambda: self._inbox or self.engine.busy)
+                patience_s = None if rests else self._rest_seconds
+                has_work = self._wake.wait_for(lambda: self._inbox or self.engine.busy, patience_s)
                 inbox, self._inbox = self._inbox, []
+            if not has_work:
+                self.engine.rest()
+            rests = not has_work
             for call in inbox:
                 call()
             if self.engine.busy and not self._stopping:

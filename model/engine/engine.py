@@ -25,11 +25,11 @@ from model.engine.sequence import Sequence as Running
 from model.engine.stats import EngineStats
 from model.engine.turn import Turn
 from model.errors import ContextLengthError, RequestError
+from model.local.memory import trim_heap
 from model.prompt.tokenizer import Tokenizer
 from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
 
-_DEFAULT_KV_CACHE_BYTES = 512 * 2**20
 # So many unknown tokens hardly delay a key: they are computed for a prompt with more of the texts, and a
 # shorter prompt that lacks no more is answered at once. Chosen, not measured.
 _LITTLE_TOKENS = 64
@@ -43,12 +43,13 @@ _PREFILL_CHUNK, _PREFILL_CHUNK_ON_GPU = 256, 1024
 class EngineOptions:
     """Bounds of one engine.
 
+    `kv_cache_bytes` is as much as keys and values may take, but at least what one context does;
     `prefill_chunk` is how many prompt tokens a step computes at most (None: as suits the device),
     `max_draft` how many guessed tokens it verifies (0 switches drafts off), `threads` the CPU threads
     (None: all).
     """
 
-    kv_cache_bytes: int = _DEFAULT_KV_CACHE_BYTES
+    kv_cache_bytes: int = 512 * 2**20
     max_batch: int = 32
     prefill_chunk: int | None = None
     max_draft: int = 7
@@ -174,7 +175,15 @@ class Engine:
 
     def forget(self) -> None:
         """Drop every cached prefix that no running request holds."""
-        self._scheduler.cache.clear()
+        self._scheduler.cache.shrink(0)
+
+    def rest(self) -> None:
+        """Give back the memory of a burst: what is cached is kept up to one context, the latest first."""
+        cache = self._scheduler.cache
+        cache.shrink(self.config.n_positions)
+        if cache.free:
+            self.runner.release(cache.free_slots)
+        trim_heap()
 
     def stats(self) -> EngineStats:
         """Counters and gauges now."""

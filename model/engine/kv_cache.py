@@ -79,6 +79,11 @@ class KVCache:
         return self._n_free
 
     @property
+    def free_slots(self) -> SlotArray:
+        """Those slots, in order."""
+        return np.sort(self._free[: self._n_free])
+
+    @property
     def available(self) -> int:
         """Slots that `take` can give: the free ones and those of unpinned cached prefixes."""
         return self._n_free + self.cached_tokens - self.pinned_tokens
@@ -142,9 +147,9 @@ class KVCache:
             node.children[int(leaf.tokens[0])] = leaf
             self.cached_tokens += len(leaf.tokens)
 
-    def clear(self) -> None:
-        """Forget every prefix that no running sequence holds."""
-        self._evict(self.cached_tokens - self.pinned_tokens)
+    def shrink(self, n_tokens: int) -> None:
+        """Forget the least recently used prefixes that no running sequence holds, down to `n_tokens`."""
+        self._evict(min(self.cached_tokens - n_tokens, self.cached_tokens - self.pinned_tokens))
 
     def _walk(self, tokens: TokenArray) -> Iterator[tuple[_Node, int]]:
         """The nodes along `tokens`, each with how many of its tokens match (at least one)."""

@@ -179,7 +179,7 @@ class Family(Protocol):
         """Whether a tensor or module of a block belongs to its feed-forward."""
 
     def tensor_name(self, stored: str) -> str | None:
-        """A tensor's name by what a file calls it; None for one that says nothing (a mask, a tied twin)."""
+        """A tensor's name by what a file calls it; None for one that says nothing (a mask)."""
 
     def end_ids(self, special_ids: Mapping[str, int]) -> Collection[int]:
         """The special tokens of a tokenizer after which another text would follow."""

@@ -58,8 +58,8 @@ SPECIAL_TOKENS: tuple[str, ...] = (
 # tanh approximation under the names that published checkpoints use for it.
 _TANH_GELU = ("gelu_pytorch_tanh", "gelu_new", "gelu_fast")
 _PREFIX = "transformer."
-# Causal masks that old exports carry, and the tied head under its own name.
-_IGNORED_ENDINGS = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+# Causal masks that old exports carry.
+_IGNORED_ENDINGS = (".attn.bias", ".attn.masked_bias")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,7 @@ class GPTBigCodeFamily:
         """The same with the prefix that some exports leave out."""
         if stored.endswith(_IGNORED_ENDINGS):
             return None
-        return stored if stored.startswith(_PREFIX) else _PREFIX + stored
+        return stored if stored.startswith((_PREFIX, "lm_head.")) else _PREFIX + stored
 
     def end_ids(self, special_ids: Mapping[str, int]) -> Collection[int]:
         """All of them."""

@@ -44,7 +44,13 @@ def config_of(values: Any) -> ModelConfig:
     """The description in a config.json's object. Raises `ConfigError`."""
     if not isinstance(values, dict):
         raise ConfigError(f"the configuration is {type(values).__name__}, not an object")
-    return family_of(values.get("model_type")).read(values)
+    model_type = values.get("model_type")
+    if model_type == "gpt2" and values.get("attention_head_type") == "multiquery":
+        raise ConfigError(
+            "this is SantaCoder as it was first published, with code of its own and matrices on their side; "
+            "bigcode/gpt_bigcode-santacoder has the same weights as they are loaded here"
+        )
+    return family_of(model_type).read(values)
 
 
 def family_of(model_type: object) -> Family:

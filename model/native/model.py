@@ -42,7 +42,7 @@ class NativeModel:
         self.config = config
         self._scheme, self._fine = scheme, _fine_fields(config)
         self._weights, self._shapes = weights, config.family.shapes(config)
-        self._weights.refuse_unexpected(self._shapes)
+        self._weights.check(self._shapes)
         self._reader = LinearReader(self._weights, threads=threads)
         self._kept: list[Floats] = []
         self._linears: dict[tuple[str, ...], NativeLinear] = {}

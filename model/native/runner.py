@@ -20,6 +20,7 @@ from model.native.model import NativeModel
 from model.native.step import NativeStep
 from model.runner.runner import Batch, CacheMove
 from model.runner.sampling import HostLogits
+from model.runner.slots import release_slots
 from model.weights.scheme import Scheme
 from model.weights.weight_files import Weights
 
@@ -87,6 +88,10 @@ class NativeRunner:
         # At every step glibc maps and unmaps arrays that are larger than any it has seen freed. For eight
         # rows of logits that took half of the step's time.
         np.empty(_LARGEST_ARRAY, np.uint8)
+
+    def release(self, slots: NDArray[np.int64]) -> None:
+        """Let the system have the memory of slots that hold nothing."""
+        release_slots(self._cache, slots)
 
     def move(self, move: CacheMove) -> None:
         """Copy cached tokens, their keys turned to their new places."""

@@ -31,6 +31,8 @@ class LaunchOptions:
     quantize: str = "auto"
     device: str = "auto"
     threads: int | None = None
+    cache_mib: int = 512
+    """Memory for the keys and values of prompts."""
 
     def settled(self) -> LaunchOptions:
         """The same for any working folder: with the model that `auto` is here, and with whole paths.
@@ -47,6 +49,7 @@ class LaunchOptions:
     def arguments(self) -> list[str]:
         """As arguments of `starcoder-lsp engine`."""
         given = ["--model", self.model, "--quantize", self.quantize, "--device", self.device]
+        given += ["--cache-mib", str(self.cache_mib)]
         return given if self.threads is None else [*given, "--threads", str(self.threads)]
 
 
@@ -115,6 +118,6 @@ def _absolute(model: str) -> str:
         return model
     is_path = model.startswith((".", "~", os.sep)) or model.count("/") > 1 or "\\" in model
     is_path |= model.endswith(SUFFIX)
-    # A name without a slash is no Hugging Face id: the bundled model, or a folder.
-    is_path |= "/" not in model and model != STARTER and published(model) is None and Path(model).is_dir()
+    # `m/base` may be a folder or a Hugging Face id: what is here comes first.
+    is_path |= model != STARTER and published(model) is None and Path(model).is_dir()
     return str(Path(model).expanduser().absolute()) if is_path else model

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from model.errors import RequestError, TokenizerError
-from model.gguf.files import Gguf
 from model.gguf.metadata import Metadata
 from model.prompt.conversation import Message
+from model.prompt.tokenizer_config import TOKENIZER_CONFIG_FILE
 
 if TYPE_CHECKING:
     import jinja2
@@ -47,16 +47,13 @@ class ChatTemplate:
         self._where = where
 
     @classmethod
-    def of_model(cls, files: Path | Gguf) -> ChatTemplate | None:
-        """The template of a GGUF file, or of a folder: `chat_template.jinja`, or in `tokenizer_config.json`.
+    def of_folder(cls, folder: Path, config: Mapping[str, Any]) -> ChatTemplate | None:
+        """That of `chat_template.jinja`, or in `config`, the folder's tokenizer_config.json.
 
         None if it has none: a base model. Raises `TokenizerError` if they cannot be read.
         """
-        if isinstance(files, Gguf):
-            return cls._of_gguf(files.metadata)
-        path = files / "tokenizer_config.json"
-        config = _read_object(path) if path.is_file() else {}
-        file = files / "chat_template.jinja"
+        path = folder / TOKENIZER_CONFIG_FILE
+        file = folder / "chat_template.jinja"
         if file.is_file():
             path, source = file, file.read_text(encoding="utf-8")
         elif (given := _default_of(config.get("chat_template"), path)) is not None:
@@ -68,7 +65,8 @@ class ChatTemplate:
         return template
 
     @classmethod
-    def _of_gguf(cls, metadata: Metadata) -> ChatTemplate | None:
+    def of_gguf(cls, metadata: Metadata) -> ChatTemplate | None:
+        """That of a GGUF file, None if it has none."""
         source = metadata.text("tokenizer.chat_template")
         if source is None:
             return None
@@ -147,16 +145,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["tojson"] = to_json
     environment.globals.update(raise_exception=refuse, strftime_now=now)
     return environment
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{path} holds no JSON object")
-    return value
 
 
 def _default_of(given: object, path: Path) -> str | None:

@@ -13,10 +13,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
@@ -25,16 +28,17 @@ from model.errors import TokenizerError
 from model.prompt.pre_tokenizers import boundary_of, last_word
 from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
+from model.prompt.tokenizer_config import read_tokenizer_config
 
-# Two generations of that many chunks or characters, 10 to 30 MB; longer chunks are not worth keeping.
-_CACHED_CHUNKS = 16_384
-_CACHED_CHARS = 1_000_000
+# Each of two generations; the lines of a megabyte of code take some 10 MB. Longer ones are not worth keeping.
+_CACHED_BYTES = 12_000_000
 _CACHED_CHUNK_CHARS = 2_000
-# Prefix and suffix of several open documents, together of at most so many characters (with their ids some 20
-# bytes each); shorter texts are quick enough without.
+# Prefix and suffix of several open documents; shorter texts are quick enough without.
 _KNOWN_HEADS = 16
-_KNOWN_HEADS_CHARS = 2_000_000
+_KNOWN_HEADS_BYTES = 24_000_000
 _HEAD_CHARS = 256
+# A tuple and its place in another or in a dictionary, and each id in it as an object.
+_CHUNK_BYTES, _ID_BYTES = 150, 40
 
 Chunks = tuple[tuple[int, ...], ...]
 
@@ -45,6 +49,12 @@ class _Head:
 
     text: str
     chunks: Chunks
+
+    @cached_property
+    def n_bytes(self) -> int:
+        """Its memory, as if it shared nothing."""
+        n_ids = sum(map(len, self.chunks))
+        return sys.getsizeof(self.text) + _CHUNK_BYTES * len(self.chunks) + _ID_BYTES * n_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +94,16 @@ class Tokenizer:
         self._spellings = Spellings(vocabulary.spelled)
         self._young: dict[str, tuple[int, ...]] = {}
         self._old: dict[str, tuple[int, ...]] = {}
-        self._young_chars = 0
+        self._young_bytes = 0
         self._heads: tuple[_Head, ...] = ()
         self._check_specials()
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Tokenizer:
-        """Read `folder`/tokenizer.json. Raises `TokenizerError`, which names the file."""
+    def from_folder(cls, folder: Path, said: Mapping[str, Any] | None = None) -> Tokenizer:
+        """Read `folder`/tokenizer.json. `said` is its tokenizer_config.json, if that has been read already.
+
+        Raises `TokenizerError`, which names the file.
+        """
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise TokenizerError(f"{path} does not exist: is {folder} a model folder?")
@@ -102,7 +115,8 @@ class Tokenizer:
             made = cls(backend)
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
-        made.first_ids = made.first_ids or _said_beside(folder, made.special_ids)
+        if not made.first_ids:
+            made.first_ids = _first_said(read_tokenizer_config(folder) if said is None else said, made)
         return made
 
     def encode(self, text: str) -> list[int]:
@@ -180,10 +194,10 @@ class Tokenizer:
             if ids is None:
                 ids = tuple(self.encode_uncached(text))
             if len(text) <= _CACHED_CHUNK_CHARS:
-                if len(self._young) >= _CACHED_CHUNKS or self._young_chars >= _CACHED_CHARS:
-                    self._old, self._young, self._young_chars = self._young, {}, 0
+                if self._young_bytes >= _CACHED_BYTES:
+                    self._old, self._young, self._young_bytes = self._young, {}, 0
                 self._young[text] = ids
-                self._young_chars += len(text)
+                self._young_bytes += sys.getsizeof(text) + _CHUNK_BYTES + _ID_BYTES * len(ids)
         return ids
 
     def _longest_head(self, text: str) -> _Head:
@@ -199,8 +213,8 @@ class Tokenizer:
     def _remember(self, head: _Head, grown_from: _Head) -> None:
         # One assignment of a new tuple: a thread that loses the race loses an entry, nothing more.
         heads = (head, *(one for one in self._heads if one is not grown_from))[:_KNOWN_HEADS]
-        sizes = accumulate(len(one.text) for one in heads)
-        self._heads = tuple(one for one, size in zip(heads, sizes, strict=True) if size <= _KNOWN_HEADS_CHARS)
+        sizes = accumulate(one.n_bytes for one in heads)
+        self._heads = tuple(one for one, size in zip(heads, sizes, strict=True) if size <= _KNOWN_HEADS_BYTES)
 
     def _check_specials(self) -> None:
         """Prove rule 16 for this very vocabulary: the names of special tokens are ordinary text."""
@@ -237,19 +251,12 @@ def _well_formed(text: str) -> str:
     return text
 
 
-def _said_beside(folder: Path, special_ids: dict[str, int]) -> tuple[int, ...]:
+def _first_said(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[int, ...]:
     """`first_ids` by a tokenizer_config.json, which DeepSeek-Coder says it in."""
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return ()
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TokenizerError(f"{path} is not valid JSON ({error})") from error
-    if not isinstance(config, dict) or config.get("add_bos_token") is not True:
+    if config.get("add_bos_token") is not True:
         return ()
     said = config.get("bos_token")
-    first = special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
+    first = tokenizer.special_ids.get(str(said.get("content") if isinstance(said, dict) else said))
     return () if first is None else (first,)
 
 

@@ -42,10 +42,10 @@ def load_checkpoint(folder: Path, placement: Placement) -> CausalLM:
 
 def load_weights(folder: Path, config: ModelConfig, placement: Placement) -> CausalLM:
     """The same where the configuration has been read already."""
-    weights = WeightFiles(folder, config.family)
+    weights = WeightFiles(folder, config)
     with torch.device("meta"):
         model = build(config)
-    weights.refuse_unexpected(config.family.shapes(config))
+    weights.check(config.family.shapes(config))
     loader = _Loader(weights, config, placement)
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -27,6 +28,7 @@ from model.pytorch.device import Placement, choose_placement
 from model.pytorch.llama import turned
 from model.runner.runner import Batch, CacheMove, Logits
 from model.runner.sampling import Choice, HostLogits, Sampled, sample
+from model.runner.slots import release_slots
 
 if TYPE_CHECKING:
     from model.pytorch.decode_graphs import DecodeGraphs
@@ -130,6 +132,11 @@ class TorchRunner:
         # One slot more, for rows that pad a graph's batch.
         self._cache = allocate(self.config, n_slots + 1, self.placement.dtype, self.placement.device)
         self._graphs = self._make_graphs()
+
+    def release(self, slots: NDArray[np.int64]) -> None:
+        """Let the system have the memory of slots that hold nothing; that of a GPU stays reserved."""
+        if self._cache.device.type == "cpu":
+            release_slots(self._cache.view(torch.uint8).numpy(), slots)
 
     @torch.inference_mode()
     def move(self, move: CacheMove) -> None:

@@ -70,6 +70,9 @@ class Runner(Protocol):
     def reserve(self, n_slots: int) -> None:
         """Make the cache, for `n_slots` tokens. Called once, before the first step."""
 
+    def release(self, slots: NDArray[np.int64]) -> None:
+        """Let the system have the memory of slots that hold nothing, given in order, where it can."""
+
     def move(self, move: CacheMove) -> None:
         """Copy cached tokens, their keys turned to their new places. Only for rotary positions."""
 

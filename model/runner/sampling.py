@@ -31,14 +31,16 @@ _COLDEST = float(np.finfo(np.float32).tiny)
 class SamplingParams:
     """How the tokens of one request are chosen. Raises `RequestError` on a value out of range.
 
-    `temperature` 0 is greedy. `top_k` 0 and `top_p` 1 switch their filter off. `logprobs` is how
-    many of the likeliest tokens are reported beside the chosen one.
+    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 switch their filter off; `min_p` is
+    the least share of the likeliest token's probability (arXiv 2407.01082, §3). `logprobs` is how many of
+    the likeliest tokens are reported beside the chosen one.
     """
 
     max_new_tokens: int = 128
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     repetition_penalty: float = 1.0
     seed: int | None = None
     logprobs: int = 0
@@ -49,6 +51,7 @@ class SamplingParams:
         _require(finite, "temperature", self.temperature, "0 (greedy) or a positive number")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or a positive number")
+        _require(0 <= self.min_p <= 1, "min_p", self.min_p, "between 0 and 1")
         positive = math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0
         _require(positive, "repetition_penalty", self.repetition_penalty, "a positive number")
         in_range = self.seed is None or -(2**63) <= self.seed < 2**63
@@ -218,6 +221,7 @@ def _draw(logits: Floats, params: SamplingParams, generator: np.random.Generator
         weights = np.exp((logits - logits.max()) / max(params.temperature, _COLDEST))  # [V]
     if params.top_k or params.top_p < 1:
         weights[weights < _floor(weights, params)] = 0
+    weights[weights < params.min_p] = 0  # the likeliest has 1
     running = weights.cumsum(dtype=np.float64)  # in fp32 it would shift the tail
     # Strictly below the total, whatever rounding did: what is found has a weight above 0.
     target = min(number * running[-1], np.nextafter(running[-1], 0))

@@ -11,6 +11,15 @@ from model.errors import RequestError
 from model.prompt.conversation import Message
 from model.serve.protocol import HINTS, INERT, WIRE, Inert, SamplingBody
 
+# What llama.cpp's clients say of its samplers, beside values that leave those off.
+_OF_SAMPLERS = frozenset(
+    (
+        *("samplers", "dynatemp_exponent", "xtc_threshold", "repeat_last_n", "dry_base"),
+        *("dry_allowed_length", "dry_penalty_last_n", "timings_per_token", "t_max_prompt_ms"),
+        *("t_max_predict_ms", "response_fields"),
+    )
+)
+
 Speaker = Literal["system", "developer", "user", "assistant"]
 
 
@@ -52,12 +61,27 @@ class ChatBody(SamplingBody):
         "function_call": ("none", "auto"),
         "parallel_tool_calls": (True, False),
         "modalities": (["text"],),
+        "dynatemp_range": (0,),
+        "typical_p": (1,),
+        "xtc_probability": (0,),
+        "dry_multiplier": (0,),
+        "repeat_penalty": (1,),
     }
-    hints: ClassVar[frozenset[str]] = HINTS | {"tools", "functions"}
+    hints: ClassVar[frozenset[str]] = HINTS | _OF_SAMPLERS | {"tools", "functions"}
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=-1)] | None = None
+    """-1 is llama.cpp's way to leave it to the engine."""
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    n_predict: Annotated[int, Field(ge=-1)] | None = None
+    """llama.cpp's name of it; 0 asks for the prompt to be read, which takes a token."""
+
+    @field_validator("max_tokens")
+    @classmethod
+    def _at_least_one(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("expected at least 1, or -1 to leave it to the engine")
+        return value
 
     @model_validator(mode="after")
     def _one_limit(self) -> ChatBody:
@@ -70,7 +94,8 @@ class ChatBody(SamplingBody):
     @property
     def limit(self) -> int | None:
         """How many tokens the answer may have; None leaves it to the engine."""
-        return self.max_completion_tokens if self.max_tokens is None else self.max_tokens
+        given = (self.max_tokens, self.max_completion_tokens, self.n_predict)
+        return next((max(each, 1) for each in given if each is not None and each >= 0), None)
 
     @property
     def each(self) -> list[ChatBody]:

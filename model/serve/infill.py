@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.engine.generation import Delta, FinishReason, Timings
 from model.serve.answers import AnswerBuilder, Json
-from model.serve.protocol import WIRE, CompletionBody, ContextItem, Inert, SamplingBody
+from model.serve.protocol import CompletionBody, ContextItem, Inert, SamplingBody
 
 _STOP_TYPES: dict[FinishReason | None, str] = {"stop": "eos", "length": "limit"}
 
 
 class ExtraFile(BaseModel):
-    """One of `input_extra`: another file, or a part of one."""
+    """One of `input_extra`: another file, or a part of one. Plug-ins add when they saw it."""
 
-    model_config = WIRE
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
     filename: str = ""
     text: str
 
@@ -41,7 +41,7 @@ class InfillBody(SamplingBody):
     n_predict: Annotated[int, Field(ge=-1)] = -1
     seed: Annotated[int, Field(ge=-1, lt=2**64)] | None = None
     response_fields: list[str] = Field(default_factory=list)
-    """Those of an answer that is not streamed that are sent; empty for all."""
+    """Those of an answer that is not streamed that are sent, inner ones by a path; empty for all."""
 
     @property
     def completion(self) -> CompletionBody:
@@ -60,6 +60,7 @@ class InfillBody(SamplingBody):
                         "temperature",
                         "top_p",
                         "top_k",
+                        "min_p",
                         "repetition_penalty",
                         "stop",
                         "stream",
@@ -116,7 +117,16 @@ class InfillAnswerBuilder(AnswerBuilder):
     def _chosen(self, answer: Json) -> Json:
         if not self.response_fields:
             return answer
-        return {name: answer[name] for name in self.response_fields if name in answer}
+        found = ((path, _value_at(answer, path)) for path in self.response_fields)
+        return {path: value for path, value in found if value is not None}
+
+
+def _value_at(answer: Json, path: str) -> Any:
+    """What stands at `timings/prompt_n`, say; None for nothing."""
+    value: Any = answer
+    for name in path.split("/"):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _llama_timings(timings: Timings) -> Json:

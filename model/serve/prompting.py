@@ -211,6 +211,7 @@ def _sampling(body: SamplingBody, max_tokens: int, logprobs: int) -> SamplingPar
         temperature=body.temperature,
         top_p=body.top_p,
         top_k=max(body.top_k, 0),  # vLLM writes "off" as -1
+        min_p=body.min_p,
         repetition_penalty=body.repetition_penalty,
         seed=body.seed,
         logprobs=logprobs,

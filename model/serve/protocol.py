@@ -38,7 +38,6 @@ INERT: Inert = {
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
-    "min_p": (0,),
     "min_tokens": (0,),
     "length_penalty": (1,),
     "use_beam_search": (False,),
@@ -82,6 +81,7 @@ class SamplingBody(BaseModel):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=-1)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     n: Annotated[int, Field(ge=1, le=MAX_ALTERNATIVES)] = 1
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None

@@ -10,11 +10,13 @@ import os
 import shutil
 from pathlib import Path
 
-from model.errors import ConfigError
+from model.errors import ConfigError, served_elsewhere
 from model.extras import has_torch
 from model.families.config import ModelConfig
+from model.gguf.files import Gguf
 from model.native.library import VARIANT_VARIABLE, built_variants, native_variant
 from model.native.model import takes
+from model.weights.opening import ModelFiles
 from model.weights.scheme import Scheme
 
 # The compiled code that every CPU can run, several times slower than the others.
@@ -29,21 +31,39 @@ def check_names(*, device: str, quantize: str) -> None:
         raise ConfigError(f"quantize = {quantize!r}: expected auto, none, int8 or int4")
 
 
-def compiled_scheme(config: ModelConfig, *, device: str, quantize: str) -> tuple[Scheme, str] | None:
+def compiled_scheme(
+    files: ModelFiles, config: ModelConfig, *, device: str, quantize: str
+) -> tuple[Scheme, str] | None:
     """The scheme in which compiled code holds a model, and why; None where PyTorch computes it.
 
-    Raises `ConfigError` for a setting that is not known.
+    Raises `ConfigError` for a setting that is not known, and for a GGUF file that needs PyTorch.
     """
     check_names(device=device, quantize=quantize)
+    if not isinstance(files, Gguf):
+        return _compiled(config, device=device, quantize=quantize, has_other=has_torch())
+    device = "cpu" if device == "auto" else device  # what computes on a GPU reads no such file
+    compiled = _compiled(config, device=device, quantize=quantize, has_other=False)
+    if compiled is None:
+        raise ConfigError(
+            f"{files.path}: a GGUF file is computed by the compiled step alone, which does not do "
+            f"{only_with_torch(device=device, quantize=quantize)}. {served_elsewhere(files.path)}"
+        )
+    return compiled
+
+
+def _compiled(
+    config: ModelConfig, *, device: str, quantize: str, has_other: bool
+) -> tuple[Scheme, str] | None:
+    """The same; `has_other` if something else could compute the model too, and may be quicker."""
     if device == "cuda" or quantize == Scheme.NONE or not takes(config):
         return None
-    if device == "auto" and has_nvidia_driver() and has_torch():
+    if device == "auto" and has_nvidia_driver() and has_other:
         return None
     variant = native_variant()
     if quantize != "auto":
         return Scheme(quantize), f"{quantize} as asked, by the compiled step ({variant})"
     if variant == _SLOW_VARIANT:
-        if has_torch():
+        if has_other:
             return None
         return Scheme.INT8, f"int8, by the compiled step for any CPU ({variant}), which is slow"
     return Scheme.INT8, (

@@ -63,20 +63,24 @@ def run_engine(
         # busy program on two cores a prefill of 256 tokens took 700 ms spinning, 14 ms sleeping.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from model.engine.engine import EngineOptions
-        from model.prompt.chat_template import ChatTemplate
+        from model.start.header import read_header
         from model.start.load import load_engine
-        from model.weights.opening import open_files
 
-        files = open_files(resolved.folder)
+        header = read_header(resolved.folder)
         engine = load_engine(
-            files,
+            header,
             device=options.device,
             quantize=options.quantize,
-            options=EngineOptions(threads=options.threads),
+            options=EngineOptions(threads=options.threads, kv_cache_bytes=options.cache_mib * 2**20),
         )
-        template = ChatTemplate.of_model(files)
         serving = _serve(
-            engine, template, resolved, listener, token=token, idle_seconds=idle_seconds, fim_text=fim_text
+            engine,
+            header.template,
+            resolved,
+            listener,
+            token=token,
+            idle_seconds=idle_seconds,
+            fim_text=fim_text,
         )
         asyncio.run(serving)
 

@@ -52,14 +52,16 @@ class GgufWeights:
         """Say that a tensor has been copied: its pages need not stay in memory."""
         self._file.release(stored_name(name))
 
-    def refuse_unexpected(self, expected: Shapes) -> None:
-        """Raise `CheckpointError` for weights that the configuration has no place for."""
+    def check(self, expected: Shapes) -> None:
+        """Raise `CheckpointError` where the file does not hold what the model has, or more."""
         unexpected = self._file.tensors.keys() - {TURN_FACTORS, *map(stored_name, expected)}
         if unexpected:
             raise CheckpointError(
                 f"{self._file.path}: {len(unexpected)} weights do not belong to such a model here, for "
                 f"example {min(unexpected)}"
             )
+        for name, shape in expected.items():
+            self._file.readable_type(self._checked(name, shape))
 
     def _checked(self, name: str, shape: tuple[int, ...]) -> str:
         stored = stored_name(name)

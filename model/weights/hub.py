@@ -56,7 +56,7 @@ def resolve(
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == _GGUF_SUFFIX:
         return _file(path, path.stem)
-    if match := _HF_ID.fullmatch(name):
+    if not path.is_dir() and (match := _HF_ID.fullmatch(name)):
         folder = fetch_snapshot(
             match["id"], match["revision"], cache_dir=cache_dir, offline=offline, endpoint=endpoint
         )

@@ -27,4 +27,4 @@ def describe(files: ModelFiles) -> ModelConfig:
 
 def open_weights(files: ModelFiles, config: ModelConfig) -> Weights:
     """The weights of a model. Raises `CheckpointError`."""
-    return GgufWeights(files, config) if isinstance(files, Gguf) else WeightFiles(files, config.family)
+    return GgufWeights(files, config) if isinstance(files, Gguf) else WeightFiles(files, config)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
-from model.families.config import Family, Shapes
+from model.families.config import ModelConfig, Shapes
 from model.gguf.block_types import BLOCK_TYPES, NUMBERS
 from model.gguf.dequantize import dequantize
 from model.weights.scheme import SCALE_SUFFIX
@@ -72,13 +72,24 @@ class _File:
         self.header.pop("__metadata__", None)
         self._start = 8 + n_header
 
-    def read(self, name: str) -> Stored:
-        """The tensor of that name. Raises `CheckpointError` for a number type that is not read here."""
+    def check(self, name: str, shape: tuple[int, ...]) -> str:
+        """The number type of the tensor of that name. Raises `CheckpointError` for one that is not read here,
+        and for another shape."""
         entry = self.header[name]
-        dtype = entry["dtype"]
+        dtype, stored_shape = str(entry["dtype"]), tuple(entry["shape"])
         if dtype not in NUMPY_TYPES:
             known = ", ".join(NUMPY_TYPES)
             raise CheckpointError(f"{self.path}: {name} is stored as {dtype}; only {known} are read")
+        if stored_shape != shape:
+            raise CheckpointError(
+                f"{self.path}: {name} has shape {stored_shape}, the configuration asks for {shape}"
+            )
+        return dtype
+
+    def read(self, name: str) -> Stored:
+        """The tensor of that name, which has been checked."""
+        entry = self.header[name]
+        dtype = entry["dtype"]
         begin, end = entry["data_offsets"]
         kind = np.dtype(NUMPY_TYPES[dtype])
         data = np.frombuffer(self._map, kind, (end - begin) // kind.itemsize, self._start + begin)
@@ -112,35 +123,32 @@ class Weights(Protocol):
     def release(self, name: str) -> None:
         """Say that a tensor has been copied: its pages need not stay in memory."""
 
-    def refuse_unexpected(self, expected: Shapes) -> None:
-        """Raise for weights that the configuration has no place for."""
+    def check(self, expected: Shapes) -> None:
+        """Raise where a tensor is missing or of another shape or number type, or has no place in the model.
+
+        No weight is read: `take` and `table` raise nothing afterwards.
+        """
 
 
 class WeightFiles:
     """The tensors of a model folder. Raises `CheckpointError` for files that cannot be used."""
 
-    def __init__(self, folder: Path, family: Family) -> None:
-        self._folder, self._family = folder, family
+    def __init__(self, folder: Path, config: ModelConfig) -> None:
+        self._folder, self._family = folder, config.family
         self._files: dict[str, tuple[_File, str]] = {}
         for path in _weight_files(folder):
             file = _File(path)
             for stored in file.header:
-                if (name := family.tensor_name(stored)) is not None:
+                if (name := self._family.tensor_name(stored)) is not None:
                     self._files[name] = file, stored
+        if config.tied_head and self._family.token_embedding not in self._files:
+            self._take_head_as_embedding()
 
     def take(self, name: str, shape: tuple[int, ...]) -> Stored:
         """The tensor as stored. Raises `CheckpointError` where it is missing or of another shape."""
-        if name not in self._files:
-            raise CheckpointError(
-                f"the weights lack {name}: is this a complete {self._family.name} checkpoint?"
-            )
+        self._check(name, shape)
         file, stored_name = self._files[name]
-        stored = file.read(stored_name)
-        if stored.data.shape != shape:
-            raise CheckpointError(
-                f"{file.path}: {name} has shape {stored.data.shape}, the configuration asks for {shape}"
-            )
-        return stored
+        return file.read(stored_name)
 
     def table(self, name: str, shape: tuple[int, ...]) -> Table:
         """Single rows of a matrix, which stays where it lies in its file."""
@@ -158,8 +166,8 @@ class WeightFiles:
         file, stored_name = self._files[name]
         file.release(stored_name)
 
-    def refuse_unexpected(self, expected: Shapes) -> None:
-        """Raise `CheckpointError` for weights that the configuration has no place for."""
+    def check(self, expected: Shapes) -> None:
+        """Raise `CheckpointError` where the files do not hold what the configuration asks for, or more."""
         twin = self._family.output_head  # which some exports carry though it is tied
         known = {*expected, twin}
         unexpected = {name for name in self._files if name.removesuffix(SCALE_SUFFIX) not in known}
@@ -168,17 +176,39 @@ class WeightFiles:
                 f"{self._folder}: {len(unexpected)} weights do not belong to this configuration, "
                 f"for example {min(unexpected)}"
             )
+        for name, shape in expected.items():
+            if self._check(name, shape) == "I8":
+                self._check(name + SCALE_SUFFIX, shape[:1])
+
+    def _check(self, name: str, shape: tuple[int, ...]) -> str:
+        """The number type of a tensor."""
+        if name not in self._files:
+            raise CheckpointError(
+                f"{self._folder}: the weights lack {name}: is this a complete {self._family.name} checkpoint?"
+            )
+        file, stored_name = self._files[name]
+        return file.check(stored_name, shape)
+
+    def _take_head_as_embedding(self) -> None:
+        """Some exports carry what is tied under the head's name alone."""
+        for ending in ("", SCALE_SUFFIX):
+            if (head := self._files.get(self._family.output_head + ending)) is not None:
+                self._files[self._family.token_embedding + ending] = head
 
 
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / INDEX_FILE
     if index.exists():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            names = sorted(set(shards.values()), key=str)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(
                 f"{index} is not a safetensors index ({error!r}); download it again"
             ) from error
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise CheckpointError(f"{index} names {name!r} as a shard, which is no file of its folder")
         missing = [name for name in names if not (folder / name).exists()]
         if missing:
             raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Neovim: its own inline completion (0.12) and llm-ls's methods as llm.nvim sends them (0.11)."""
+"""Neovim: its own inline completion (0.12), llm-ls's methods as llm.nvim sends them, and llama.vim (0.11)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.editors.conftest import INDEXED
 from tests.editors.scripted import HERE, Session
 
 CACHED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "starcoder-lsp-editors"
+LLAMA_VIM = CACHED.with_name(CACHED.name + "-llama.vim")
 PLACES = [CACHED / "nvim", shutil.which("nvim"), Path(sys.executable).with_name("nvim")]
 
 
@@ -49,6 +52,41 @@ def test_llm_nvim_requests(session: Session) -> None:
     assert report["ghost"].strip()
     assert report["after"] == report["before"] + report["ghost"]
     assert report["accepted"] == 1
+
+
+@contextmanager
+def engine_on_port(session: Session, token: str) -> Iterator[str]:
+    """The URL of an engine of the bundled model."""
+    command = [sys.executable, "-I", "-m", "lsp", "engine", "--model", "starter"]
+    process = subprocess.Popen(
+        [*command, "--listen", "127.0.0.1:0", "--token", token],
+        env=session.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().removeprefix("ready: ").split(" ")[0]
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_llama_vim(session: Session) -> None:
+    command = [neovim((0, 11)), "--headless", "--clean", "-S", str(HERE / "neovim_llama.lua")]
+    if not LLAMA_VIM.is_dir() or shutil.which("curl") is None:
+        pytest.skip("needs curl and llama.vim: tests/editors/install fetches it")
+    with engine_on_port(session, "secret") as url:
+        report = session.run(
+            command,
+            INDEXED + "def perimeter(points):\n    total =",
+            STARCODER_LLAMA_VIM=str(LLAMA_VIM),
+            STARCODER_ENGINE=url,
+            STARCODER_TOKEN="secret",
+        )
+    assert report["ghost"].strip()
+    assert report["after"] == report["before"] + report["ghost"]
+    assert re.search(r"p: [1-9].* t/s\) \| g: [1-9]", report["figures"])
 
 
 def assert_named(check: dict[str, Any]) -> None:

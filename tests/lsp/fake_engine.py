@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from model.client.client import PROBE
 
 MODEL = "fake"
 
@@ -90,8 +92,11 @@ class FakeEngine:
     async def _complete(
         self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if body.get("prompt") == PROBE.prefix:
+            await self._stream(body, writer, ["1"])
+            return
         self.requests.append(body)
-        answering = asyncio.ensure_future(self._stream(body, writer))
+        answering = asyncio.ensure_future(self._stream(body, writer, self.answer(body)))
         leaving = asyncio.ensure_future(_gone(reader))
         done, _ = await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
@@ -104,12 +109,14 @@ class FakeEngine:
         self.abandoned.put_nowait(body)
         raise ConnectionResetError
 
-    async def _stream(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    async def _stream(
+        self, body: dict[str, Any], writer: asyncio.StreamWriter, steps: Iterable[Step]
+    ) -> None:
         assert body.get("stream"), "the language server always streams"
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
-        for step in self.answer(body):
+        for step in steps:
             if isinstance(step, Pause):
                 await writer.drain()
                 await step.wait()

@@ -146,7 +146,7 @@ def _token() -> str | None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for option in ("--model", "--listen", "--quantize", "--device", "--threads"):
+    for option in ("--model", "--listen", "--quantize", "--device", "--threads", "--cache-mib"):
         parser.add_argument(option)
     parser.add_argument("--idle", type=float)
     parser.add_argument("--version", help="pretend to be this release")

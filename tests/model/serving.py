@@ -33,13 +33,17 @@ async def serving_at(
 
 
 @contextlib.asynccontextmanager
-async def engine_at(listen: Listen, engine: Engine, name: str) -> AsyncIterator[httpx.AsyncClient]:
+async def engine_at(
+    listen: Listen, engine: Engine, name: str, *, fim_text: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
     """A server of a real engine in this event loop; yields a client."""
     async_engine = AsyncEngine(engine)
     serving = Serving(
         async_engine,
         Served(name=name),
-        prepare=partial(generation_request, tokenizer=engine.tokenizer, config=engine.config),
+        prepare=partial(
+            generation_request, tokenizer=engine.tokenizer, config=engine.config, fim_text=fim_text
+        ),
         token_bytes=engine.tokenizer.token_bytes,
     )
     async_engine.start()

@@ -26,7 +26,7 @@ def markdown(result: Mapping[str, Any], command: str, picture: str) -> str:
     """The report as text."""
     sections = [
         f"# Evaluation of `{result['model']}`",
-        f"Made by:\n\n```sh\n{command}\n```",
+        f"Made by:\n\n<!-- not run: takes hours -->\n```sh\n{command}\n```",
         f"{_effort(result)}",
         f"![The model beside the paper's]({picture})",
         "## Beside the paper\n\n" + _beside_paper(result),

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from lsp.cli import cli
+from lsp.cli.checks import Verdict
+from lsp.cli.doctor import check_engine
 from lsp.link.engines import engine_of
 from lsp.settings.settings import Settings
+from tests.model.foreign_server import ForeignServer
 from tests.model.tiny import write_tiny_model
 
 
@@ -128,6 +131,21 @@ def test_doctor_says_when_a_server_does_not_answer(command: Command, monkeypatch
     assert run.code == cli.ExitCode.PROBLEM
     assert checks["engine"]["verdict"] == "problem"
     assert "127.0.0.1:9" in checks["engine"]["finding"]
+
+
+async def test_doctor_does_not_tick_a_server_that_completes_nothing() -> None:
+    for refusing, said in (
+        (ForeignServer(missing=True), "answered 404"),
+        (ForeignServer(refuse=lambda body: "too dear"), "too dear"),
+    ):
+        async with refusing.running() as server:
+            settings, _ = Settings.from_mapping({"engine": {"url": server.url}}, source="test")
+            check = await check_engine(settings)
+        assert check.verdict is Verdict.PROBLEM
+        assert said in check.remedy
+    async with ForeignServer().running() as server:
+        settings, _ = Settings.from_mapping({"engine": {"url": server.url}}, source="test")
+        assert (await check_engine(settings)).verdict is Verdict.GOOD
 
 
 def test_a_machine_without_a_runtime_folder_is_no_reason_to_complain(

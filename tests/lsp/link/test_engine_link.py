@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -20,6 +21,12 @@ from model.prompt.conversation import Message
 from tests.lsp.fake_engine import FakeEngine, Pause
 from tests.model.foreign_server import raw_server
 from tests.model.queries import query
+
+MODELS = b'HTTP/1.1 200 OK\r\n\r\n{"data": [{"id": "starcoder2-3b", "owned_by": "vllm"}]}'
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\n\r\n"
+    b'data: {"choices":[{"index":0,"text":"1","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
 
 
 class Running:
@@ -92,14 +99,12 @@ async def test_a_refusal_stays_told_until_a_completion_succeeds() -> None:
     heard: list[Status] = []
     refused = b'{"error": {"message": "no such key"}}'
     refusal = b"HTTP/1.1 401 X\r\ncontent-length: %d\r\n\r\n%b" % (len(refused), refused)
-    models = b'HTTP/1.1 200 OK\r\n\r\n{"data": [{"id": "starcoder2-3b", "owned_by": "vllm"}]}'
-    answer = (
-        b"HTTP/1.1 200 OK\r\n\r\n"
-        b'data: {"choices":[{"index":0,"text":"hi","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-    )
-    async with raw_server(models, refusal, models, answer) as (url, _):
+    async with raw_server(MODELS, ANSWER, refusal, MODELS, refusal, MODELS, ANSWER) as (url, _):
         board = StatusBoard(heard.append)
         link = EngineLink(Running(OpenAIClient(url)), board, on_connected=lambda health: None)
+        link.start()
+        while board.current.state is not State.READY:
+            await asyncio.sleep(0)
         with pytest.raises(EngineUnavailableError, match=r"401.*no such key.*engine\.apiKeyEnv"):
             await anext(link.stream(query()))
         # Meanwhile it is connected again: the list of models answers.
@@ -107,7 +112,35 @@ async def test_a_refusal_stays_told_until_a_completion_succeeds() -> None:
             await link.client()
             assert heard[-1].state is State.OFFLINE
             assert "no such key" in heard[-1].message
-            assert (await anext(deltas)).text == "hi"
+            assert (await anext(deltas)).text == "1"
         told = [status.state for status in heard]
-        assert told == [State.STARTING, State.READY, State.OFFLINE, State.READY]
+        assert told == [State.STARTING, State.STARTING, State.READY, State.OFFLINE, State.READY]
+        await link.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "said"),
+    [
+        (ANSWER, State.READY, ""),
+        (b'HTTP/1.1 401 X\r\n\r\n{"error": {"message": "no such key"}}', State.OFFLINE, "engine.apiKeyEnv"),
+        (b"HTTP/1.1 404 X\r\n\r\n", State.OFFLINE, "404"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html></html>", State.OFFLINE, "a web page"),
+        (b'HTTP/1.1 400 X\r\n\r\n{"error": {"message": "too dear"}}', State.ERROR, "too dear"),
+    ],
+    ids=["completes", "no key", "no such page", "a web page", "a refusal"],
+)
+async def test_a_server_that_only_lists_its_models_is_not_ready(
+    answer: bytes, state: State, said: str
+) -> None:
+    heard: list[Status] = []
+    async with raw_server(MODELS, answer) as (url, _):
+        link = EngineLink(
+            Running(OpenAIClient(url)), StatusBoard(heard.append), on_connected=lambda health: None
+        )
+        await link.client()
+        while heard[-1].state is State.STARTING:
+            await asyncio.sleep(0)
+        assert [status.state for status in heard] == [State.STARTING, State.STARTING, state]
+        assert said in heard[-1].message
+        assert heard[-1].model == "starcoder2-3b"
         await link.aclose()

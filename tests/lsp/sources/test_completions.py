@@ -139,6 +139,23 @@ async def test_block_withholds_copies_in_every_message(
         await ed.heard.state("ready")
 
 
+async def test_a_project_is_as_strict_as_its_own_file_says(
+    engine: FakeEngine, index: Path, tmp_path: Path
+) -> None:
+    strict, free = tmp_path / "strict", tmp_path / "free"
+    for folder in (strict, free):
+        folder.mkdir()
+    (strict / ".starcoder.toml").write_text('[attribution]\nonMatch = "block"\n')
+    engine.answer = lambda body: [SUGGESTED]
+    given = engine.options(multiline="always", maxNewTokens=400) | {"attribution": {"index": str(index)}}
+    async with editor(given, home=tmp_path, folder=free) as ed:
+        at = ed.open(HEAD + "║\n", uri=(free / "a.py").as_uri())
+        (item,) = (await ed.ask(at, uri=(free / "a.py").as_uri()))["items"]
+        assert item["insertText"] == SUGGESTED
+        at = ed.open(HEAD + "║\n", uri=(strict / "a.py").as_uri())
+        assert (await ed.ask(at, uri=(strict / "a.py").as_uri()))["items"] == []
+
+
 async def test_block_shows_nothing_that_cannot_be_checked(engine: FakeEngine, tmp_path: Path) -> None:
     engine.answer = lambda body: ["print(value)"]
     async with editor(settings(engine, tmp_path / "none", "block"), home=tmp_path) as ed:
@@ -238,8 +255,7 @@ async def shown_check(where: Where, on_match: str) -> AsyncIterator[tuple[ShownC
         store=AttributionStore(where),
         worker=worker,
         book=LatencyBook(),
-        is_strict=lambda: on_match == "block",
-        has_label=lambda: on_match == "label",
+        on_match=lambda place: on_match,
         tell=told.append,
         log=told.append,
         why_not=lambda uri, text: None,

@@ -67,6 +67,22 @@ def one_step_until_released(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         yield released.set
 
 
+async def test_an_idle_engine_gives_back_the_cache_of_a_burst(tiny_model_folder: Path) -> None:
+    options = EngineOptions(threads=1, kv_cache_bytes=64 * 2**20)
+    engine = AsyncEngine(load_engine(tiny_model_folder, options=options), rest_seconds=0.05)
+    engine.start()
+    n_positions = engine.engine.config.n_positions
+    requests = [request_of(str(n) * (n_positions - 40), 3) for n in range(4)]
+    for request in requests:
+        await collect(engine, request)
+    while engine.stats().kv_tokens_used > n_positions:
+        await asyncio.sleep(0.01)
+    assert engine.engine.n_unknown(requests[-1]) == 1, "whoever goes on typing waits for nothing"
+    timings = await timings_of(engine, requests[0])
+    assert timings.computed_tokens > n_positions - 60
+    await engine.stop()
+
+
 async def test_closing_a_stream_cancels_it(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     with one_step_until_released(monkeypatch) as release:
         async with aclosing(engine.generate(request_of("for x in ", 900))) as deltas:

@@ -114,7 +114,7 @@ def test_a_keystroke_in_spm_order_computes_a_handful_of_tokens(engine: Engine) -
     timings = warm[-1].timings
     assert timings is not None
     assert timings.prompt_tokens - timings.cached_tokens <= 8
-    engine._scheduler.cache.clear()
+    engine._scheduler.cache.shrink(0)
     assert tokens_of(warm) == tokens_of(complete(engine, "x")), "from nothing, the same"
 
 
@@ -227,7 +227,7 @@ def test_a_thousand_cancelled_requests_leak_nothing(tiny_model_folder: Path) -> 
     assert (stats.running, stats.waiting, stats.kv_tokens_pinned) == (0, 0, 0)
     assert not engine._handle_of
     assert cache.pinned_tokens == 0
-    cache.clear()
+    cache.shrink(0)
     assert (cache.available, cache.cached_tokens) == (cache.n_slots, 0)
 
 

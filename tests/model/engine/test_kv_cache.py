@@ -49,6 +49,21 @@ def test_the_least_recently_used_prefix_goes_first() -> None:
     assert cache.match(tokens_of(5, 6, 7, 8)) == 1, "evicted from its end, and no more than needed"
 
 
+def test_an_idle_cache_keeps_what_was_used_last() -> None:
+    cache = KVCache(30)
+    for first in (10, 20, 30):
+        store(cache, tokens_of(*range(first, first + 6)))
+    lease = cache.lease(tokens_of(10, 11))
+    cache.shrink(8)
+    assert cache.match(tokens_of(*range(30, 36))) == 6
+    assert (cache.match(tokens_of(*range(20, 26))), cache.match(tokens_of(*range(10, 16)))) == (0, 2)
+    assert sorted([*cache.free_slots, *lease.slots, *cache.lease(tokens_of(*range(30, 36))).slots]) == [
+        *range(30)
+    ]
+    cache.shrink(100)
+    assert cache.cached_tokens == 8
+
+
 def test_a_pinned_prefix_stays() -> None:
     cache = KVCache(6)
     store(cache, tokens_of(1, 2, 3, 4))
@@ -106,7 +121,7 @@ def test_no_slot_is_lost_or_held_twice(sequences: list[list[int]], n_slots: int)
         cache.release(lease)
         assert cache.pinned_tokens == 0
         assert cache.available == n_slots
-    cache.clear()
+    cache.shrink(0)
     assert (cache.available, cache.cached_tokens) == (n_slots, 0)
     assert sorted(cache.take(n_slots).tolist()) == list(range(n_slots))
 

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from model.engine.engine import Engine
 from model.engine.generation import GenerationRequest
-from model.families.gpt_bigcode import GPT_BIGCODE
 from model.families.registry import read_config
 from model.families.rotary import Rotary
 from model.gguf.block_types import BLOCK_TYPES, NUMBERS
@@ -87,7 +86,7 @@ def int8_model(folder: Path) -> NativeModel:
 def reader_of(folder: Path, **tensors: Tensor) -> LinearReader:
     """A reader of matrices that are stored under `transformer.<name>`."""
     save_file({f"transformer.{name}": tensor for name, tensor in tensors.items()}, folder / SINGLE_FILE)
-    return LinearReader(WeightFiles(folder, GPT_BIGCODE), threads=2)
+    return LinearReader(WeightFiles(folder, config_with()), threads=2)
 
 
 def unpacked(layer: NativeLinear) -> tuple[Tensor, Tensor]:

@@ -113,6 +113,14 @@ def test_a_name_that_is_no_path_stays_as_it_is(name: str) -> None:
     assert LaunchOptions(model=name).settled().model == name
 
 
+def test_a_folder_is_the_same_wherever_the_engine_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m" / "base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert LaunchOptions(model="m/base").settled().model == str(Path.cwd() / "m" / "base")
+
+
 class TestStart:
     async def test_on_demand(self, workshop: Workshop, use_port: bool) -> None:
         engine = workshop.engine(use_port=use_port)

@@ -16,6 +16,7 @@ from model.errors import RequestError, TokenizerError
 from model.prompt.chat_template import ChatTemplate, Piece
 from model.prompt.conversation import Message
 from model.prompt.tokenizer import Tokenizer
+from model.prompt.tokenizer_config import read_tokenizer_config
 from model.serve.chat_prompting import ChatPrompter
 from tests.model.tiny import write_byte_tokenizer
 
@@ -193,6 +194,10 @@ def test_a_template_cannot_reach_beyond_its_sandbox(source: str) -> None:
         template(source).render([Message(role="user", text="a")], [])
 
 
+def template_of(folder: Path) -> ChatTemplate | None:
+    return ChatTemplate.of_folder(folder, read_tokenizer_config(folder))
+
+
 class TestFolders:
     def write(self, folder: Path, config: object = None, jinja: str | None = None) -> Path:
         if config is not None:
@@ -202,13 +207,13 @@ class TestFolders:
         return folder
 
     def rendered(self, folder: Path) -> str:
-        found = ChatTemplate.of_model(folder)
+        found = template_of(folder)
         assert found is not None
         return "".join(piece.text for piece in found.render([Message(role="user", text="a")], []))
 
     def test_a_base_model_has_none(self, tmp_path: Path) -> None:
-        assert ChatTemplate.of_model(tmp_path) is None
-        assert ChatTemplate.of_model(self.write(tmp_path, {"bos_token": "x"})) is None
+        assert template_of(tmp_path) is None
+        assert template_of(self.write(tmp_path, {"bos_token": "x"})) is None
 
     def test_a_text_with_names_in_both_spellings(self, tmp_path: Path) -> None:
         config = {
@@ -239,9 +244,9 @@ class TestFolders:
         self, tmp_path: Path, config: object, jinja: str | None, words: str
     ) -> None:
         with pytest.raises(TokenizerError, match=words):
-            ChatTemplate.of_model(self.write(tmp_path, config, jinja))
+            template_of(self.write(tmp_path, config, jinja))
 
     def test_a_file_that_is_no_json_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "tokenizer_config.json").write_text("{", encoding="utf-8")
         with pytest.raises(TokenizerError, match=r"tokenizer_config\.json cannot be read"):
-            ChatTemplate.of_model(tmp_path)
+            template_of(tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,10 +136,24 @@ class TestEncoding:
     def test_a_file_with_more_lines_than_the_cache_holds(
         self, byte_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("model.prompt.tokenizer._CACHED_CHUNKS", 64)
+        monkeypatch.setattr("model.prompt.tokenizer._CACHED_BYTES", 20_000)
         text = "".join(f"line {n}\n" for n in range(1_000))
         assert byte_tokenizer.encode(text) == byte_tokenizer.encode_uncached(text)
         assert byte_tokenizer.encode("x" + text) == byte_tokenizer.encode_uncached("x" + text)
+
+    @pytest.mark.parametrize("alphabet", ["ab c.", "\u4e00\u4e8c\u4e09 ", "\U0001f300\U0001f301 "])
+    def test_what_is_remembered_is_bounded_by_bytes(
+        self, byte_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, alphabet: str
+    ) -> None:
+        monkeypatch.setattr("model.prompt.tokenizer._CACHED_BYTES", 400_000)
+        monkeypatch.setattr("model.prompt.tokenizer._KNOWN_HEADS_BYTES", 1_000_000)
+        draw = random.Random(3).choice
+        tracemalloc.start()
+        for _ in range(8):
+            byte_tokenizer.encode("\n".join("".join(draw(alphabet) for _ in range(40)) for _ in range(400)))
+        kept = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert kept < 2 * 400_000 + 1_000_000 + 200_000
 
     def test_several_threads_at_once(self, merging_tokenizer: Tokenizer) -> None:
         source = Path(__file__).read_text(encoding="utf-8")

@@ -306,6 +306,7 @@ class TestTop:
         ("temperature", {"temperature": math.nan}),
         ("temperature", {"temperature": math.inf}),
         ("top_p", {"top_p": 0.0}),
+        ("min_p", {"min_p": 1.5}),
         ("top_p", {"top_p": 1.01}),
         ("top_p", {"top_p": math.nan}),
         ("top_k", {"top_k": -1}),

@@ -198,7 +198,6 @@ class TestBadRequests:
             "presence_penalty": 0.0,
             "user": "me",
             "logit_bias": None,
-            "min_p": 0,
             "model": "",
             "cache_prompt": True,
             "context": [{"path": "a.py", "text": "b", "score": None}],

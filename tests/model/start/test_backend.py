@@ -16,6 +16,8 @@ from model.weights.scheme import Scheme
 
 CONFIG = GPT_BIGCODE.read({"vocab_size": 512, "n_positions": 128, "n_embd": 64, "n_layer": 1, "n_head": 4})
 
+FOLDER = Path("model")  # of no GGUF file
+
 needs_compiled_code = pytest.mark.skipif(not built_variants(), reason="no compiled code was built here")
 
 
@@ -36,20 +38,20 @@ def test_an_unknown_setting_is_named(key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"{key} = '{value}': expected auto"):
         check_names(**({"device": "auto", "quantize": "auto"} | {key: value}))
     with pytest.raises(ConfigError, match=f"{key} = '{value}': expected auto"):
-        compiled_scheme(CONFIG, **({"device": "auto", "quantize": "auto"} | {key: value}))
+        compiled_scheme(FOLDER, CONFIG, **({"device": "auto", "quantize": "auto"} | {key: value}))
 
 
 @needs_compiled_code
 @pytest.mark.usefixtures("gpu")
 def test_a_gpu_is_pytorchs_where_pytorch_is() -> None:
-    assert compiled_scheme(CONFIG, device="auto", quantize="auto") is None
-    assert compiled_scheme(CONFIG, device="cpu", quantize="int4") is not None
+    assert compiled_scheme(FOLDER, CONFIG, device="auto", quantize="auto") is None
+    assert compiled_scheme(FOLDER, CONFIG, device="cpu", quantize="int4") is not None
 
 
 @needs_compiled_code
 @pytest.mark.usefixtures("gpu", "no_torch")
 def test_a_gpu_waits_for_pytorch_and_the_cpu_computes() -> None:
-    compiled = compiled_scheme(CONFIG, device="auto", quantize="auto")
+    compiled = compiled_scheme(FOLDER, CONFIG, device="auto", quantize="auto")
     assert compiled is not None
     assert compiled[0] is Scheme.INT8
 
@@ -57,9 +59,9 @@ def test_a_gpu_waits_for_pytorch_and_the_cpu_computes() -> None:
 @needs_compiled_code
 def test_the_variant_for_any_cpu_computes_where_pytorch_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIANT_VARIABLE, "plain")
-    assert compiled_scheme(CONFIG, device="cpu", quantize="auto") is None
+    assert compiled_scheme(FOLDER, CONFIG, device="cpu", quantize="auto") is None
     monkeypatch.setitem(sys.modules, "torch", None)
-    compiled = compiled_scheme(CONFIG, device="cpu", quantize="auto")
+    compiled = compiled_scheme(FOLDER, CONFIG, device="cpu", quantize="auto")
     assert compiled is not None
     assert "which is slow" in compiled[1]
 

@@ -34,24 +34,27 @@ from model.start.load import load_engine
 opened = []
 sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
 engine = load_engine(Path(sys.argv[1]), device="cpu", quantize=sys.argv[2])
-n_opened = sum(Path(path).name == "config.json" for path in opened)
-print(engine.description["step"].split(",")[0], n_opened)
+names = [Path(path).name for path in opened]
+counts = [names.count(name) for name in ("config.json", "tokenizer_config.json")]
+print(engine.description["step"].split(",")[0], *counts)
 """
 
 
 @pytest.mark.parametrize(("quantize", "step"), [("int8", "compiled"), ("none", "pytorch")])
-def test_the_configuration_is_read_once_a_load(tiny_model_folder: Path, quantize: str, step: str) -> None:
+def test_the_configuration_is_read_once_a_load(tmp_path: Path, quantize: str, step: str) -> None:
     if step == "compiled" and native_library() is None:
         pytest.skip("no compiled code here")
+    folder = write_tiny_model(tmp_path)
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
     run = subprocess.run(
-        [sys.executable, "-c", COUNT_OPENS, str(tiny_model_folder), quantize],
+        [sys.executable, "-c", COUNT_OPENS, str(folder), quantize],
         check=True,
         timeout=120,
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert run.stdout.split() == [step, "1"]
+    assert run.stdout.split() == [step, "1", "1"]
 
 
 def test_the_engine_has_what_the_folder_says(tiny_model_folder: Path) -> None:

@@ -105,7 +105,7 @@ def converted(
 ) -> Path:
     """The model of `folder` as a file, `changed` keys (with `__` for a dot) overriding its own."""
     config = read_config(folder)
-    weights, tensors = WeightFiles(folder, config.family), {}
+    weights, tensors = WeightFiles(folder, config), {}
     for name, shape in config.family.shapes(config).items():
         values = weights.take(name, shape).floats()
         if config.family.model_type in PAIRED and ("q_proj" in name or "k_proj" in name):
@@ -125,9 +125,9 @@ def test_the_description_and_the_weights_are_the_folders(tmp_path: Path, shape: 
     path = converted(write_tiny_llama(tmp_path, **FILE_SHAPES[shape]))
     wanted, config = read_config(tmp_path), read_gguf(Gguf(path))
     assert as_doubles(config) == as_doubles(wanted)
-    ours, theirs = GgufWeights(Gguf(path), config), WeightFiles(tmp_path, wanted.family)
+    ours, theirs = GgufWeights(Gguf(path), config), WeightFiles(tmp_path, wanted)
     shapes = wanted.family.shapes(wanted)
-    ours.refuse_unexpected(shapes)
+    ours.check(shapes)
     for name, size in shapes.items():
         found = theirs.take(name, size).floats()
         exactly = 0 if wanted.family.model_type != "gemma" else 1e-6  # 1 was added, and taken off
@@ -173,7 +173,7 @@ class TestLlama31:
         path = self.written(tmp_path, self.factors(tmp_path))
         config = read_gguf(Gguf(path))
         assert config.rotary == read_config(tmp_path).rotary
-        GgufWeights(Gguf(path), config).refuse_unexpected(config.family.shapes(config))
+        GgufWeights(Gguf(path), config).check(config.family.shapes(config))
 
     def test_others_are_refused(self, tmp_path: Path) -> None:
         path = self.written(tmp_path, np.linspace(1, 8, 16, dtype=np.float32))
@@ -247,7 +247,7 @@ def test_a_tensor_that_has_no_place_is_refused(tmp_path: Path) -> None:
     fewer = {name: shape for name, shape in config.family.shapes(config).items() if name != "lm_head.weight"}
     weights = GgufWeights(Gguf(path), config)
     with pytest.raises(CheckpointError, match=r"1 weights do not belong.*output\.weight"):
-        weights.refuse_unexpected(fewer)
+        weights.check(fewer)
     with pytest.raises(CheckpointError, match="has shape"):
         weights.take("lm_head.weight", (3, 128))
 
@@ -269,7 +269,7 @@ def test_full_precision_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_the_chat_template_is_the_files(tmp_path: Path) -> None:
     folder = write_tiny_llama(tmp_path, **LLAMA_SHAPES["qwen2"])
-    assert ChatTemplate.of_model(Gguf(converted(folder))) is None
+    assert ChatTemplate.of_gguf(Gguf(converted(folder)).metadata) is None
     source = "{{ eos_token }}{{ messages[0]['content'] }}"
-    template = ChatTemplate.of_model(Gguf(converted(folder, tokenizer__chat_template=source)))
+    template = ChatTemplate.of_gguf(Gguf(converted(folder, tokenizer__chat_template=source)).metadata)
     assert template is not None
