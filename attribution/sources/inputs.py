@@ -10,8 +10,10 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from attribution.errors import InputError
@@ -23,7 +25,13 @@ _IGNORE_FILE = ".gitignore"
 _HUNK = re.compile(rb"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 # A repository's configuration is not to run programs, and not to change what a diff looks like.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
-_PLAIN_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--no-relative")
+_PLAIN_DIFF = (
+    *("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--no-relative"),
+    "--ignore-submodules",  # each has a configuration of its own
+)
+_SCOPES_OF_REPOSITORY = ("local", "worktree")
+_COUNT = "GIT_CONFIG_COUNT"
+_NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +136,33 @@ def find_changes(revision: str, names: Sequence[str]) -> FoundInputs:
     root = Path(os.fsdecode(_git("rev-parse", "--show-toplevel").rstrip(b"\n")))
     _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     found, paths = FoundInputs(), [os.path.abspath(name) for name in names or [str(root)]]
-    changed = _git(*_PLAIN_DIFF, "--name-only", "-z", "--diff-filter=d", revision, "--", *paths)
+    diff = partial(_git, *_PLAIN_DIFF, environ=_without_filters())
+    changed = diff("--name-only", "-z", "--diff-filter=d", revision, "--", *paths)
     for path in _paths(root, changed):
-        diff = _git(*_PLAIN_DIFF, "--unified=0", "--text", revision, "--", str(path))
-        if lines := tuple(_added(diff)):
+        added = diff("--unified=0", "--text", revision, "--", str(path))
+        if lines := tuple(_added(added)):
             found.inputs.append(Input(name=os.path.relpath(path), lines=lines))
     new = _git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", *paths)
     found.inputs += [Input(name=os.path.relpath(path), is_named=False) for path in _paths(root, new)]
     return found
+
+
+def _without_filters() -> dict[str, str]:
+    """An environment for git in which a repository's own filters of files run no program.
+
+    The user's own stay: git-lfs is one.
+    """
+    command = ("git", "config", "--show-scope", "--name-only", "--null", "--get-regexp", r"^filter\.")
+    listed = subprocess.run(command, capture_output=True, check=False).stdout.split(b"\0")
+    scoped = zip(listed[::2], listed[1::2], strict=False)
+    own = {os.fsdecode(key) for scope, key in scoped if scope.decode() in _SCOPES_OF_REPOSITORY}
+    names = sorted({key.rpartition(".")[0] for key in own})
+    environ = dict(os.environ)
+    known = int(environ.get(_COUNT) or 0)
+    for at, (name, (key, value)) in enumerate(product(names, _NO_FILTER.items()), start=known):
+        environ |= {f"GIT_CONFIG_KEY_{at}": f"{name}.{key}", f"GIT_CONFIG_VALUE_{at}": value}
+        environ[_COUNT] = str(at + 1)
+    return environ
 
 
 def _paths(root: Path, listed: bytes) -> Iterator[Path]:
@@ -150,9 +177,9 @@ def _added(diff: bytes) -> Iterator[tuple[int, int]]:
             yield first, first + count
 
 
-def _git(*arguments: str) -> bytes:
+def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> bytes:
     try:
-        done = subprocess.run([*_GIT, *arguments], capture_output=True, check=False)
+        done = subprocess.run([*_GIT, *arguments], capture_output=True, check=False, env=environ)
     except FileNotFoundError as error:
         raise InputError("--diff needs git, which is not installed") from error
     if done.returncode:
