@@ -94,7 +94,8 @@ def plant(folder: Path) -> Path:
         (folder / f"source/a{at}.py").write_text(
             f"def f{at}(x):\n    return [x + {at} for x in range({at})]\n"
         )
-    write_documents(folder / "documents/train", [document(at) for at in range(8)], files=2)
+    for split, files in (("train", 2), ("held_out", 1)):
+        write_documents(folder / "documents" / split, [document(at) for at in range(8)], files=files)
     shutil.copy(Path(model.__file__).parent / "starter" / "tokenizer.json", folder.parent)
     return ran
 
