@@ -38,7 +38,7 @@ class Left:
     ) -> Removed:
         """Leave rules until they are applied: by the process that writes, or by us when it has ended."""
         check_ours(self.index)
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         asked = self._folder / f"{uuid.uuid4().hex}{_ASKED}"
         _write(asked, [[rule.owner, rule.repository, rule.path] for rule in rules])
         done = asked.with_suffix(_DONE)

@@ -30,6 +30,7 @@ from attribution.store.prepare import BLOCK_BYTES, PreparedBatch
 from attribution.tokens.fingerprint import MAX_BATCH_DOCUMENTS, Channel
 from attribution.tokens.lexer import U64
 from model.local.own_folder import has_name
+from model.local.private import private_files
 
 # A commit after this much source text: a few seconds of work can be lost.
 COMMIT_BYTES = 64 << 20
@@ -53,22 +54,33 @@ class EmbeddedWriter:
         if not self._create and not (self._folder / CATALOGUE).is_file():
             raise missing(str(self._folder))
         check_ours(self._folder)
+        with private_files():
+            self._open()
         try:
-            (self._folder / SEGMENTS).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise IndexFormatError(f"{self._folder}: cannot hold an index: {error.strerror}") from error
-        self._lock = _locked(self._folder / LOCK)
-        try:
-            self._catalogue = CatalogueWriter.create(self._folder, self._channels)
             self._opt_outs = OptOuts(self._catalogue.opt_outs())
             self._clear_leftovers()
         except BaseException:
+            self._catalogue.close()
             self._lock.close()
             raise
         self._begin()
         if self._left.rules():
             self.commit()
         return self
+
+    def _open(self) -> None:
+        """The files, made if they are not there."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / SEGMENTS).mkdir(exist_ok=True)
+        except OSError as error:
+            raise IndexFormatError(f"{self._folder}: cannot hold an index: {error.strerror}") from error
+        self._lock = _locked(self._folder / LOCK)
+        try:
+            self._catalogue = CatalogueWriter.create(self._folder, self._channels)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -272,7 +284,7 @@ def _try_unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except PermissionError:
-        # Windows: a reader has it mapped. The next writer clears it.
+        # Windows: a reader has it open. The next writer clears it.
         return
 
 
