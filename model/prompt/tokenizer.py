@@ -22,6 +22,7 @@ import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
 from model.errors import TokenizerError
+from model.local.json_object import read_object
 from model.prompt.pre_tokenizers import boundary_of, last_word
 from model.prompt.sentence_piece import is_sentence_piece, read_pieces
 from model.prompt.spellings import Ids, Spellings, spelled_by_alphabet
@@ -243,10 +244,10 @@ def _said_beside(folder: Path, special_ids: dict[str, int]) -> tuple[int, ...]:
     if not path.is_file():
         return ()
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        config = read_object(path)
+    except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} is not valid JSON ({error})") from error
-    if not isinstance(config, dict) or config.get("add_bos_token") is not True:
+    if config.get("add_bos_token") is not True:
         return ()
     said = config.get("bos_token")
     first = special_ids.get(str(said.get("content") if isinstance(said, dict) else said))

@@ -21,6 +21,7 @@ from model.errors import CheckpointError
 from model.families.config import Family, Shapes
 from model.gguf.block_types import BLOCK_TYPES, NUMBERS
 from model.gguf.dequantize import dequantize
+from model.local.json_object import read_object
 from model.weights.scheme import SCALE_SUFFIX
 
 Floats = NDArray[np.float32]
@@ -174,8 +175,8 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / INDEX_FILE
     if index.exists():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            names = sorted(set(read_object(index)["weight_map"].values()))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(
                 f"{index} is not a safetensors index ({error!r}); download it again"
             ) from error
