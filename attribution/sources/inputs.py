@@ -17,11 +17,9 @@ from itertools import product
 from pathlib import Path
 
 from attribution.errors import InputError
-from attribution.sources.provenance import git_root
-from model.local.gitignore import Patterns, why_ignored
+from attribution.sources.ignored import Ignored
 
 STANDARD_INPUT = "-"
-_IGNORE_FILE = ".gitignore"
 _HUNK = re.compile(rb"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 # A repository's configuration is not to run programs, and not to change what a diff looks like.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
@@ -85,47 +83,28 @@ def find_inputs(names: Sequence[str]) -> FoundInputs:
 
 
 def _walk(top: Path, found: FoundInputs) -> None:
-    root = git_root(Path(os.path.abspath(top)))
-    known = [] if root is None else list(_patterns_above(root, Path(os.path.abspath(top))))
+    ignored = Ignored(top)
 
     def failed(error: OSError) -> None:
         found.failures.append((str(error.filename), f"cannot read this folder: {error.strerror}"))
 
     for name, folders, files in os.walk(top, onerror=failed):
-        place = Path(os.path.abspath(name))
-        # The patterns of the folders between the top and this one.
-        here = [pair for pair in known if place.is_relative_to(pair[0])]
-        if root is not None and place != root and (own := _patterns(place)) is not None:
-            here.append((place, own))
-        known = here
+        ignored.enter(name)
         folders[:] = [
-            one for one in sorted(folders) if one != ".git" and _stays(here, place / one, found, True)
+            one for one in sorted(folders) if one != ".git" and _stays(ignored, one, found, is_folder=True)
         ]
         for file in sorted(files):
             path = Path(name, file)
             if not path.is_file() or path.is_symlink():
                 found.left_out["not a regular file"] += 1
-            elif _stays(here, place / file, found, False):
+            elif _stays(ignored, file, found, is_folder=False):
                 found.inputs.append(Input(name=str(path), is_named=False))
 
 
-def _stays(known: Sequence[tuple[Path, Patterns]], path: Path, found: FoundInputs, is_folder: bool) -> bool:
-    ignored = why_ignored(known, path, is_folder=is_folder) is not None
-    found.left_out["ignored by git"] += ignored
-    return not ignored
-
-
-def _patterns_above(root: Path, top: Path) -> Iterator[tuple[Path, Patterns]]:
-    for folder in [place for place in (*list(top.parents)[::-1], top) if place.is_relative_to(root)]:
-        if (folder == root or folder != top) and (patterns := _patterns(folder)) is not None:
-            yield folder, patterns
-
-
-def _patterns(folder: Path) -> Patterns | None:
-    file = folder / _IGNORE_FILE
-    if not file.is_file():
-        return None
-    return Patterns.of_text(file.read_text(encoding="utf-8", errors="surrogateescape"), origin=str(file))
+def _stays(ignored: Ignored, name: str, found: FoundInputs, *, is_folder: bool) -> bool:
+    is_ignored = ignored.has(name, is_folder=is_folder)
+    found.left_out["ignored by git"] += is_ignored
+    return not is_ignored
 
 
 def find_changes(revision: str, names: Sequence[str]) -> FoundInputs:
