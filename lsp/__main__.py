@@ -9,11 +9,14 @@ from __future__ import annotations
 import gc
 import sys
 
+from model.local.safe_path import leave_out_working_folder
+
 STDIO: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
 
 
 def main() -> int:
     """Serve on stdio or hand over to `lsp.cli.cli`. Returns the exit code."""
+    leave_out_working_folder()
     if sys.argv[1:] in STDIO:
         return serve_stdio()
     from lsp.cli.cli import main as command_line

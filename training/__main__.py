@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from model.errors import EXTRA_EXIT_CODE, ExtraMissingError
-from model.extras import extra_needed
-from training.cli.cli import eval_app, train_app
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.add_typer(train_app, name="train")
-app.add_typer(eval_app, name="eval")
+from model.local.safe_path import leave_out_working_folder
 
 
 def main() -> int:
     """Run; a package that is not here is one line and its remedy."""
+    leave_out_working_folder()
+    import typer
+
+    from model.errors import EXTRA_EXIT_CODE, ExtraMissingError
+    from model.extras import extra_needed
+    from training.cli.cli import eval_app, train_app
+
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.add_typer(train_app, name="train")
+    app.add_typer(eval_app, name="eval")
     try:
         with extra_needed("training", "this command"):
             app(prog_name="python -m training")  # leaves by SystemExit

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from attribution.errors import AttributionError
+from model.local.redaction import without_credentials
 
 INDEX_VARIABLE = "STARCODER_ATTRIBUTION_INDEX"
 FAILED = 2
@@ -73,7 +74,8 @@ def reported_errors() -> Iterator[None]:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text; names of files that are not UTF-8 come out as the bytes they are."""
+    """Print a text without passwords; names of files that are not UTF-8 come out as the bytes they are."""
+    text = without_credentials(text)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -32,6 +32,10 @@ index_app = typer.Typer(
 )
 
 REMOVED_NOTHING = 3
+_BUILD_AGAIN = (
+    "damage cannot be mended: keep the opt-outs (`starcoder-lsp index opt-outs list > opt-outs.txt`), "
+    "delete the index, build it again (`starcoder-lsp index build SOURCES… --opt-out-list opt-outs.txt`)"
+)
 _WAITS = "another process is writing to this index; it removes these documents at its next commit"
 
 Into = Annotated[
@@ -214,11 +218,13 @@ def index_verify(
         given = Sources(names=tuple(sources or ()), packages=packages)
         given.check()
         index = open_index(index_url(into))
-        problems = index.verify()
-        problems += [f"not held: {source.repository}: {source.path}" for source in lacking(given, index)]
+        damage = index.verify()
+        lacks = [f"not held: {source.repository}: {source.path}" for source in lacking(given, index)]
         index.close()
-        say("\n".join(problems) or "the index is sound")
-        if problems:
+        say("\n".join([*damage, *lacks]) or "the index is sound")
+        if damage:
+            say(_BUILD_AGAIN, err=True)
+        if damage or lacks:
             raise typer.Exit(1)
 
 

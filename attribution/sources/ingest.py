@@ -264,7 +264,7 @@ def _of_package(
     archive = package.archive_in(packages)
     if not archive.is_file():
         raise SourceError(
-            f"{manifest}: {archive} is not there; fetch it with `python -m training.corpus fetch`"
+            f"{manifest}: {archive} is not there; fetch it with `python -I -m training.corpus fetch`"
         )
     with archive.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != package.sha256:

@@ -10,20 +10,26 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from attribution.errors import InputError
-from attribution.sources.provenance import git_root
-from model.local.gitignore import Patterns, why_ignored
+from attribution.sources.ignored import Ignored
 
 STANDARD_INPUT = "-"
-_IGNORE_FILE = ".gitignore"
 _HUNK = re.compile(rb"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 # A repository's configuration is not to run programs, and not to change what a diff looks like.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
-_PLAIN_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--no-relative")
+_PLAIN_DIFF = (
+    *("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--no-relative"),
+    "--ignore-submodules",  # each has a configuration of its own
+)
+_SCOPES_OF_REPOSITORY = ("local", "worktree")
+_COUNT = "GIT_CONFIG_COUNT"
+_NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,47 +83,28 @@ def find_inputs(names: Sequence[str]) -> FoundInputs:
 
 
 def _walk(top: Path, found: FoundInputs) -> None:
-    root = git_root(Path(os.path.abspath(top)))
-    known = [] if root is None else list(_patterns_above(root, Path(os.path.abspath(top))))
+    ignored = Ignored(top)
 
     def failed(error: OSError) -> None:
         found.failures.append((str(error.filename), f"cannot read this folder: {error.strerror}"))
 
     for name, folders, files in os.walk(top, onerror=failed):
-        place = Path(os.path.abspath(name))
-        # The patterns of the folders between the top and this one.
-        here = [pair for pair in known if place.is_relative_to(pair[0])]
-        if root is not None and place != root and (own := _patterns(place)) is not None:
-            here.append((place, own))
-        known = here
+        ignored.enter(name)
         folders[:] = [
-            one for one in sorted(folders) if one != ".git" and _stays(here, place / one, found, True)
+            one for one in sorted(folders) if one != ".git" and _stays(ignored, one, found, is_folder=True)
         ]
         for file in sorted(files):
             path = Path(name, file)
             if not path.is_file() or path.is_symlink():
                 found.left_out["not a regular file"] += 1
-            elif _stays(here, place / file, found, False):
+            elif _stays(ignored, file, found, is_folder=False):
                 found.inputs.append(Input(name=str(path), is_named=False))
 
 
-def _stays(known: Sequence[tuple[Path, Patterns]], path: Path, found: FoundInputs, is_folder: bool) -> bool:
-    ignored = why_ignored(known, path, is_folder=is_folder) is not None
-    found.left_out["ignored by git"] += ignored
-    return not ignored
-
-
-def _patterns_above(root: Path, top: Path) -> Iterator[tuple[Path, Patterns]]:
-    for folder in [place for place in (*list(top.parents)[::-1], top) if place.is_relative_to(root)]:
-        if (folder == root or folder != top) and (patterns := _patterns(folder)) is not None:
-            yield folder, patterns
-
-
-def _patterns(folder: Path) -> Patterns | None:
-    file = folder / _IGNORE_FILE
-    if not file.is_file():
-        return None
-    return Patterns.of_text(file.read_text(encoding="utf-8", errors="surrogateescape"), origin=str(file))
+def _stays(ignored: Ignored, name: str, found: FoundInputs, *, is_folder: bool) -> bool:
+    is_ignored = ignored.has(name, is_folder=is_folder)
+    found.left_out["ignored by git"] += is_ignored
+    return not is_ignored
 
 
 def find_changes(revision: str, names: Sequence[str]) -> FoundInputs:
@@ -128,14 +115,33 @@ def find_changes(revision: str, names: Sequence[str]) -> FoundInputs:
     root = Path(os.fsdecode(_git("rev-parse", "--show-toplevel").rstrip(b"\n")))
     _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     found, paths = FoundInputs(), [os.path.abspath(name) for name in names or [str(root)]]
-    changed = _git(*_PLAIN_DIFF, "--name-only", "-z", "--diff-filter=d", revision, "--", *paths)
+    diff = partial(_git, *_PLAIN_DIFF, environ=_without_filters())
+    changed = diff("--name-only", "-z", "--diff-filter=d", revision, "--", *paths)
     for path in _paths(root, changed):
-        diff = _git(*_PLAIN_DIFF, "--unified=0", "--text", revision, "--", str(path))
-        if lines := tuple(_added(diff)):
+        added = diff("--unified=0", "--text", revision, "--", str(path))
+        if lines := tuple(_added(added)):
             found.inputs.append(Input(name=os.path.relpath(path), lines=lines))
     new = _git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", *paths)
     found.inputs += [Input(name=os.path.relpath(path), is_named=False) for path in _paths(root, new)]
     return found
+
+
+def _without_filters() -> dict[str, str]:
+    """An environment for git in which a repository's own filters of files run no program.
+
+    The user's own stay: git-lfs is one.
+    """
+    command = ("git", "config", "--show-scope", "--name-only", "--null", "--get-regexp", r"^filter\.")
+    listed = subprocess.run(command, capture_output=True, check=False).stdout.split(b"\0")
+    scoped = zip(listed[::2], listed[1::2], strict=False)
+    own = {os.fsdecode(key) for scope, key in scoped if scope.decode() in _SCOPES_OF_REPOSITORY}
+    names = sorted({key.rpartition(".")[0] for key in own})
+    environ = dict(os.environ)
+    known = int(environ.get(_COUNT) or 0)
+    for at, (name, (key, value)) in enumerate(product(names, _NO_FILTER.items()), start=known):
+        environ |= {f"GIT_CONFIG_KEY_{at}": f"{name}.{key}", f"GIT_CONFIG_VALUE_{at}": value}
+        environ[_COUNT] = str(at + 1)
+    return environ
 
 
 def _paths(root: Path, listed: bytes) -> Iterator[Path]:
@@ -150,9 +156,9 @@ def _added(diff: bytes) -> Iterator[tuple[int, int]]:
             yield first, first + count
 
 
-def _git(*arguments: str) -> bytes:
+def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> bytes:
     try:
-        done = subprocess.run([*_GIT, *arguments], capture_output=True, check=False)
+        done = subprocess.run([*_GIT, *arguments], capture_output=True, check=False, env=environ)
     except FileNotFoundError as error:
         raise InputError("--diff needs git, which is not installed") from error
     if done.returncode:

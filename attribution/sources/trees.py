@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from attribution.errors import SourceError
+from attribution.sources.ignored import Ignored
 
 _ZIPS = (".zip", ".whl", ".jar", ".aar", ".egg", ".nupkg")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".crate", ".gem")
@@ -35,6 +36,7 @@ _DAMAGE = (
     *(EOFError, OSError, NotImplementedError),
 )
 _NOT_REGULAR = "not a regular file"
+_IGNORED = "ignored by git"
 # Folders that hold nobody's sources: version control, caches, environments.
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "venv", "site-packages.egg-info"})
 
@@ -76,17 +78,27 @@ class FolderTree:
 
     def members(self) -> Iterator[TreeMember]:
         """Files by path."""
+        ignored = Ignored(self._root)
         for folder, folders, files in os.walk(self._root):
-            folders[:] = sorted(
-                name for name in folders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
-            )
+            ignored.enter(folder)
+            folders[:] = [name for name in sorted(folders) if not self._is_left_out(ignored, name)]
             for name in sorted(files):
+                if ignored.has(name, is_folder=False):
+                    self.skipped[_IGNORED] += 1
+                    continue
                 path = Path(folder, name)
                 if path.is_symlink() or not path.is_file():
                     self.skipped[_NOT_REGULAR] += 1
                 else:
                     inner = path.relative_to(self._root).as_posix()
                     yield TreeMember(path=printable(inner), read=_file_reader(path))
+
+    def _is_left_out(self, ignored: Ignored, folder: str) -> bool:
+        if folder.startswith(".") or folder in _SKIPPED_FOLDERS:
+            return True
+        is_ignored = ignored.has(folder, is_folder=True)
+        self.skipped[_IGNORED] += is_ignored
+        return is_ignored
 
 
 class ArchiveTree:

@@ -1,13 +1,14 @@
 """Arrays of unsigned numbers of any width up to 57 bits, one right after the other, little-endian.
 
 A number is read with one unaligned load of eight bytes, so that looking up a few among millions
-costs as little as in an ordinary array. Knows nothing of what the numbers mean.
+costs as little as in an ordinary array. Knows nothing of what the numbers mean, and not where they lie.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import numpy.typing as npt
 
 from attribution.tokens.lexer import U64, Ints
 
@@ -42,22 +43,14 @@ def pack(values: U64, bits: int) -> bytes:
 
 
 class PackedArray:
-    """N packed numbers in a buffer that goes on for at least eight bytes behind them."""
+    """N packed numbers, from a byte on. `words` gives the eight bytes that begin at each of some bytes."""
 
-    def __init__(self, buffer: npt.NDArray[np.uint8], start_byte: int, count: int, bits: int) -> None:
-        size = packed_bytes(count, bits)
-        if start_byte + size + len(PADDING) > len(buffer):
-            raise ValueError(f"{count} numbers of {bits} bits do not fit from byte {start_byte}")
+    def __init__(self, words: Callable[[Ints], U64], start_byte: int, count: int, bits: int) -> None:
+        self._words = words
+        self._start_byte = start_byte
         self._count = count
         self._bits = bits
         self._mask = np.uint64((1 << bits) - 1)
-        # The eight bytes from every byte on: a view, nothing is copied.
-        self._words: U64 = np.ndarray(
-            (size + 1,),
-            dtype="<u8",
-            buffer=buffer[start_byte : start_byte + size + len(PADDING)],
-            strides=(1,),
-        )
 
     def __len__(self) -> int:
         return self._count
@@ -65,7 +58,7 @@ class PackedArray:
     def __getitem__(self, at: Ints) -> U64:
         """[Q] the numbers at these positions."""
         bit = at * self._bits
-        values: U64 = (self._words[bit >> 3] >> (bit & 7).astype(np.uint64)) & self._mask
+        values: U64 = (self._words(self._start_byte + (bit >> 3)) >> (bit & 7).astype(np.uint64)) & self._mask
         return values
 
     def part(self, first: int, last: int) -> U64:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from model.local.redaction import without_credentials
+
 
 class Verdict(StrEnum):
     """How a check went."""
@@ -22,3 +24,8 @@ class Check:
     verdict: Verdict
     finding: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        """What is printed names no password."""
+        object.__setattr__(self, "finding", without_credentials(self.finding))
+        object.__setattr__(self, "remedy", without_credentials(self.remedy))

@@ -26,6 +26,7 @@ from lsp.cli.common import PROGRAM, JsonOption, ModelOption, effective_settings,
 from lsp.cli.data_command import clean, where
 from lsp.cli.model_command import model_app
 from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE
+from model.local.redaction import without_credentials
 
 if TYPE_CHECKING:
     from attribution.indexing.listing import ListedSet
@@ -91,7 +92,7 @@ def main() -> int:
 
 
 def _say(message: str, code: ExitCode) -> ExitCode:
-    sys.stderr.write(f"{PROGRAM}: {message}\n")
+    sys.stderr.write(f"{PROGRAM}: {without_credentials(message)}\n")
     return code
 
 

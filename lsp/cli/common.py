@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from model.local.redaction import without_credentials
+
 if TYPE_CHECKING:
     from lsp.server.parts import Parts
     from lsp.settings.settings import Effective, Settings
@@ -36,7 +38,7 @@ def effective_settings(folder: Path, model: str | None, *, quiet: bool = False) 
 
     effective = read_sources(folder, os.environ).resolve()
     for message in () if quiet else effective.messages:
-        sys.stderr.write(f"{PROGRAM}: {message}\n")
+        sys.stderr.write(f"{PROGRAM}: {without_credentials(message)}\n")
     if model is None:
         return effective
     return replace(effective, settings=replace(effective.settings, model=model))

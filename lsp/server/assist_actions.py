@@ -7,11 +7,8 @@ change by `workspace/applyEdit`.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import types
@@ -20,6 +17,7 @@ from lsp.assistant.prompt import QuestionKind
 from lsp.server.assist import answer_assist, diagnostics_to_wire
 from lsp.server.attribution_actions import is_wanted
 from lsp.sources.marks import SOURCE as ATTRIBUTION
+from model.local.private import ANSWERS, TemporaryFolder
 
 if TYPE_CHECKING:
     from lsp.server.window import Window
@@ -59,7 +57,7 @@ class AssistActions:
     def __init__(self, window: Window, shower: AnswerShower) -> None:
         self._window = window
         self._shower = shower
-        self._folder: Path | None = None
+        self._folder = TemporaryFolder(ANSWERS)
         self._n_answers = 0
 
     def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
@@ -101,9 +99,7 @@ class AssistActions:
 
     def close(self) -> None:
         """Remove the files that were written for the editor to show."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._folder.close()
 
     async def _show(self, result: Mapping[str, Any]) -> None:
         who = ", ".join(filter(None, (result["model"], result["caution"])))
@@ -114,12 +110,8 @@ class AssistActions:
 
     def _written(self, text: str) -> str:
         """The URI of a new file with the text."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="starcoder-answers-"))
         self._n_answers += 1
-        path = self._folder / f"answer-{self._n_answers}.md"
-        path.write_text(text, encoding="utf-8")
-        return path.as_uri()
+        return self._folder.write(f"answer-{self._n_answers}.md", text).as_uri()
 
     def _fix(self, uri: str, diagnostic: types.Diagnostic) -> types.CodeAction:
         message = " ".join(diagnostic.message.split())

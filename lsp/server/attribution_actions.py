@@ -5,7 +5,6 @@ Code actions on the diagnostics of `lsp.sources.attribution`, and the commands b
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from lsp.sources.attribution import Attribution
 from lsp.sources.marks import Mark
 from lsp.sources.texts import comment_text, license_names, license_text, origin
 from lsp.sources.wire import source_range
+from model.local.private import SOURCES, TemporaryFolder
 
 if TYPE_CHECKING:
     from attribution.source import Match
@@ -55,7 +55,7 @@ class AttributionActions:
         self._documents = documents
         self._facts = facts
         self._shower = shower
-        self._folder: Path | None = None
+        self._folder = TemporaryFolder(SOURCES)
 
     def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         """What can be done at a place."""
@@ -112,9 +112,7 @@ class AttributionActions:
 
     def close(self) -> None:
         """Remove the texts that were written for the editor to show."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder)
-            self._folder = None
+        self._folder.close()
 
     def _match(self, match_id: str) -> Match | None:
         known = self._attribution.known(match_id)
@@ -142,12 +140,9 @@ class AttributionActions:
             )
 
     def _written(self, match: Match, text: str) -> Path:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="starcoder-source-"))
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        path = folder / (PurePosixPath(match.source.path).name or "source")
-        path.write_text(text, encoding="utf-8", newline="")
-        path.chmod(0o444)
+        folder = Path(tempfile.mkdtemp(dir=self._folder.path))
+        path = self._folder.write(f"{folder.name}/{PurePosixPath(match.source.path).name or 'source'}", text)
+        path.chmod(0o400)
         return path
 
 

@@ -26,6 +26,8 @@ from lsp.server.progress import working
 from lsp.server.quiet import quieten_libraries, quieten_loop
 from lsp.server.window import Window
 from lsp.status.status import Status
+from model.local.private import ANSWERS, SOURCES, sweep
+from model.local.redaction import without_credentials
 from model.version import package_version
 
 NAME = "starcoder-lsp"
@@ -127,20 +129,24 @@ class StarcoderServer(LanguageServer):
 
     def warn(self, message: str) -> None:
         """See `lsp.server.window.Editor`."""
-        self.window_show_message(types.ShowMessageParams(type=types.MessageType.Warning, message=message))
+        self.window_show_message(
+            types.ShowMessageParams(type=types.MessageType.Warning, message=without_credentials(message))
+        )
 
     def inform(self, message: str) -> None:
         """See `lsp.server.window.Editor`."""
-        self.window_show_message(types.ShowMessageParams(type=types.MessageType.Info, message=message))
+        self.window_show_message(
+            types.ShowMessageParams(type=types.MessageType.Info, message=without_credentials(message))
+        )
 
     def note(self, message: str) -> None:
         """See `lsp.server.window.Editor`."""
-        self.log(types.MessageType.Info, message)
+        self.log(types.MessageType.Info, without_credentials(message))
 
     def trace(self, message: str) -> None:
         """See `lsp.server.window.Editor`."""
         if self.protocol.trace != types.TraceValue.Off:
-            self.log_trace(types.LogTraceParams(message=message))
+            self.log_trace(types.LogTraceParams(message=without_credentials(message)))
 
     def publish(self, uri: str, diagnostics: Sequence[types.Diagnostic]) -> None:
         """See `lsp.server.window.Editor`."""
@@ -200,6 +206,7 @@ def _register_lifecycle(server: StarcoderServer) -> None:
     @server.feature(types.INITIALIZED)
     async def initialized(ls: StarcoderServer, params: types.InitializedParams) -> None:
         quieten_loop(asyncio.get_running_loop())
+        asyncio.get_running_loop().run_in_executor(None, sweep, ANSWERS, SOURCES)
         ls.watch_configuration()
         await ls.window.start(await ls.pull_configuration())
 

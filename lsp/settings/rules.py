@@ -24,11 +24,6 @@ class Rule:
     values: tuple[str, ...] = ()
 
 
-def without_credentials(value: Any) -> Any:
-    """A value as it may be shown: a URL without user and password, anything else unchanged."""
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", value) if isinstance(value, str) else value
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -26,9 +26,9 @@ from lsp.settings.rules import (
     optional,
     or_auto,
     pattern,
-    without_credentials,
 )
 from model.catalogue.published import AUTO
+from model.local.redaction import without_credentials
 from model.local.secret_files import SECRET_GLOBS
 
 DEFAULT_SOURCE = "default"
@@ -181,9 +181,9 @@ class Settings:
     def shown(self) -> dict[str, Any]:
         """The same for people and logs: URLs without user and password."""
         return {
-            key: {name: without_credentials(value) for name, value in section.items()}
+            key: {name: _redacted(value) for name, value in section.items()}
             if isinstance(section, dict)
-            else without_credentials(section)
+            else _redacted(section)
             for key, section in self.to_mapping().items()
         }
 
@@ -347,10 +347,14 @@ def _checked(info: SettingInfo, value: Any, layer: SettingsLayer, current: Any) 
     return _Accepted(converted)
 
 
+def _redacted(value: Any) -> Any:
+    return without_credentials(value) if isinstance(value, str) else value
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         value = list(value)
-    text = repr(value)
+    text = without_credentials(repr(value))
     return text if len(text) <= 60 else text[:57] + "…"
 
 

@@ -7,6 +7,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from model.local.private import private_files
+
 _MODEL_LINE = re.compile(r"^model[ \t]*=.*$", re.MULTILINE)
 _TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
 
@@ -19,7 +21,8 @@ def set_model(path: Path, name: str) -> None:
     if tomllib.loads(changed) != tomllib.loads(text) | {"model": name}:
         raise ValueError(f"{path} cannot be changed safely: write `model = {json.dumps(name)}` into it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(changed, encoding="utf-8")
+    with private_files():
+        path.write_text(changed, encoding="utf-8")
 
 
 def _with_model(text: str, line: str) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from attribution.errors import AttributionError, IndexMissingError, IndexUnavailableError
-from lsp.settings.rules import without_credentials
 from model.catalogue.here import settled
 from model.catalogue.published import STARTER
 from model.extras import install_command
+from model.local.redaction import without_credentials
 
 if TYPE_CHECKING:
     from attribution.match.lexed import Lexed
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lsp.settings.settings import Settings
 
 BUILD = "starcoder-lsp index build"
+VERIFY = "`starcoder-lsp index verify` says what is damaged"
 # The kind of a portrait's findings.
 SEEN = "seen"
 # A server that could not be reached is not asked again for every completion.
@@ -119,16 +120,15 @@ class AttributionStore:
         all of it was copied. Failures of an index, a portrait or a policy are not raised; they are
         the answer's `lack`.
         """
-        import sqlite3
-
         try:
             return self._found(text, by_hand=by_hand, file=file)
         except AttributionError as error:
-            return SearchAnswer(kind="none", index=self.shown_index(), lack=str(error))
-        except (sqlite3.Error, OSError) as error:
-            self._close_index()  # a file may be gone: the next question opens it anew
-            lack = f"the attribution index at {self.shown_index()} cannot be read: {error}"
-            return SearchAnswer(kind="none", index=self.shown_index(), lack=lack)
+            lack = str(error)
+        except Exception as error:  # a damaged index may fail in any way, and a completion must not
+            lack = f"the attribution index at {self.shown_index()} cannot be read: {error}; {VERIFY}"
+        if not self.is_remote:
+            self._close_index()  # a file may be gone, or was put right: the next question opens it anew
+        return SearchAnswer(kind="none", index=self.shown_index(), lack=lack)
 
     def describe(self) -> SearchAnswer:
         """What would be searched, and how many documents it has."""
@@ -138,7 +138,7 @@ class AttributionStore:
         """The whole text of a match's source; None if the index does not have it any more."""
         try:
             content = self._opened(try_again=True).contents([match.key]).get(match.key)
-        except AttributionError:
+        except Exception:  # as in `search`
             return None
         return None if content is None else content.text
 
@@ -154,7 +154,7 @@ class AttributionStore:
 
     def shown_index(self) -> str:
         """Where the index is or should be, without a password."""
-        return str(without_credentials(self._url()))
+        return without_credentials(self._url())
 
     def _url(self) -> str:
         if self.where.index is not None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from model.local.redaction import without_credentials
+
 
 class State(StrEnum):
     """States of completions, as editors show them."""
@@ -68,7 +70,7 @@ class StatusBoard:
     def set(self, state: State, message: str = "", *, model: str | None = None) -> None:
         """The engine's state has changed."""
         model = self._engine.model if model is None else model
-        self._engine = replace(self._engine, state=state, message=message, model=model)
+        self._engine = replace(self._engine, state=state, message=without_credentials(message), model=model)
         self._publish()
 
     def exclude(self, reason: str | None) -> None:

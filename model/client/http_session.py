@@ -25,6 +25,7 @@ from model.client.sse import DONE, EventDecoder
 from model.errors import ContextLengthError, EngineUnavailableError, ModelError, RequestError
 from model.local.backoff import NO_RETRIES, Backoff
 from model.local.listen import is_loopback
+from model.local.redaction import without_credentials
 
 if TYPE_CHECKING:
     import ssl
@@ -70,7 +71,7 @@ class Endpoint:
     """The certificates of the authorities to trust; None: SSL_CERT_FILE, or those that come with httpx."""
 
     def __str__(self) -> str:
-        return self.url if self.unix_path is None else f"unix:{self.unix_path}"
+        return without_credentials(self.url) if self.unix_path is None else f"unix:{self.unix_path}"
 
 
 class HttpSession:

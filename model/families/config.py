@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import Flag, StrEnum, auto
 from typing import Any, Protocol
 
+from model.errors import ConfigError
 from model.families.rotary import Rotary
+from model.families.values import MOST, MOST_LAYERS, MOST_POSITIONS
 from model.prompt.fim_format import FimFormat
 
 CONFIG_FILE = "config.json"
@@ -223,6 +225,14 @@ class ModelConfig:
     """Standard deviation of a new model's weights."""
     multipliers: Multipliers = Multipliers()
     dropout: Dropout = Dropout()
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for sizes that no model has."""
+        limits = {"n_layer": MOST_LAYERS, "n_positions": MOST_POSITIONS}
+        for name in ("n_layer", "n_positions", "vocab_size", "width", "n_head", "head_dim", "inner_dim"):
+            value, most = getattr(self, name), limits.get(name, MOST)
+            if value > most:
+                raise ConfigError(f"{name} = {value:,}: no model has more than {most:,}")
 
     @property
     def score_scale(self) -> float:

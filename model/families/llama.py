@@ -25,7 +25,7 @@ from model.families.config import (
     Shapes,
 )
 from model.families.rotary import read_rotary, write_rotary
-from model.families.values import Sizes, number, token_ids
+from model.families.values import MOST_LAYERS, Sizes, number, token_ids
 from model.prompt.fim_format import FimFormat
 
 _BIASES_OF = {"attention_bias": Biases.ATTENTION, "mlp_bias": Biases.FEED_FORWARD, "use_bias": Biases.ALL}
@@ -88,7 +88,7 @@ class LlamaFamily:
                 f"num_attention_heads = {n_head} is not a multiple of num_key_value_heads = {n_kv_head}"
             )
         ends, starts = token_ids(values, "eos_token_id"), token_ids(values, "bos_token_id")
-        n_layer = size("num_hidden_layers", 32)
+        n_layer = size("num_hidden_layers", 32, most=MOST_LAYERS)
         return ModelConfig(
             family=self,
             vocab_size=size("vocab_size", 32_000),

@@ -5,7 +5,6 @@ Reads the file and chooses by its `model_type`; what the keys mean is the family
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from model.families.granite import GRANITE
 from model.families.llama import LLAMA_FAMILIES
 from model.families.smollm3 import SMOLLM3
 from model.families.starcoder2 import STARCODER2
+from model.local.json_object import read_object
 
 _ALL: tuple[Family, ...] = (GPT_BIGCODE, STARCODER2, *LLAMA_FAMILIES, SMOLLM3, GEMMA, GRANITE)
 FAMILIES: Mapping[str, Family] = {family.model_type: family for family in _ALL}
@@ -29,10 +29,10 @@ def read_config(folder: Path) -> ModelConfig:
     """The description of the model in `folder`. Raises `ConfigError`, which names the file."""
     path = folder / CONFIG_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_object(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path} does not exist: is {folder} a model folder?") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not valid JSON ({error})") from error
     try:
         return config_of(values)

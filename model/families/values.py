@@ -7,6 +7,9 @@ from typing import Any
 
 from model.errors import ConfigError
 
+# Far beyond any published model: what a configuration claims is made room for before any weight is read.
+MOST, MOST_LAYERS, MOST_POSITIONS = 1 << 24, 1_000, 1 << 21
+
 
 class Sizes:
     """Whole numbers above 0 by their keys; null counts as left out."""
@@ -14,7 +17,7 @@ class Sizes:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
-    def __call__(self, key: str, default: int) -> int:
+    def __call__(self, key: str, default: int, *, most: int = MOST) -> int:
         """The value of `key`. Raises `ConfigError`, which names it."""
         value = self._values.get(key)
         if value is None:
@@ -23,6 +26,8 @@ class Sizes:
             raise ConfigError(f"{key} = {value!r}: expected int")
         if value < 1:
             raise ConfigError(f"{key} = {value}: it must be at least 1")
+        if value > most:
+            raise ConfigError(f"{key} = {value:,}: no model has more than {most:,}")
         return value
 
 

@@ -58,14 +58,21 @@ def log_folder() -> Path:
     """The folder of the engines' logs, made if need be."""
     import platformdirs
 
-    return platformdirs.user_log_path(APPLICATION, appauthor=False, ensure_exists=True)
+    return _own(platformdirs.user_log_path(APPLICATION, appauthor=False))
 
 
 def state_folder() -> Path:
     """The folder of what should be remembered but may be lost, such as notices already shown."""
     import platformdirs
 
-    return platformdirs.user_state_path(APPLICATION, appauthor=False, ensure_exists=True)
+    return _own(platformdirs.user_state_path(APPLICATION, appauthor=False))
+
+
+def _own(folder: Path) -> Path:
+    """A folder that nobody else looks into: names of files and of models stand in what is there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
 
 
 def cache_folder() -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.local.listen import TOKEN_VARIABLE
+from model.local.private import private_files
 from model.process.engine_files import EngineFiles, LaunchOptions
 
 HAS_UNIX_SOCKETS = sys.platform != "win32"
@@ -36,7 +37,7 @@ def launch(
         files.log.replace(files.log.with_suffix(".previous.log"))
     files.ready.write_bytes(b"")
     # Appending: an engine whose starter died may still be loading, and will write here too.
-    with files.ready.open("ab") as ready, files.log.open("ab") as log:
+    with private_files(), files.ready.open("ab") as ready, files.log.open("ab") as log:
         return subprocess.Popen(
             [*command, *options.arguments(), "--listen", listen],
             stdin=subprocess.DEVNULL,

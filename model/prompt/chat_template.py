@@ -1,6 +1,6 @@
 """The chat template of an instruct-tuned model: a conversation as its own training wrote it.
 
-Templates are Jinja, from a model's folder, and run in Jinja's sandbox as transformers runs them. What
+Templates are Jinja, from a model's folder, and run as transformers runs them, in a process of their own. What
 users say never becomes a special token: before rendering, each name of one in their text is broken
 up by a code point that occurs nowhere in the conversation, and afterwards that code point is taken
 out again. Knows nothing about windows or budgets.
@@ -8,24 +8,20 @@ out again. Knows nothing about windows or budgets.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from model.errors import RequestError, TokenizerError
 from model.gguf.metadata import Metadata
 from model.prompt.conversation import Message
+from model.prompt.rendering import Renderer, environment
 from model.prompt.tokenizer_config import TOKENIZER_CONFIG_FILE
 
-if TYPE_CHECKING:
-    import jinja2
-
 _DEFAULT = "default"
+_MOST_CHARS = 1 << 20  # published ones have at most some ten thousand
 # Unicode's noncharacters "for internal use": in no text that is exchanged (Unicode 16, §23.7).
 _BREAKERS = tuple(map(chr, range(0xFDD0, 0xFDF0)))
 
@@ -45,6 +41,7 @@ class ChatTemplate:
         self._source = source
         self._names = names
         self._where = where
+        self._renderer = Renderer(source)
 
     @classmethod
     def of_folder(cls, folder: Path, config: Mapping[str, Any]) -> ChatTemplate | None:
@@ -81,8 +78,18 @@ class ChatTemplate:
         return template
 
     def check(self) -> None:
-        """Raise `TokenizerError` if the template is not valid Jinja."""
-        _ = self._compiled
+        """Raise `TokenizerError` if the template is not valid Jinja.
+
+        It is only parsed: compiling computes what is constant in it, and a constant may be anything.
+        """
+        import jinja2
+
+        if len(self._source) > _MOST_CHARS:
+            raise TokenizerError(f"{self._where}: the chat template has {len(self._source):,} characters")
+        try:
+            environment().parse(self._source)
+        except (jinja2.TemplateError, RecursionError) as error:
+            raise TokenizerError(f"{self._where}: the chat template is not valid: {error}") from error
 
     def render(self, messages: Sequence[Message], special: Collection[str]) -> list[Piece]:
         """The conversation up to where the answer begins. `special` are the tokenizer's special tokens.
@@ -94,57 +101,8 @@ class ChatTemplate:
         return _pieces(self._rendered(said), special, breaker)
 
     def _rendered(self, messages: list[dict[str, str]]) -> str:
-        import jinja2
-
-        try:
-            return self._compiled.render(
-                messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._names
-            )
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise RequestError(
-                f"this model's chat template refuses the conversation: {error}", field="messages"
-            ) from error
-
-    @cached_property
-    def _compiled(self) -> jinja2.Template:
-        import jinja2
-
-        try:
-            return _environment().from_string(self._source)
-        except jinja2.TemplateError as error:
-            raise TokenizerError(f"{self._where}: the chat template is not valid: {error}") from error
-
-
-def _environment() -> jinja2.Environment:
-    """As transformers' own (`chat_template_utils`), whose names and filters published templates use."""
-    import jinja2
-    from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}`: marks what a model is trained on; here it is only passed through."""
-
-        tags = {"generation"}  # noqa: RUF012  # as the base class declares it
-
-        def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    def refuse(message: str) -> NoReturn:
-        raise jinja2.TemplateError(message)
-
-    def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
-
-    def now(pattern: str) -> str:
-        return datetime.now().strftime(pattern)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals.update(raise_exception=refuse, strftime_now=now)
-    return environment
+        values = {"tools": None, "documents": None, "add_generation_prompt": True, **self._names}
+        return self._renderer.render({"messages": messages, **values})
 
 
 def _default_of(given: object, path: Path) -> str | None:

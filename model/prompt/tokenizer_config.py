@@ -5,12 +5,12 @@ Knows nothing about what it means.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from model.errors import TokenizerError
+from model.local.json_object import read_object
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
@@ -21,9 +21,6 @@ def read_tokenizer_config(folder: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{path} holds no JSON object")
-    return value

@@ -21,6 +21,7 @@ from model.errors import CheckpointError
 from model.families.config import ModelConfig, Shapes
 from model.gguf.block_types import BLOCK_TYPES, NUMBERS
 from model.gguf.dequantize import dequantize
+from model.local.json_object import read_object
 from model.weights.scheme import SCALE_SUFFIX
 
 Floats = NDArray[np.float32]
@@ -200,9 +201,9 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / INDEX_FILE
     if index.exists():
         try:
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            shards = read_object(index)["weight_map"]
             names = sorted(set(shards.values()), key=str)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(
                 f"{index} is not a safetensors index ({error!r}); download it again"
             ) from error

@@ -1,4 +1,4 @@
-"""`python -m training.corpus fetch|notice|gibberish|score-pii`: the corpus' smaller tools by themselves.
+"""`python -I -m training.corpus fetch|notice|gibberish|score-pii`: the corpus' smaller tools by themselves.
 
 A corpus is built by `starcoder-lsp train corpus`.
 """
@@ -57,7 +57,7 @@ def _print_progress(package: Package, done: int, total: int) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -I -m training.corpus", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, summary in (
         ("fetch", "fetch and verify the pinned files"),

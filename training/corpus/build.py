@@ -21,6 +21,7 @@ from training.corpus.records.manifest import load_manifest
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.units import tasks_of, units_of
 from training.corpus.stages.executors import Execution, StageProgress, run_stages
+from training.corpus.stages.finish import check_replaceable
 from training.corpus.stages.workspace import REPORT_FILE, CorpusPlan, Workspace
 
 
@@ -41,11 +42,11 @@ def build_corpus(
 
     `packages` is the folder of fetched archives that manifests among the sources name, `tasks`
     into how many parts the work is cut, `tokenizer` whose tokens the datasheet counts. An
-    `out_dir` that an earlier build made is replaced; any other non-empty folder is refused with
+    `out_dir` that an earlier build made is replaced; one with anything else in it is refused with
     CorpusError. Raises IntegrityError when an archive is not the pinned one.
     """
     out_dir = out_dir.absolute()
-    _check_replaceable(out_dir)
+    check_replaceable(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     manifests = {
         source: load_manifest(Path(source)) for source in (*sources, *held_out) if _is_manifest(source)
@@ -77,8 +78,3 @@ def work_folder(out_dir: Path) -> Path:
 
 def _is_manifest(source: str) -> bool:
     return source.endswith(".toml")
-
-
-def _check_replaceable(out_dir: Path) -> None:
-    if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / REPORT_FILE).is_file():
-        raise CorpusError(f"{out_dir} is not empty and holds no corpus; choose another folder")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.families.config import Family, ModelConfig
+from model.families.config import CONFIG_FILE, Family, ModelConfig
+from model.local.own_folder import first_not_of
 from model.prompt.tokenizer import Tokenizer
 from model.pytorch.checkpoint import dense_state, save_checkpoint
 from model.pytorch.quantize import Scheme
 from model.weights.hub import resolve
+from model.weights.weight_files import INDEX_FILE, SINGLE_FILE
 from training.compute.lora import merged
 from training.data.tokenizer import TOKENIZER_FILE
 from training.errors import TrainingError
+from training.jobs.portrait import PORTRAIT_FILE
 from training.loop.checkpointing import Checkpoint, checkpoints, load_checkpoint
+from training.loop.pretrain import PICTURE_FILE
 from training.recipe.recipe import Recipe, recipe_from_dict
 
 MAX_SHARD_BYTES = 16 * 10**6  # no file of the repository is larger
 TOKENIZER_CONFIG_FILE, TEMPLATE_FILE = "tokenizer_config.json", "chat_template.jinja"
+CARD_FILE, PICTURES_FOLDER = "README.md", "datasheet"
+CORPUS_FILES = ("LICENSES.txt", "documents.jsonl.gz", "corpus.json", "DATASHEET.md")
+# All that a model's folder holds, as it is exported or published, and its one folder.
+_NAMES: Mapping[str, Sequence[str]] = dict.fromkeys(
+    (
+        *(CONFIG_FILE, SINGLE_FILE, INDEX_FILE, "model-*.safetensors", TOKENIZER_FILE, TOKENIZER_CONFIG_FILE),
+        *(TEMPLATE_FILE, CARD_FILE, *CORPUS_FILES, PORTRAIT_FILE, PICTURE_FILE),
+    ),
+    (),
+) | {PICTURES_FOLDER: ("*.png",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +98,14 @@ def export_checkpoint(
     save_checkpoint(target, config, state, scheme=scheme, max_shard_bytes=max_shard_bytes)
     write_tokenizer(tokenizer, target, config)
     return Exported(config=config, checkpoint=checkpoint, recipe=recipe, scheme=scheme)
+
+
+def check_target(target: Path) -> None:
+    """Raise TrainingError if a folder that is to become a model holds anything that no model's has."""
+    if (foreign := first_not_of(target, _NAMES, mark=CONFIG_FILE)) is not None:
+        raise TrainingError(
+            f"{target} holds {foreign.relative_to(target)} and is no model: name another folder"
+        )
 
 
 def write_tokenizer(source: Path, target: Path, model: ModelConfig) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model.families.registry import read_config
+from model.local.private import private_files
 from model.weights.hub import ResolvedModel, resolve
 from training.compute.precision import Precision, pick_device
 from training.compute.torchrun import is_first_process, processes_or
@@ -67,7 +68,15 @@ class Finetuned:
 
 
 def finetune(wanted: Finetuning) -> Finetuned:
-    """Do all of it. Raises TrainingError or ModelError with what to change."""
+    """Do all of it. Raises TrainingError or ModelError with what to change.
+
+    Text of the user's own is in the run, and something of it in the model: both are for the user alone.
+    """
+    with private_files():
+        return _finetune(wanted)
+
+
+def _finetune(wanted: Finetuning) -> Finetuned:
     if wanted.to.exists() and (not wanted.to.is_dir() or any(wanted.to.iterdir())):
         raise TrainingError(f"{wanted.to} exists already: name another folder with --to, or delete it")
     if wanted.index is not None and wanted.on is not None:

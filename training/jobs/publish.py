@@ -21,15 +21,20 @@ from training.errors import EvaluationError, TrainingError
 from training.evaluate.measure import measure_spans
 from training.evaluate.progress import progress_bar
 from training.jobs.comparison import Comparison, Standing
-from training.jobs.export import Exported, export_checkpoint, newest_checkpoint, scheme_of
+from training.jobs.export import (
+    CORPUS_FILES,
+    PICTURES_FOLDER,
+    Exported,
+    check_target,
+    export_checkpoint,
+    newest_checkpoint,
+    scheme_of,
+)
 from training.jobs.model_card import Measured, write_card
 from training.jobs.portrait import write_portrait
 from training.jobs.runs import evaluate_loss
 from training.loop.pretrain import PICTURE_FILE
 from training.loop.run_log import LOG_FILE
-
-CORPUS_FILES = ("LICENSES.txt", "documents.jsonl.gz", "corpus.json", "DATASHEET.md")
-PICTURES_FOLDER = "datasheet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,7 @@ def publish_run(source: Publication, target: Path) -> Comparison | None:
     The previous model may be the one at `target`: it is replaced at the very end.
     """
     scheme = scheme_of(source.number_format)
+    check_target(target)
     _check_papers(source)
     with _replacing(target) as scratch:
         exported = export_checkpoint(newest_checkpoint(source.run), scratch, source.tokenizer, scheme)
@@ -97,6 +103,7 @@ def _replacing(target: Path) -> Iterator[Path]:
     scratch.mkdir()
     try:
         yield scratch
+        check_target(target)
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             os.replace(target, old)

@@ -55,8 +55,9 @@ def start_pretraining(recipe_name: str, run: Path, changes: Mapping[str, Any]) -
 
 def export_run(run: Path, target: Path, tokenizer: Path, number_format: str) -> None:
     """Write the newest checkpoint of `run` as a model folder; `number_format` is bf16 or int8."""
-    from training.jobs.export import export_checkpoint, newest_checkpoint, scheme_of
+    from training.jobs.export import check_target, export_checkpoint, newest_checkpoint, scheme_of
 
+    check_target(target)
     export_checkpoint(newest_checkpoint(run), target, tokenizer, scheme_of(number_format))
 
 

@@ -94,7 +94,7 @@ def _complete(folder: Path, scratch: Path, checkpoint: Checkpoint, keep: int) ->
     (scratch / STATE_FILE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
     for path in (*scratch.iterdir(), scratch):
         _sync(path)
-    if target.exists():  # the same step again, after a resume: nothing newer to tell
+    if target in checkpoints(folder):  # the same step again, after a resume: nothing newer to tell
         shutil.rmtree(target)
     os.replace(scratch, target)
     _sync(folder)
@@ -105,7 +105,8 @@ def _complete(folder: Path, scratch: Path, checkpoint: Checkpoint, keep: int) ->
 
 def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if (path / STATE_FILE).is_file())
+    named = [path for path in folder.glob(_PREFIX + "[0-9]" * 8) if not path.is_symlink()]
+    return sorted(path for path in named if (path / STATE_FILE).is_file())
 
 
 def read_state(path: Path) -> tuple[RunState, Mapping[str, Any]]:

@@ -16,6 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from training.errors import ResumeError
+
 LOG_FILE = "log.jsonl"
 
 
@@ -73,7 +75,10 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
 def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
-    kept = [record for record in read_log(path) if record["step"] <= step]
+    try:
+        kept = [record for record in read_log(path) if record["step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:  # a file of the user's own
+        raise ResumeError(f"{path} is not the log of a run: use another run folder") from error
     scratch = path.with_suffix(".partial")
     scratch.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
     os.replace(scratch, path)

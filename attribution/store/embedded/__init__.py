@@ -1,4 +1,4 @@
-"""The index on one disk: a SQLite catalogue and memory-mapped segments of postings.
+"""The index on one disk: a SQLite catalogue and checked segments of postings.
 
 Knows nothing of the other store.
 Read first: `attribution.store.embedded.reader`.

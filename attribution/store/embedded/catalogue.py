@@ -51,7 +51,7 @@ class Catalogue:
         try:
             found = dict(self.connection.execute("SELECT name, value FROM meta"))
         except sqlite3.DatabaseError as error:
-            raise IndexFormatError(f"{self.folder / CATALOGUE}: not an attribution index: {error}") from error
+            raise no_index(self.folder / CATALOGUE, error) from error
         channels = tuple(Channel(int(channel)) for channel in found.get("channels", "").split())
         expected = meta(channels)
         if found != expected:
@@ -234,9 +234,14 @@ def read_opt_outs(folder: Path) -> list[OptOut]:
     try:
         return _opt_outs(connection)
     except sqlite3.DatabaseError as error:
-        raise IndexFormatError(f"{folder / CATALOGUE}: not an attribution index: {error}") from error
+        raise no_index(folder / CATALOGUE, error) from error
     finally:
         connection.close()
+
+
+def no_index(path: Path, error: sqlite3.DatabaseError) -> IndexFormatError:
+    """What to raise where a file of an index should be."""
+    return IndexFormatError(f"{path}: not an attribution index: {error}")
 
 
 def _opt_outs(connection: sqlite3.Connection) -> list[OptOut]:

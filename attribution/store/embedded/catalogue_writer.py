@@ -6,6 +6,7 @@ removed is overwritten at once, in its compressed block too.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
@@ -13,7 +14,8 @@ from typing import Self
 from attribution.errors import IndexFormatError
 from attribution.source import Source
 from attribution.store.contract import Removed
-from attribution.store.embedded.catalogue import Catalogue, connect, meta
+from attribution.store.embedded.catalogue import Catalogue, connect, meta, no_index
+from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import Written
 from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import PreparedDocument, blanked
@@ -63,7 +65,12 @@ class CatalogueWriter(Catalogue):
         """Open for writing, and make it if it is not there (whole or not at all)."""
         folder.mkdir(parents=True, exist_ok=True)
         connection = connect(folder)
-        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        try:
+            is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise no_index(folder / CATALOGUE, error) from error
+        if is_new:
             # What is removed must be gone from the disk too.
             connection.executescript("PRAGMA journal_mode = WAL; BEGIN; " + _SCHEMA)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta(channels).items())

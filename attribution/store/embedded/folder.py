@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attribution.errors import IndexFormatError
+from model.local.own_folder import first_foreign
+
 # What makes a folder an index.
 CATALOGUE = "catalogue.sqlite"
 SEGMENTS = "segments"
 LOCK = "writer.lock"
+LEFT = "opt-outs"
+
+# What we write, and therefore what we may remove.
+_NUMBER = "[0-9]" * 10
+SEGMENT_NAMES = (f"{_NUMBER}-{_NUMBER}-*.seg", f"{_NUMBER}-{_NUMBER}-*.seg.part")
+_NAMES = (CATALOGUE, f"{CATALOGUE}-*", SEGMENTS, LOCK, f"{LOCK}-*", LEFT)
+
+
+def check_ours(folder: Path) -> None:
+    """Raise `IndexFormatError` before anything is written to a folder that may hold a user's own files.
+
+    A folder becomes an index only if it has nothing else in it. The index may be behind a link, but nothing
+    in it is: a linked folder's files would be taken for ours.
+    """
+    if not (folder / CATALOGUE).is_file() and (foreign := first_foreign(folder, _NAMES)) is not None:
+        raise IndexFormatError(
+            f"{folder} holds no index, but other files ({foreign.name}): name a new or an empty folder"
+        )
+    for name in (CATALOGUE, SEGMENTS, LOCK, LEFT):
+        if (folder / name).is_symlink():
+            raise IndexFormatError(f"{folder / name} is a link, which an index has none of: remove it")
 
 
 def stamp(folder: Path) -> tuple[int, int] | None:

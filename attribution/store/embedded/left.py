@@ -15,10 +15,11 @@ from pathlib import Path
 
 from attribution.errors import IndexBusyError
 from attribution.store.contract import Removed, Writer
+from attribution.store.embedded.folder import LEFT, check_ours
 from attribution.store.opt_outs import OptOut
 
-_FOLDER = "opt-outs"
 _ASKED, _DONE = ".json", ".done"
+_NAMES = "[0-9a-f]" * 32 + _ASKED
 _PAUSE_S = 0.1
 
 
@@ -30,13 +31,14 @@ class Left:
 
     @property
     def _folder(self) -> Path:
-        return self.index / _FOLDER
+        return self.index / LEFT
 
     def hand_over(
         self, rules: Sequence[OptOut], opened: Callable[[], AbstractContextManager[Writer]]
     ) -> Removed:
         """Leave rules until they are applied: by the process that writes, or by us when it has ended."""
-        self._folder.mkdir(exist_ok=True)
+        check_ours(self.index)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         asked = self._folder / f"{uuid.uuid4().hex}{_ASKED}"
         _write(asked, [[rule.owner, rule.repository, rule.path] for rule in rules])
         done = asked.with_suffix(_DONE)
@@ -57,7 +59,7 @@ class Left:
                 OptOut(owner=owner, repository=repository, path=pattern)
                 for owner, repository, pattern in json.loads(path.read_text(encoding="utf-8"))
             ]
-            for path in sorted(self._folder.glob(f"*{_ASKED}"))
+            for path in sorted(self._folder.glob(_NAMES))
         }
 
     def answer(self, asked: Path, rules: Sequence[OptOut], removed: Removed) -> None:

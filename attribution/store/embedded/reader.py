@@ -2,13 +2,15 @@
 
 A reader follows what a writer in another process commits: when the catalogue says that it changed,
 the list of segments is read anew. Files of segments that were merged away meanwhile are still
-mapped, hence readable, until then.
+open, hence readable, until then.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +21,9 @@ from attribution.errors import IndexDamagedError
 from attribution.source import AnyDocument
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
+from attribution.store.embedded.checked_file import REMEDY
 from attribution.store.embedded.folder import SEGMENTS
-from attribution.store.embedded.segment import SegmentFile, Written
+from attribution.store.embedded.segment import SegmentFile, Written, segment_problem
 from attribution.store.opt_outs import lines_of
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import Channel
@@ -49,7 +52,8 @@ class EmbeddedIndex:
         self._folder = folder
         self._lock = threading.Lock()
         self._open_segments: dict[str, SegmentFile] = {}
-        self._view = self._read_view()
+        # Read at the first question: an index can be verified whatever is wrong with its segments.
+        self._view: _View | None = None
 
     @property
     def url(self) -> str:
@@ -62,19 +66,19 @@ class EmbeddedIndex:
         return self._catalogue.channels
 
     def close(self) -> None:
-        """Close the catalogue; mapped files go with the last reference to them."""
+        """Close the catalogue; files go with the last reference to them."""
         with self._lock:
             self._catalogue.close()
             self._open_segments.clear()
 
     def document_count(self) -> int:
         """How many documents a query searches."""
-        with self._lock:
+        with self._reading():
             return self._current().documents
 
     def candidates(self, fingerprints: U64, channel: Channel, *, limit: int) -> list[Candidate]:
         """Contents that share fingerprints, by summed idf, BM25's: log(1 + (N - df + .5) / (df + .5))."""
-        with self._lock:
+        with self._reading():
             view = self._current()
         wanted = np.unique(fingerprints)
         contents, fingerprint_of = _postings(view.segments.get(channel, ()), wanted)
@@ -94,7 +98,7 @@ class EmbeddedIndex:
         if len(rounded) > limit:
             cut = np.partition(rounded, len(rounded) - limit)[len(rounded) - limit]
             contents, rounded = contents[rounded >= cut], rounded[rounded >= cut]
-        with self._lock:
+        with self._reading():
             keys = self._catalogue.keys(contents.tolist())
         found = [
             Candidate(key=keys[content], score=score)
@@ -105,13 +109,13 @@ class EmbeddedIndex:
 
     def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
         """The licences of the documents that hold each content."""
-        with self._lock:
+        with self._reading():
             return self._catalogue.licences(keys)
 
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are there, with their texts."""
         found = {}
-        with self._lock:
+        with self._reading():
             for key in keys:
                 if (content := self._content(key)) is not None:
                     found[key] = content
@@ -125,7 +129,7 @@ class EmbeddedIndex:
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""
-        with self._lock:
+        with self._reading():
             view, catalogue = self._current(), self._catalogue
             files = [written for _, written, _, _ in catalogue.segments()]
             text_bytes = catalogue.packed_bytes()
@@ -145,25 +149,35 @@ class EmbeddedIndex:
 
     def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
         """The documents that are not held with just this content."""
-        with self._lock:
+        with self._reading():
             return [document for document in documents if not self._catalogue.holds(document)]
 
     def opt_outs(self) -> list[str]:
         """What was removed for good, as the lines of an opt-out list."""
-        with self._lock:
+        with self._reading():
             return lines_of(self._catalogue.opt_outs())
 
     def verify(self) -> list[str]:
         """Read every file; what is wrong."""
-        with self._lock:
+        with self._reading():
             found = self._catalogue.problems()
             for _, written, _, _ in self._catalogue.segments():
-                found += _segment_problems(self._folder, written)
+                problem = segment_problem(self._folder / SEGMENTS / written.file, written.crc32)
+                found += [] if problem is None else [problem]
             found += self._catalogue.damaged_texts()
         return found
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One thread at a time; what SQLite cannot read is damage."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                raise IndexDamagedError(f"{self._folder}: {error}; {REMEDY}") from error
+
     def _current(self) -> _View:
-        if self._catalogue.data_version() != self._view.version:
+        if self._view is None or self._catalogue.data_version() != self._view.version:
             self._view = self._read_view()
         return self._view
 
@@ -229,11 +243,3 @@ def _postings(segments: Sequence[SegmentFile], wanted: U64) -> tuple[U64, _Finge
         contents.append(segment.contents(ranges(first[hits], last[hits])))
         index.append(np.repeat(hits, lengths))
     return np.concatenate(contents), _FingerprintOf(index=np.concatenate(index), counts=counts)
-
-
-def _segment_problems(folder: Path, written: Written) -> list[str]:
-    try:
-        problem = SegmentFile(folder / SEGMENTS / written.file).check(written.crc32)
-    except IndexDamagedError as error:
-        return [str(error)]
-    return [] if problem is None else [problem]

@@ -1,9 +1,10 @@
-"""Segments: immutable files of postings, sorted and memory-mapped. Their layout, and reading them.
+"""Segments: immutable files of sorted postings. Their layout, and reading them.
 
     header     64 bytes: magic, version, channel, number of postings, first and last content, bucket bits
     postings   [N] of w bits: low bits of the fingerprint << c | content - first content, sorted in a bucket
     starts     [2^b + 1]: where the bucket of each high b bits of a fingerprint begins
     padding    8 bytes
+    checksums  the CRC-32 of each 4,096 bytes before (`checked_file`)
 
 All little-endian and bit-packed (`packed`): c bits are what the contents of this segment need, w is
 c + 48 - b. A bucket holds about 64 postings, so that a posting costs about six bytes, and one twice
@@ -20,13 +21,14 @@ from pathlib import Path
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
+from attribution.store.embedded.checked_file import REMEDY, CheckedFile, file_bytes
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import FINGERPRINT_BITS, Channel
 from attribution.tokens.lexer import U64, Ints
 from attribution.tokens.packed import MAX_BITS, PADDING, PackedArray, packed_bytes
 
 # Of the file's layout; `fingerprint.FORMAT_VERSION` says what the fingerprints in it mean.
-SEGMENT_VERSION = 2
+SEGMENT_VERSION = 3
 _MAGIC = b"SCATTRIB"
 HEADER = struct.Struct("<8sIIQQQB23x")
 _BUCKET_POSTINGS_BITS = 6
@@ -105,9 +107,14 @@ class Layout:
         return HEADER.size + packed_bytes(self.count, self.posting_bits)
 
     @property
+    def body_bytes(self) -> int:
+        """The size of what the checksums are of."""
+        return self.starts_byte + packed_bytes(self.buckets + 1, self.start_bits) + len(PADDING)
+
+    @property
     def disk_bytes(self) -> int:
         """The size of the file."""
-        return self.starts_byte + packed_bytes(self.buckets + 1, self.start_bits) + len(PADDING)
+        return file_bytes(self.body_bytes)
 
     def header(self) -> bytes:
         """The first bytes of the file."""
@@ -133,13 +140,10 @@ class SegmentFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._layout = layout = _read_layout(path)
-        size = path.stat().st_size
-        if size != layout.disk_bytes:
-            raise IndexDamagedError(f"{path}: {size} bytes, not {layout.disk_bytes}; build the index again")
+        words = CheckedFile(path, layout.body_bytes).words
         self.channel = layout.channel
-        everything = np.memmap(path, dtype=np.uint8, mode="r")
-        self._postings = PackedArray(everything, HEADER.size, layout.count, layout.posting_bits)
-        self._starts = PackedArray(everything, layout.starts_byte, layout.buckets + 1, layout.start_bits)
+        self._postings = PackedArray(words, HEADER.size, layout.count, layout.posting_bits)
+        self._starts = PackedArray(words, layout.starts_byte, layout.buckets + 1, layout.start_bits)
 
     def __len__(self) -> int:
         return self._layout.count
@@ -176,17 +180,6 @@ class SegmentFile:
         at = np.arange(first, last)
         return buckets << np.uint64(self._layout.low_bits) | self._lows(at), self.contents(at)
 
-    def check(self, crc32: int) -> str | None:
-        """What is wrong with the file, if anything."""
-        with self.path.open("rb") as stream:
-            header = stream.read(HEADER.size)
-            found = 0
-            while block := stream.read(1 << 22):
-                found = zlib.crc32(block, found)
-        if zlib.crc32(header, found) == crc32:
-            return None
-        return f"{self.path.name}: its content has changed since it was written"
-
     @property
     def _low_mask(self) -> np.uint64:
         return np.uint64((1 << self._layout.low_bits) - 1)
@@ -213,12 +206,27 @@ class SegmentFile:
         return low + smaller
 
 
+def segment_problem(path: Path, crc32: int) -> str | None:
+    """What is wrong with a segment's file, if anything."""
+    try:
+        with path.open("rb") as stream:
+            header = stream.read(HEADER.size)
+            found = 0
+            while block := stream.read(1 << 22):
+                found = zlib.crc32(block, found)
+    except OSError as error:
+        return f"{path.name}: cannot be read: {error.strerror}"
+    if zlib.crc32(header, found) == crc32:
+        return None
+    return f"{path.name}: its content has changed since it was written"
+
+
 def _read_layout(path: Path) -> Layout:
     try:
         with path.open("rb") as stream:
             fields = HEADER.unpack(stream.read(HEADER.size))
     except (OSError, struct.error) as error:
-        raise IndexDamagedError(f"{path}: cannot read this part of the index: {error}") from error
+        raise IndexDamagedError(f"{path}: cannot read this part of the index: {error}; {REMEDY}") from error
     magic, version, channel, count, first, last, bucket_bits = fields
     if magic != _MAGIC or version != SEGMENT_VERSION:
         raise IndexFormatError(
@@ -233,4 +241,4 @@ def _read_layout(path: Path) -> Layout:
             bucket_bits=bucket_bits,
         )
     except ValueError as error:
-        raise IndexDamagedError(f"{path}: {error}; build the index again") from error
+        raise IndexDamagedError(f"{path}: {error}; {REMEDY}") from error

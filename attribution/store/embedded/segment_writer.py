@@ -7,6 +7,7 @@ is held in memory but a count for each bucket.
 from __future__ import annotations
 
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,10 +16,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from attribution.store.embedded.checked_file import checksums
+from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import HEADER, Layout, Postings, SegmentFile, Written
 from attribution.tokens.fingerprint import FINGERPRINT_BITS, Channel
 from attribution.tokens.lexer import U64, Ints
 from attribution.tokens.packed import GROUP, PADDING, pack
+from model.local.private import private_files
 
 _MERGE_POSTINGS = 1 << 21
 
@@ -55,13 +59,17 @@ def _merged(segments: Sequence[SegmentFile], postings: int, dead: U64) -> Iterat
 def _write(folder: Path, name: str, layout: Layout, pieces: Iterable[Postings]) -> Written:
     """Write under another name, flush to the disk, then rename: a file is there whole or not at all."""
     temporary = folder / f"{name}.part"
-    with temporary.open("wb") as stream:
+    with private_files(), temporary.open("w+b") as stream:
         stream.write(bytes(HEADER.size))
         layout, crc = _write_body(stream, layout, pieces)
         stream.seek(0)
         stream.write(layout.header())
+        table = checksums(stream)
+        crc = _put(stream, table, crc)
         stream.flush()
         os.fsync(stream.fileno())
+    if (catalogue := folder.parent / CATALOGUE).is_file():  # a user may have opened the index to others
+        shutil.copymode(catalogue, temporary)
     temporary.replace(folder / name)
     return Written(
         file=name,

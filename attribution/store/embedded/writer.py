@@ -19,8 +19,9 @@ import numpy.typing as npt
 from attribution.errors import IndexBusyError, IndexFormatError
 from attribution.source import AnyDocument, Identified
 from attribution.store.contract import AddCounts, Removed, missing
+from attribution.store.embedded.catalogue import no_index
 from attribution.store.embedded.catalogue_writer import CatalogueWriter
-from attribution.store.embedded.folder import CATALOGUE, LOCK, SEGMENTS
+from attribution.store.embedded.folder import CATALOGUE, LOCK, SEGMENT_NAMES, SEGMENTS, check_ours
 from attribution.store.embedded.left import Left
 from attribution.store.embedded.segment import SegmentFile
 from attribution.store.embedded.segment_writer import merge_segments, write_segment
@@ -28,6 +29,8 @@ from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import BLOCK_BYTES, PreparedBatch
 from attribution.tokens.fingerprint import MAX_BATCH_DOCUMENTS, Channel
 from attribution.tokens.lexer import U64
+from model.local.own_folder import has_name
+from model.local.private import private_files
 
 # A commit after this much source text: a few seconds of work can be lost.
 COMMIT_BYTES = 64 << 20
@@ -50,22 +53,34 @@ class EmbeddedWriter:
     def __enter__(self) -> Self:
         if not self._create and not (self._folder / CATALOGUE).is_file():
             raise missing(str(self._folder))
+        check_ours(self._folder)
+        with private_files():
+            self._open()
         try:
-            (self._folder / SEGMENTS).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise IndexFormatError(f"{self._folder}: cannot hold an index: {error.strerror}") from error
-        self._lock = _locked(self._folder / LOCK)
-        try:
-            self._catalogue = CatalogueWriter.create(self._folder, self._channels)
             self._opt_outs = OptOuts(self._catalogue.opt_outs())
             self._clear_leftovers()
         except BaseException:
+            self._catalogue.close()
             self._lock.close()
             raise
         self._begin()
         if self._left.rules():
             self.commit()
         return self
+
+    def _open(self) -> None:
+        """The files, made if they are not there."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / SEGMENTS).mkdir(exist_ok=True)
+        except OSError as error:
+            raise IndexFormatError(f"{self._folder}: cannot hold an index: {error.strerror}") from error
+        self._lock = _locked(self._folder / LOCK)
+        try:
+            self._catalogue = CatalogueWriter.create(self._folder, self._channels)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -253,7 +268,7 @@ class EmbeddedWriter:
         """Delete files that no row lists: of a killed build, or merged away."""
         listed = {written.file for _, written, _, _ in self._catalogue.segments()}
         for path in (self._folder / SEGMENTS).iterdir():
-            if path.name not in listed:
+            if path.name not in listed and has_name(path.name, SEGMENT_NAMES):
                 _try_unlink(path)
 
 
@@ -269,7 +284,7 @@ def _try_unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except PermissionError:
-        # Windows: a reader has it mapped. The next writer clears it.
+        # Windows: a reader has it open. The next writer clears it.
         return
 
 
@@ -286,4 +301,7 @@ def _locked(path: Path) -> sqlite3.Connection:
         raise IndexBusyError(
             f"{path.parent}: another process is writing to this index; wait for it to end"
         ) from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise no_index(path, error) from error
     return connection

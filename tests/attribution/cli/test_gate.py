@@ -156,3 +156,16 @@ def test_an_error_that_nobody_expected_is_no_match(monkeypatch: pytest.MonkeyPat
     result = check("own.py")
     assert result.exit_code == 2
     assert "ZeroDivisionError: a defect" in result.output
+
+
+def test_a_repository_s_own_filters_run_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_project(project)
+    (project / ".gitattributes").write_text("*.py filter=planted\n")
+    subprocess.run(
+        [*GIT, "config", "filter.planted.clean", f"touch {tmp_path}/ran; cat"], cwd=project, check=True
+    )
+    monkeypatch.chdir(project)
+    assert '"changed.py"' in check("--diff", "HEAD", "--format", "json").stdout
+    assert not (tmp_path / "ran").exists()

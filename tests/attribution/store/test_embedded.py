@@ -297,7 +297,7 @@ def test_something_else_is_not_taken_for_an_index(tmp_path: Path) -> None:
     [
         ("UPDATE meta SET value = '0' WHERE name = 'format'", "format 0 instead of 1"),
         # What the first program wrote.
-        ("DELETE FROM meta WHERE name = 'segments'", "segments 1 instead of 2"),
+        ("DELETE FROM meta WHERE name = 'segments'", "segments 1 instead of 3"),
     ],
 )
 def test_an_index_of_another_format_is_refused(tmp_path: Path, change: str, told: str) -> None:
@@ -311,20 +311,32 @@ def test_an_index_of_another_format_is_refused(tmp_path: Path, change: str, told
         assert told in str(caught.value)
 
 
-def test_verify_and_open_tell_damage(tmp_path: Path) -> None:
+def test_damage_is_told_by_every_reading_and_by_verify(tmp_path: Path) -> None:
     index_of(tmp_path, documents(5))
     [segment] = (tmp_path / "segments").iterdir()
     whole = segment.read_bytes()
-    segment.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     index = open_index(tmp_path)
-    assert index.verify() == [f"{segment.name}: its content has changed since it was written"]
-    index.close()
-    segment.write_bytes(whole[:-8])
-    with pytest.raises(IndexDamagedError, match="build the index again"):
-        open_index(tmp_path)
+    assert len(finds(index, code(1))) == 1
+    for damaged in (whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], whole[:-8], whole[:200], b""):
+        segment.write_bytes(damaged)  # in the very file that is open: what was mapped would die of SIGBUS
+        for one in (index, open_index(tmp_path)):
+            with pytest.raises(IndexDamagedError, match="index verify"):
+                finds(one, code(1))
+            assert one.verify() == [f"{segment.name}: its content has changed since it was written"]
     segment.unlink()
     with pytest.raises(IndexDamagedError, match="cannot read"):
-        open_index(tmp_path)
+        finds(open_index(tmp_path), code(1))
+    assert "cannot be read" in open_index(tmp_path).verify()[0]
+
+
+def test_a_damaged_catalogue_is_told(tmp_path: Path) -> None:
+    index_of(tmp_path, documents(20))
+    catalogue = tmp_path / "catalogue.sqlite"
+    data = bytearray(catalogue.read_bytes())
+    data[4096:] = bytes(len(data) - 4096)
+    catalogue.write_bytes(data)
+    with pytest.raises((IndexDamagedError, IndexFormatError)):
+        finds(open_index(tmp_path), code(1))
 
 
 def test_fingerprints_of_a_prepared_batch_by_document() -> None:

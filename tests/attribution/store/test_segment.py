@@ -25,7 +25,8 @@ CONTENTS = st.lists(st.sets(FINGERPRINTS, max_size=30), min_size=1, max_size=20)
 
 def packed_array(values: list[int], bits: int, *, before: bytes = b"") -> PackedArray:
     data = before + pack(np.array(values, dtype=np.uint64), bits) + PADDING
-    return PackedArray(np.frombuffer(data, dtype=np.uint8), len(before), len(values), bits)
+    every = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
+    return PackedArray(lambda at: every[at], len(before), len(values), bits)
 
 
 @given(st.integers(1, MAX_BITS), st.lists(st.integers(0, 2**64 - 1), max_size=40), st.binary(max_size=3))
@@ -51,11 +52,6 @@ def test_pieces_of_whole_groups_can_be_joined(bits: int, groups: int, values: li
 def test_widths_that_cannot_be_loaded_at_once_are_refused(bits: int) -> None:
     with pytest.raises(ValueError, match=f"{bits} bits"):
         pack(np.zeros(1, dtype=np.uint64), bits)
-
-
-def test_a_buffer_without_room_behind_is_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        PackedArray(np.zeros(8, dtype=np.uint8), 0, 1, 5)
 
 
 def written(folder: Path, name: str, contents: list[set[int]], first_content: int) -> Written:
@@ -140,10 +136,10 @@ def test_a_segment_of_another_version_or_cut_short_is_refused(tmp_path: Path) ->
     written(tmp_path, path.name, [{1, 2, 3}], 1)
     whole = path.read_bytes()
     path.write_bytes(whole[:8] + b"\x01" + whole[9:])
-    with pytest.raises(IndexFormatError, match="not a segment of version 2; build the index again"):
+    with pytest.raises(IndexFormatError, match="not a segment of version 3; build the index again"):
         SegmentFile(path)
     path.write_bytes(whole[:-1])
-    with pytest.raises(IndexDamagedError, match="build the index again"):
+    with pytest.raises(IndexDamagedError, match="index verify"):
         SegmentFile(path)
     path.write_bytes(whole[:12] + b"\x09" + whole[13:])
     with pytest.raises(IndexDamagedError, match="9 is not a valid Channel"):

@@ -187,11 +187,22 @@ def test_a_template_that_refuses_names_its_reason(tokenizer: Tokenizer) -> None:
         "{{ 1 / 0 }}",
         "{% for i in range(10 ** 9) %}{% endfor %}",
         "{{ no_such_thing() }}",
+        "{{ 'x'.ljust(10 ** 10) }}",
+        "{{ 'x'|center(10 ** 10) }}",  # a constant, which Jinja computes as it compiles
+        "{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}",
     ],
 )
 def test_a_template_cannot_reach_beyond_its_sandbox(source: str) -> None:
     with pytest.raises(RequestError, match="chat template refuses"):
         template(source).render([Message(role="user", text="a")], [])
+
+
+def test_a_template_that_does_not_end_is_ended_and_the_next_one_rendered() -> None:
+    loop = "{% for a in range(99999) if messages|length > 1 %}"
+    made, one = template(f"{loop}{loop}{{% endfor %}}{{% endfor %}}done"), Message(role="user", text="a")
+    with pytest.raises(RequestError, match="takes more than"):
+        made.render([one, one], [])
+    assert made.render([one], []) == [Piece(text="done", is_special=False)]
 
 
 def template_of(folder: Path) -> ChatTemplate | None:
@@ -237,7 +248,7 @@ class TestFolders:
             ({"chat_template": "{% if %}"}, None, "not valid"),
             ({}, "{{ x", "chat_template.jinja"),
             ({"chat_template": [{"name": "rag", "template": "r"}]}, None, "no template named 'default'"),
-            ([1], None, "holds no JSON object"),
+            ([1], None, "is list, not an object"),
         ],
     )
     def test_a_bad_one_is_named_when_the_engine_starts(

@@ -17,18 +17,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.local.own_folder import first_not_of
+from training.corpus.errors import CorpusError
 from training.corpus.records.fetch import sha256_of
 from training.corpus.records.licences import licence_texts, notice_markdown
 from training.corpus.records.reading import LicenceTexts
 from training.corpus.records.report import CorpusReport
 from training.corpus.records.shards import ShardInfo, ShardMerger
-from training.corpus.stages.datasheet import write_datasheet
+from training.corpus.stages.datasheet import DATASHEET_FILE, PICTURES, write_datasheet
 from training.corpus.stages.filter import TEXTS_FILE
 from training.corpus.stages.workspace import REPORT_FILE, Stage, TaskProgress, Workspace
 from training.corpus.stages.write import FOLDER_OF_SPLIT, INDEX_FILE, PARTS_FILE
 
 MANIFEST_FILE = "corpus.json"
 MANIFEST_VERSION = 1
+NOTICE_FILE, LICENCES_FILE = "NOTICE.md", "LICENSES.txt"
+_FILES = (REPORT_FILE, f"{INDEX_FILE}.gz", MANIFEST_FILE, NOTICE_FILE, LICENCES_FILE, DATASHEET_FILE)
+# All that a corpus' folder holds, and its folders.
+_NAMES = (
+    dict.fromkeys(_FILES, ())
+    | dict.fromkeys(FOLDER_OF_SPLIT.values(), ("*.jsonl.gz",))
+    | {PICTURES: ("*.png",)}
+)
 
 
 def finish_task(workspace: Workspace, rank: int, progress: TaskProgress) -> None:
@@ -60,8 +70,17 @@ def total_report(workspace: Workspace) -> CorpusReport:
     return total
 
 
+def check_replaceable(out_dir: Path) -> None:
+    """Raise CorpusError unless the folder is a corpus and nothing else, or empty, or not there."""
+    if (foreign := first_not_of(out_dir, _NAMES, mark=REPORT_FILE)) is not None:
+        raise CorpusError(
+            f"{out_dir} holds {foreign.relative_to(out_dir)} and is no corpus; choose another folder"
+        )
+
+
 def swap(finished: Path, out_dir: Path) -> None:
     """Put the finished folder in place; the old one is gone only after the new one stands there."""
+    check_replaceable(out_dir)
     old = finished.with_name("replaced")
     if out_dir.exists():
         shutil.rmtree(old, ignore_errors=True)  # of a run that was killed right here
@@ -91,14 +110,14 @@ def _write_notices(workspace: Workspace, scratch: Path) -> None:
     plan = workspace.plan
     packages = [unit.package for unit in plan.units if unit.package is not None]
     notice = notice_markdown(packages, title=f"Packages of the corpus '{plan.name}'")
-    (scratch / "NOTICE.md").write_text(notice, encoding="utf-8")
+    (scratch / NOTICE_FILE).write_text(notice, encoding="utf-8")
     texts = LicenceTexts()
     for rank in range(workspace.tasks(Stage.FILTER)):
         raw = json.loads((workspace.filtered(rank) / TEXTS_FILE).read_text(encoding="utf-8"))
         texts.without += raw["without"]
         for text, owners in raw["owners"].items():
             texts.owners.setdefault(text, []).extend(owners)
-    (scratch / "LICENSES.txt").write_text(licence_texts(texts.owners, texts.without), encoding="utf-8")
+    (scratch / LICENCES_FILE).write_text(licence_texts(texts.owners, texts.without), encoding="utf-8")
 
 
 def _manifest(

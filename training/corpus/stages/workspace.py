@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.local.own_folder import first_foreign
 from training.corpus.errors import CorpusError
 from training.corpus.filters.near_duplicates import BANDS
 from training.corpus.filters.options import BuildOptions
@@ -118,6 +119,10 @@ class Workspace:
             raise CorpusError(
                 f"{folder} holds an unfinished build of other sources or options; "
                 f"finish it with the same command as then, or remove that folder"
+            )
+        if not path.is_file() and (foreign := first_foreign(folder, (f".{PLAN_FILE}-*",))) is not None:
+            raise CorpusError(
+                f"{folder} holds {foreign.name} and no unfinished build, which would be made there: move it"
             )
         folder.mkdir(parents=True, exist_ok=True)
         workspace = cls(folder)

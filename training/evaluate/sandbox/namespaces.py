@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from training.evaluate.sandbox import seccomp
+
 TEMPORARY = "/tmp"
 SCRATCH = f"{TEMPORARY}/scratch"
 # What may be read below /tmp waits here: each cell's own /tmp would cover it.
@@ -31,7 +33,9 @@ _SYS_CLONE3, _SYS_MOUNT_SETATTR = 435, 442  # the same number on every architect
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
-_DEVICES = ("null", "zero", "random", "urandom")
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_DEVICES = ("null", "random", "urandom")  # a shared mapping of `zero` is memory that nobody counts
 # Users for programs when this is run by root: one a zygote, since the limit of processes counts by user.
 _FIRST_UID, _UIDS = 30_000, 30_000
 _NOBODY = 65_534
@@ -196,7 +200,7 @@ def furnish(cell: Cell, scratch_bytes: int) -> None:
 
 
 def drop_privileges(cell: Cell) -> None:
-    """Become the cell's user, with no capability and no way to gain one."""
+    """Become the cell's user, with no capability, no way to gain one, and few system calls."""
     if cell.changes_user:
         os.setgroups([])
         os.setresgid(cell.uid, cell.uid, cell.uid)
@@ -205,6 +209,14 @@ def drop_privileges(cell: Cell) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     _check(_libc().capset(ctypes.byref(header), ctypes.byref(nothing)), "capset")
+    seccomp.install(_libc())
+
+
+def leave_session_keyring() -> None:
+    """Begin a keyring of one's own: whoever started this may keep keys in theirs. A kernel may have none."""
+    number = _SYS_KEYCTL.get(platform.machine())
+    if number is not None:
+        _libc().syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def prctl(option: int, value: int) -> None:

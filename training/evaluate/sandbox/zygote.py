@@ -23,6 +23,7 @@ from training.evaluate.sandbox import inmate, namespaces
 
 _KEPT_OUTPUT_BYTES = 4_000
 _LOOK_EVERY_S = 0.1
+_COUNTED = ("RssAnon:", "RssShmem:")
 _FAMILY = 2  # all processes of a program together may take so many times what one may
 _COMMON_MODULES = (
     *("array", "bisect", "collections", "copy", "cmath", "datetime", "decimal", "fractions", "functools"),
@@ -49,6 +50,7 @@ def main() -> NoReturn:
     sys.path.append(settings["packages"])
     if settings["unsafe"]:
         _serve(None)
+    namespaces.leave_session_keyring()
     try:
         cell = namespaces.unshare()
     except OSError as error:
@@ -229,20 +231,20 @@ def _drain(output_fd: int, verdict_fd: int, seen: _Observed) -> None:
 
 
 def _usage(warden: int) -> tuple[int, float]:
-    """Memory of all of the cell's processes that is theirs alone, in bytes; their processor seconds."""
-    page, ticks = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
+    """Memory of all of the cell's processes but that of files, in bytes; their processor seconds."""
+    ticks = os.sysconf("SC_CLK_TCK")
     total_bytes, total_ticks = 0, 0
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) in (1, warden):
             continue
         try:
-            with open(f"/proc/{name}/statm", encoding="ascii") as file:
-                pages = file.read().split()
+            with open(f"/proc/{name}/status", encoding="utf-8", errors="replace") as file:
+                lines = [line.split() for line in file if line.startswith(_COUNTED)]
             with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
                 times = file.read().rpartition(")")[2].split()[11:15]  # its own, and its dead children's
         except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             continue
-        total_bytes += (int(pages[1]) - int(pages[2])) * page
+        total_bytes += sum(int(kilobytes) << 10 for _, kilobytes, _ in lines)
         total_ticks += sum(map(int, times))
     return total_bytes, total_ticks / ticks
 
