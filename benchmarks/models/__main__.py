@@ -75,6 +75,7 @@ def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
     """All parts of one model."""
     wanted = Wanted(
         data=options.data,
+        answers=options.answers,
         sets=options.sets.split(","),
         limit=options.limit,
         threads=options.threads,
@@ -110,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
         "--figures", type=Path, default=Path("build/models.json"), help="keeps all figures"
     )
     arguments.add_argument(
+        "--answers",
+        type=Path,
+        default=Path("build/answers"),
+        help="keeps all answers: a run that was stopped goes on; remove it when the engine has changed",
+    )
+    arguments.add_argument(
         "--docs",
         action="store_true",
         help=f"keep them in {FIGURES.name} of docs/; write its page and picture",
@@ -121,6 +128,7 @@ def main() -> int:
     """Measure one model after the other, write, print."""
     options = parser().parse_args()
     file = FIGURES if options.docs else options.figures
+    options.answers.mkdir(parents=True, exist_ok=True)
     figures: Figures = kept(file)
     try:
         for model in options.models:

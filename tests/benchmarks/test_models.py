@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ import pytest
 from benchmarks.engine.contenders import CONTENDERS, GGUF_CONTENDERS, contenders_for
 from benchmarks.engine.ours import Ours
 from benchmarks.models import __main__ as models
+from benchmarks.models.answers import answered
 from benchmarks.models.report import Figures, draw, markdown, merged, points
 from benchmarks.models.text import WINDOW, compare, windows
 from benchmarks.tables import MODELS_PAGE, with_section
 from tests.model.tiny import write_tiny_model
 from tests.training.evaluate.test_score import DATA, needs_data
+from training.evaluate.scoring.infilling import LineProblem
+from training.evaluate.scoring.spans import HoledProgram
 
 
 def shares(*exact: float) -> dict[str, dict[str, float]]:
@@ -63,6 +67,31 @@ def test_a_run_of_other_sets_leaves_the_earlier_ones() -> None:
     assert merged({}, now) == now
 
 
+def test_a_run_that_was_stopped_asks_for_the_rest_only(tmp_path: Path) -> None:
+    spans = [
+        HoledProgram(hole=LineProblem(task_id=str(number), prefix="", suffix="", line=""))
+        for number in range(40)
+    ]
+    asked: list[str] = []
+
+    def answers(some: Sequence[HoledProgram]) -> list[str]:
+        asked.extend(span.hole.task_id for span in some)
+        if len(asked) == 40:
+            raise KeyboardInterrupt
+        return [f"answer {span.hole.task_id}" for span in some]
+
+    file = tmp_path / "answers.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        answered(spans, file, answers, lambda done, total: None)
+    file.write_text(file.read_text("utf-8") + '{"task_id": "39", "ans', "utf-8")
+    first, asked[:] = asked[:32], []
+    texts = answered(spans, file, answers, lambda done, total: None)
+    assert texts == [f"answer {number}" for number in range(40)]
+    assert first + asked == [str(number) for number in range(40)]
+    assert answered(spans[::2], file, answers, lambda done, total: None) == texts[::2]
+    assert len(asked) == 8
+
+
 def test_the_page_has_the_sections_that_benchmarks_write() -> None:
     page = MODELS_PAGE.read_text(encoding="utf-8")
     for name in ("quality", "engine qwen2.5-coder-0.5b", "replay qwen2.5-coder-0.5b"):
@@ -94,7 +123,8 @@ def test_a_small_run(
 ) -> None:
     folder, figures = write_tiny_model(tmp_path / "tiny"), tmp_path / "figures.json"
     arguments = [str(folder), "--data", str(DATA), "--sets", "single-line", "--limit", "3", "--keys", "0"]
-    monkeypatch.setattr("sys.argv", ["models", *arguments, "--threads", "1", "--figures", str(figures)])
+    arguments += ["--threads", "1", "--figures", str(figures), "--answers", str(tmp_path / "answers")]
+    monkeypatch.setattr("sys.argv", ["models", *arguments])
 
     assert models.main() == 0
     assert "| tiny | spm | 0.0 / 0.0 / –" in capsys.readouterr().out
