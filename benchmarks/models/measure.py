@@ -25,9 +25,11 @@ from training.evaluate.measure import SPAN_FILES, TESTED_FILES
 from training.evaluate.progress import progress_bar
 from training.evaluate.scoring.generate import SamplingPlan
 from training.evaluate.scoring.infilling import complete_lines, hole_prompt
-from training.evaluate.scoring.spans import HoledProgram, ends_of, read_spans, score_answers
+from training.evaluate.scoring.spans import HoledProgram, ends_of, evenly, read_spans, score_answers
 
 HEALED, NOT_HEALED, LLAMA = "ours, healed", "ours", "llama.cpp"
+BESIDE = "ours beside llama.cpp"
+"""Ours, not healed, on the problems that llama.cpp was given."""
 PROGRAMS = ("HumanEval", "MBPP")
 # Prompts of these sets, with what is generated, are shorter.
 _SERVER_CONTEXT = 4096
@@ -43,6 +45,8 @@ class Wanted:
     """A folder that keeps all answers."""
     sets: Sequence[str] = (*SPAN_FILES, *PROGRAMS)
     limit: int | None = None
+    peer_limit: int | None = None
+    """llama.cpp, which takes several times as long, gets so many of those problems."""
     threads: int = 1
     llama_server: str | None = None
     judging: Judging = field(default_factory=lambda: Judging(ks=(1,)))
@@ -119,16 +123,21 @@ def _fill(
         prompts = [hole_prompt(engine, span.hole, order, ends, heal=False).token_ids for span in some]
         return asyncio.run(_ask_llama(wanted, path, kind, prompts))
 
-    by_whom = {HEALED: ours(heal=True), NOT_HEALED: ours(heal=False)}
-    if wanted.llama_server is None or not path.is_file():
-        left_out.append(f"{name} by llama.cpp: no llama-server, or no GGUF file")
-    else:
-        by_whom[LLAMA] = theirs
-    scores = {}
-    for title, answers in by_whom.items():
+    def score(title: str, some: Sequence[HoledProgram], answers: Answers) -> dict[str, Any]:
         with progress_bar(f"{kind}, {title}") as progress:
             file = wanted.file(path, f"{kind}, {title}")
-            scores[title] = score_answers(kind, spans, answered(spans, file, answers, progress))
+            return score_answers(kind, some, answered(some, file, answers, progress))
+
+    scores = {
+        HEALED: score(HEALED, spans, ours(heal=True)),
+        NOT_HEALED: score(NOT_HEALED, spans, ours(heal=False)),
+    }
+    if wanted.llama_server is None or not path.is_file():
+        left_out.append(f"{name} by llama.cpp: no llama-server, or no GGUF file")
+        return scores
+    beside = evenly(spans, wanted.peer_limit)
+    scores[LLAMA] = score(LLAMA, beside, theirs)
+    scores[BESIDE] = score(NOT_HEALED, beside, ours(heal=False))
     return scores
 
 
