@@ -13,11 +13,20 @@ from enum import StrEnum
 from lsp.assistant.subject import Subject
 from model.fences import fenced
 
-# The code's surroundings get at most this part of the room that the code leaves.
+# The code's surroundings get at most this part of the room that the code leaves, and so much: a small model
+# takes a long text for what it is to write out or explain, and on two cores it waits seconds for it.
 _AROUND_SHARE = 0.5
-_MIN_AROUND_CHARS = 200
+_MIN_AROUND_CHARS, _MAX_AROUND_CHARS = 200, 3_000
 _MAX_DIAGNOSTICS = 5
 _MAX_DIAGNOSTIC_CHARS = 500
+
+
+SYSTEM = (
+    "You are a technical assistant for programmers. Answer in a few plain sentences. Put code into Markdown "
+    "blocks, complete and ready to use. Change only what you are asked to change, and say so when you do not "
+    "know something."
+)
+"""For models that were trained for conversations; a base model is shown some (`model.prompt.dialogue`)."""
 
 
 class QuestionKind(StrEnum):
@@ -86,7 +95,10 @@ def put(
     block = fenced("\n".join(lines), subject.language)
     where = f"`{subject.path}`, lines {subject.first + 1} to {subject.first + len(lines)}:"
     kept = f"{task}\n\n{where}\n\n{block}"
-    around = "" if is_cut else _around(subject, int((max_chars - len(kept)) * _AROUND_SHARE))
+    # What surrounds code has no say in its documentation.
+    is_alone = is_cut or kind is QuestionKind.DOCUMENT
+    room = min(int((max_chars - len(kept)) * _AROUND_SHARE), _MAX_AROUND_CHARS)
+    around = "" if is_alone else _around(subject, room)
     return Said(text=around + kept, kept=kept, is_cut=is_cut)
 
 
