@@ -52,12 +52,14 @@ class QuestionKind(StrEnum):
 
 _TASKS = {
     QuestionKind.EXPLAIN: "What does this code do?",
-    QuestionKind.DOCUMENT: (
-        "Document this code. Write it out whole, with the documentation, otherwise unchanged."
-    ),
+    QuestionKind.DOCUMENT: "Add {documentation} to this code. Write it out whole, otherwise unchanged.",
     QuestionKind.FIX: "Fix this code. Write it out whole, otherwise unchanged.",
     QuestionKind.TEST: "Write a test for this code.",
 }
+
+# What it is called there; asked for by its name, small models write it, and leave the code as it is.
+_DOCUMENTATION = {"python": "a docstring"}
+_ANY_DOCUMENTATION = "a documentation comment"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,9 @@ def put(
 
 
 def _task(kind: QuestionKind, question: str, subject: Subject | None, problems: Sequence[CodeProblem]) -> str:
-    parts = [_TASKS[kind]] if kind in _TASKS else []
+    language = "" if subject is None else subject.language
+    documentation = _DOCUMENTATION.get(language, _ANY_DOCUMENTATION)
+    parts = [_TASKS[kind].format(documentation=documentation)] if kind in _TASKS else []
     if problems:
         parts.insert(0, "\n".join(_problem(each, subject) for each in problems[:_MAX_DIAGNOSTICS]))
     if question.strip():
