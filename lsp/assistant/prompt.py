@@ -97,8 +97,8 @@ def put(
     block = fenced("\n".join(lines), subject.language)
     where = f"`{subject.path}`, lines {subject.first + 1} to {subject.first + len(lines)}:"
     kept = f"{task}\n\n{where}\n\n{block}"
-    # What surrounds code has no say in its documentation.
-    is_alone = is_cut or kind is QuestionKind.DOCUMENT
+    # What surrounds code has no say in its documentation, and small models test it, too, without an end.
+    is_alone = is_cut or kind in (QuestionKind.DOCUMENT, QuestionKind.TEST)
     room = min(int((max_chars - len(kept)) * _AROUND_SHARE), _MAX_AROUND_CHARS)
     around = "" if is_alone else _around(subject, room)
     return Said(text=around + kept, kept=kept, is_cut=is_cut)

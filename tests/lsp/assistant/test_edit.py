@@ -134,13 +134,14 @@ class TestWords:
         assert "class Circle" not in said.kept
         assert code.language == "python"
 
-    def test_a_long_file_is_not_told_whole_and_documentation_needs_none_of_it(self) -> None:
+    def test_a_long_file_is_not_told_whole_and_documentation_and_tests_need_none_of_it(self) -> None:
         text = "x = 1\n" * 4_000 + PYTHON + "x = 1\n" * 4_000
         long = subject(text, 4_007, 4_013)
         edit = put(QuestionKind.EDIT, "Use numpy.", long, (), max_chars=24_000)
         assert 2_900 < len(edit.text) - len(edit.kept) < 3_300
-        document = put(QuestionKind.DOCUMENT, "", long, (), max_chars=24_000)
-        assert document.text == document.kept
+        for kind in (QuestionKind.DOCUMENT, QuestionKind.TEST):
+            said = put(kind, "", long, (), max_chars=24_000)
+            assert said.text == said.kept
 
     def test_documentation_is_asked_for_by_its_name(self) -> None:
         assert self.said(QuestionKind.DOCUMENT).text.startswith("Add a docstring to this code.")
