@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.engine.contender import percentile_95
 from benchmarks.llama_server import PROGRAM, find_program
+from benchmarks.machine import processor
 from benchmarks.models.measure import PROGRAMS, Wanted, measure
 from benchmarks.models.report import FIGURES, Figures, into_docs, keep, kept, markdown, merged
 from benchmarks.models.text import compare, windows
@@ -75,12 +76,17 @@ def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
     """All parts of one model."""
     wanted = Wanted(
         data=options.data,
+        answers=options.answers,
         sets=options.sets.split(","),
         limit=options.limit,
+        peer_limit=options.peer_limit,
         threads=options.threads,
         llama_server=find_program(options.llama_server),
     )
-    parts: dict[str, Any] = {"quality": asdict(measure(model, wanted))}
+    parts: dict[str, Any] = {
+        "machine": f"{processor()}, {options.threads} threads",
+        "quality": asdict(measure(model, wanted)),
+    }
     if options.tokens and (text := text_figures(model, options.tokens, options.threads)):
         parts["text"] = text
     if options.keys:
@@ -93,14 +99,20 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(
         prog="python -m benchmarks.models", description=(__doc__ or "").partition("\n")[0]
     )
-    arguments.add_argument("models", nargs="+", help="names, folders or GGUF files")
     arguments.add_argument(
-        "--data", type=Path, required=True, help="holds human-eval, human-eval-infilling, mbpp"
+        "models", nargs="*", help="names, folders or GGUF files; none: only show the figures"
+    )
+    arguments.add_argument(
+        "--data",
+        type=Path,
+        default=Path(),
+        help="where human-eval, human-eval-infilling, mbpp lie",
     )
     arguments.add_argument(
         "--sets", default=",".join(_SETS), help=f"with commas (default: {','.join(_SETS)})"
     )
     arguments.add_argument("--limit", type=int, help="problems of each set, evenly spread (default: all)")
+    arguments.add_argument("--peer-limit", type=int, help="llama.cpp gets so many of them (default: all)")
     arguments.add_argument("--tokens", type=int, default=20_000, help="of real code, for perplexity; 0: none")
     arguments.add_argument("--keys", type=int, default=300, help="of a replay; 0: none")
     arguments.add_argument("--context", type=int, help="tokens of our prompts in it (default: the engine's)")
@@ -108,6 +120,12 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--llama-server", help=f"the program (default: {PROGRAM} on the path)")
     arguments.add_argument(
         "--figures", type=Path, default=Path("build/models.json"), help="keeps all figures"
+    )
+    arguments.add_argument(
+        "--answers",
+        type=Path,
+        default=Path("build/answers"),
+        help="keeps all answers: a run that was stopped goes on; remove it when the engine has changed",
     )
     arguments.add_argument(
         "--docs",
@@ -121,6 +139,7 @@ def main() -> int:
     """Measure one model after the other, write, print."""
     options = parser().parse_args()
     file = FIGURES if options.docs else options.figures
+    options.answers.mkdir(parents=True, exist_ok=True)
     figures: Figures = kept(file)
     try:
         for model in options.models:
@@ -130,9 +149,9 @@ def main() -> int:
     except (ModelError, TrainingError) as error:
         print(f"benchmarks.models: {error}", file=sys.stderr)
         return 2
-    print(markdown(figures, options.threads))
+    print(markdown(figures))
     if options.docs:
-        into_docs(figures, options.threads)
+        into_docs(figures)
     return 0
 
 

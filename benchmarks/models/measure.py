@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.llama_server import LlamaServer, running
+from benchmarks.models.answers import Answers, answered
 from model.engine.engine import Engine, EngineOptions
 from model.errors import TokenizerError
 from model.prompt.fim_format import FimOrder
@@ -24,10 +24,12 @@ from training.evaluate.benchmarks import BENCHMARKS, Judging, run_benchmark
 from training.evaluate.measure import SPAN_FILES, TESTED_FILES
 from training.evaluate.progress import progress_bar
 from training.evaluate.scoring.generate import SamplingPlan
-from training.evaluate.scoring.infilling import hole_prompt
-from training.evaluate.scoring.spans import HoledProgram, ends_of, read_spans, score_answers, score_spans
+from training.evaluate.scoring.infilling import complete_lines, hole_prompt
+from training.evaluate.scoring.spans import HoledProgram, ends_of, evenly, read_spans, score_answers
 
 HEALED, NOT_HEALED, LLAMA = "ours, healed", "ours", "llama.cpp"
+BESIDE = "ours beside llama.cpp"
+"""Ours, not healed, on the problems that llama.cpp was given."""
 PROGRAMS = ("HumanEval", "MBPP")
 # Prompts of these sets, with what is generated, are shorter.
 _SERVER_CONTEXT = 4096
@@ -39,11 +41,19 @@ class Wanted:
     """What is to be measured, and by which means."""
 
     data: Path
+    answers: Path
+    """A folder that keeps all answers."""
     sets: Sequence[str] = (*SPAN_FILES, *PROGRAMS)
     limit: int | None = None
+    peer_limit: int | None = None
+    """llama.cpp, which takes several times as long, gets so many of those problems."""
     threads: int = 1
     llama_server: str | None = None
     judging: Judging = field(default_factory=lambda: Judging(ks=(1,)))
+
+    def file(self, model: Path, name: str) -> Path:
+        """Where the answers of a model to a set are kept."""
+        return self.answers / f"{model.stem} {name}.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,39 +114,38 @@ def _fill(
     engine: Engine, order: FimOrder | None, wanted: Wanted, name: str, path: Path, left_out: list[str]
 ) -> dict[str, dict[str, Any]]:
     kind, spans = read_spans(str(wanted.data / SPAN_FILES[name]), wanted.limit)
-    scores = {}
-    for title, heal in ((HEALED, True), (NOT_HEALED, False)):
+    ends = ends_of(kind, engine.config.n_positions)
+
+    def ours(*, heal: bool) -> Answers:
+        return lambda some: complete_lines(engine, [span.hole for span in some], order, heal=heal, ends=ends)
+
+    def theirs(some: Sequence[HoledProgram]) -> Sequence[str]:
+        prompts = [hole_prompt(engine, span.hole, order, ends, heal=False).token_ids for span in some]
+        return asyncio.run(_ask_llama(wanted, path, kind, prompts))
+
+    def score(title: str, some: Sequence[HoledProgram], answers: Answers) -> dict[str, Any]:
         with progress_bar(f"{kind}, {title}") as progress:
-            scores[title] = score_spans(engine, kind, spans, order, None, progress, heal=heal)
+            file = wanted.file(path, f"{kind}, {title}")
+            return score_answers(kind, some, answered(some, file, answers, progress))
+
+    scores = {
+        HEALED: score(HEALED, spans, ours(heal=True)),
+        NOT_HEALED: score(NOT_HEALED, spans, ours(heal=False)),
+    }
     if wanted.llama_server is None or not path.is_file():
         left_out.append(f"{name} by llama.cpp: no llama-server, or no GGUF file")
         return scores
-    prompts = [_ids(engine, order, kind, span) for span in spans]
-    with progress_bar(f"{kind}, {LLAMA}") as progress:
-        answers = asyncio.run(_ask_llama(wanted, path, kind, prompts, progress))
-    return scores | {LLAMA: score_answers(kind, spans, answers)}
+    beside = evenly(spans, wanted.peer_limit)
+    scores[LLAMA] = score(LLAMA, beside, theirs)
+    scores[BESIDE] = score(NOT_HEALED, beside, ours(heal=False))
+    return scores
 
 
-def _ids(engine: Engine, order: FimOrder | None, kind: str, span: HoledProgram) -> Sequence[int]:
-    ends = ends_of(kind, engine.config.n_positions)
-    return hole_prompt(engine, span.hole, order, ends, heal=False).token_ids
-
-
-async def _ask_llama(
-    wanted: Wanted,
-    path: Path,
-    kind: str,
-    prompts: Sequence[Sequence[int]],
-    progress: Callable[[int, int], None],
-) -> list[str]:
+async def _ask_llama(wanted: Wanted, path: Path, kind: str, prompts: Sequence[Sequence[int]]) -> list[str]:
     assert wanted.llama_server is not None
     start = running(wanted.llama_server, path, threads=wanted.threads, context_tokens=_SERVER_CONTEXT)
     async with start as server:
-        answers: list[str] = []
-        for ids in prompts:
-            answers.append(await _answer(server, kind, ids))
-            progress(len(answers), len(prompts))
-        return answers
+        return [await _answer(server, kind, ids) for ids in prompts]
 
 
 async def _answer(server: LlamaServer, kind: str, ids: Sequence[int]) -> str:
@@ -158,8 +167,8 @@ def _write(model: str, wanted: Wanted, name: str) -> dict[str, Any]:
     key, file, _ = TESTED_FILES[name]
     problems = BENCHMARKS[key].problems(str(wanted.data / file), wanted.limit)
     plan = SamplingPlan(model=model, samples=1, temperature=0, max_new_tokens=_MAX_PROGRAM_TOKENS)
-    with tempfile.TemporaryDirectory(prefix="programs-") as folder:
-        return run_benchmark(problems, plan, wanted.judging, Path(folder, "samples.jsonl"))
+    samples = wanted.file(resolve(model).folder, name)
+    return run_benchmark(problems, plan, wanted.judging, samples)
 
 
 def interval(share: float, n: int) -> float:

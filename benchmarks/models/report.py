@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import processor
-from benchmarks.models.measure import HEALED, LLAMA, NOT_HEALED, PROGRAMS, interval
+from benchmarks.models.measure import BESIDE, HEALED, LLAMA, NOT_HEALED, PROGRAMS, interval
 from benchmarks.replay.report import OURS
 from benchmarks.tables import MODELS_PAGE, put_section, table
 from training.evaluate.measure import SPAN_FILES
@@ -44,23 +43,28 @@ def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def markdown(figures: Figures, threads: int) -> str:
+def markdown(figures: Figures) -> str:
     """All tables."""
-    lines = [f"{processor()}, {threads} threads. ± is the 95 % interval of so many problems.", ""]
-    head = ["model", "order", *(f"{kind}: {HEALED} / {NOT_HEALED} / {LLAMA}" for kind in SPAN_FILES)]
+    machines = sorted({parts["machine"] for parts in figures.values()})
+    lines = [f"{'; '.join(machines)}. ± is the 95 % interval of so many problems.", ""]
+    head = ["model", "order", *(f"{kind}: {HEALED} / {NOT_HEALED}; {LLAMA}" for kind in SPAN_FILES)]
     lines += table([*head, *(f"{name} pass@1" for name in PROGRAMS)], map(_quality_row, figures.items()))
     lines += ["", *table(_TEXT_HEAD, map(_text_row, figures.items()))]
     lines += [f"\n{model}: left out {'; '.join(left)}." for model, left in _left_out(figures).items()]
     return "\n".join(lines)
 
 
-def into_docs(figures: Figures, threads: int) -> None:
+def into_docs(figures: Figures) -> None:
     """Put the tables into the page in docs/, and the picture beside it once there is something to draw."""
-    section = markdown(figures, threads)
     if points(figures):
         draw(figures, PICTURE)
-        section += f"\n\n![Quality against latency on this machine]({PICTURE.name})"
-    put_section(MODELS_PAGE, "quality", section)
+    put_section(MODELS_PAGE, "quality", section(figures))
+
+
+def section(figures: Figures) -> str:
+    """The tables and the picture, as they stand on the page."""
+    picture = f"\n\n![Quality against latency on this machine]({PICTURE.name})" if points(figures) else ""
+    return markdown(figures) + picture
 
 
 def _quality_row(item: tuple[str, Mapping[str, Any]]) -> list[str]:
@@ -74,10 +78,19 @@ def _quality_row(item: tuple[str, Mapping[str, Any]]) -> list[str]:
 def _span(scores: Mapping[str, Mapping[str, Any]]) -> str:
     if not scores:
         return _NONE
-    shares = [scores[one]["exact_match"] if one in scores else None for one in (HEALED, NOT_HEALED, LLAMA)]
-    said = " / ".join(_NONE if share is None else f"{100 * share:.1f}" for share in shares)
-    n = scores[HEALED]["n_problems"]
-    return f"{said} ± {100 * interval(scores[HEALED]['exact_match'], n):.1f} ({n:,})"
+    said = f"{_percent(scores[HEALED])} / {_exactly(scores[NOT_HEALED])}"
+    if LLAMA in scores:
+        said += f"; {_percent(scores[LLAMA])}, ours there {_exactly(scores[BESIDE])}"
+    return said
+
+
+def _percent(score: Mapping[str, Any]) -> str:
+    return f"{100 * score['exact_match']:.1f}"
+
+
+def _exactly(score: Mapping[str, Any]) -> str:
+    share, n = score["exact_match"], score["n_problems"]
+    return f"{100 * share:.1f} ± {100 * interval(share, n):.1f} ({n:,})"
 
 
 def _passed(score: Mapping[str, Any] | None) -> str:

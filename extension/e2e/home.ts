@@ -6,11 +6,11 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-import { PYTHON } from "./places.ts";
+import { PYTHON, ROOT } from "./places.ts";
 import { belongsTo, isAlive, processes, signal } from "./processes.ts";
 import { until } from "./until.ts";
 
@@ -99,6 +99,11 @@ export class Home {
     for (const [folder, entries] of [["Machine", ours], ["User", others]] as const) {
       writeFileSync(join(this.userData, folder, "settings.json"), JSON.stringify(Object.fromEntries(entries), null, 2));
     }
+  }
+
+  /** A copy of the bundled model, where LM Studio keeps those of a publisher. */
+  addModel(name: string): void {
+    cpSync(join(ROOT, "model", "starter"), join(this.folder, ".lmstudio", "models", "e2e", name), { recursive: true });
   }
 
   /** The user's own file of settings, which any editor's server reads. */

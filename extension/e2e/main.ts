@@ -6,6 +6,7 @@
  *   make e2e E2E_ARGS=--pictures       and take the pictures of docs/pictures anew
  *   make e2e E2E_ARGS=--install        and install the server from the extension's archive
  *   make e2e E2E_ARGS=--measure        measure instead of testing; writes dist/e2e-measurements.json
+ *   make e2e E2E_ARGS="--measure --model=FILE.gguf"   the same with another model
  */
 
 import { after, before, describe } from "node:test";
@@ -20,6 +21,7 @@ import { attribution } from "./steps_attribution.ts";
 import { firstRun } from "./steps_first_run.ts";
 import { host } from "./steps_host.ts";
 import { install } from "./steps_install.ts";
+import { models } from "./steps_models.ts";
 import { processes } from "./steps_processes.ts";
 import { streaming } from "./steps_streaming.ts";
 import { typing } from "./steps_typing.ts";
@@ -52,7 +54,7 @@ function run(theme: Theme | null): void {
 
   after(() => stage?.stop(), { timeout: 60_000 });
 
-  for (const steps of [firstRun, install, typing, streaming, attribution, ask, processes, host]) {
+  for (const steps of [firstRun, install, typing, streaming, attribution, ask, models, processes, host]) {
     steps();
   }
 }

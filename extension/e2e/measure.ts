@@ -8,6 +8,7 @@ import { cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 
 import { recorded, type Look } from "./frames.ts";
+import { options } from "./options.ts";
 import { ROOT } from "./places.ts";
 import { memoryMiB } from "./processes.ts";
 import { READY, type Stage } from "./stage.ts";
@@ -65,6 +66,7 @@ export async function measure(stage: Stage): Promise<void> {
   const memory = await memoryOfTwoWindows(stage);
   const activation = await activationMs(window);
   const report = {
+    model: options.model,
     machine: { cpu: cpus()[0]?.model ?? "", cores: cpus().length, load1: loadavg()[0] },
     activationMs: activation,
     keypressToGhostTextMs: keys,

@@ -8,6 +8,7 @@ const { values } = parseArgs({
     measure: { type: "boolean" },
     install: { type: "boolean" },
     only: { type: "string" },
+    model: { type: "string" },
   },
 });
 
@@ -16,4 +17,6 @@ export const options = {
   measure: values.measure ?? false,
   install: values.install ?? false,
   only: values.only ?? "",
+  /** The scenarios know the bundled model's answers; what is measured may be another's. */
+  model: (values.measure && values.model) || "starter",
 };

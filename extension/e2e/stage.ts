@@ -10,6 +10,7 @@ import { chromium as playwright, type Browser, type BrowserContext } from "playw
 
 import { CodeServer } from "./code_server.ts";
 import { Home } from "./home.ts";
+import { options } from "./options.ts";
 import { chromium, codeServer, PYTHON, ROOT, vsix } from "./places.ts";
 import { Pictures, THEMES, type Theme } from "./pictures.ts";
 import { EditorWindow, type Opening } from "./window.ts";
@@ -26,7 +27,7 @@ const CHROMIUM_ARGUMENTS = [
 ];
 
 /** What the status bar says when completions can be asked for. */
-export const READY = /StarCoder: ready · starter/;
+export const READY = options.model === "starter" ? /StarCoder: ready · starter/ : /StarCoder: ready · /;
 
 /** VS Code has no key of its own for it. */
 export const ACCEPT_LINE = { key: "ctrl+alt+f8", command: "editor.action.inlineSuggest.acceptNextLine" };
@@ -141,7 +142,7 @@ function settings(home: Home, theme: Theme | null): Record<string, unknown> {
     "starcoder.server.path": PYTHON,
     "starcoder.attribution.index": home.index,
     // The bundled model's answers are known, whatever else is on this machine; and no better one is offered.
-    "starcoder.model": "starter",
+    "starcoder.model": options.model,
     // Room for a suggestion that is long enough to be seen growing.
     "starcoder.completion.maxNewTokens": 256,
     "workbench.colorTheme": THEMES[theme ?? "light"],

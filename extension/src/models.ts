@@ -16,7 +16,7 @@ export async function selectModel(server: Server, configuration: Configuration):
   const picked = await vscode.window.showQuickPick<ModelItem>(
     [
       { label: "auto", description: "the best that is here" },
-      ...models.map((model) => ({ ...describeModel(model, proposed.name), model })),
+      ...inOrder(models, proposed.name).map((model) => ({ ...describeModel(model, proposed.name), model })),
       { label: "A folder…", description: "with config.json, tokenizer.json and *.safetensors", ask: "folder" },
       { label: "Another…", description: "the id of a model on the Hugging Face hub", ask: "id" },
     ],
@@ -40,8 +40,8 @@ export async function offerModels(context: vscode.ExtensionContext, server: Serv
   if (context.globalState.get<boolean>(OFFERED) === true) {
     return;
   }
-  const { setting, models } = await server.request<Models>(MODELS, {});
-  const better = models.filter((model) => model.infilling !== null);
+  const { setting, models, proposed } = await server.request<Models>(MODELS, {});
+  const better = inOrder(models, proposed.name).filter((model) => model.infilling !== null);
   if (setting !== "auto" || better.some((model) => model.isHere)) {
     return;
   }
@@ -63,14 +63,23 @@ export function factsOf(model: ListedModel): string {
   return [...size, ...(model.license === null ? [] : [model.license])].join(", ");
 }
 
+/** What is here, then what is proposed and what suits this machine, and what does not at last. Pure. */
+export function inOrder(models: readonly ListedModel[], proposed: string): ListedModel[] {
+  const rank = (model: ListedModel): number =>
+    model.isHere ? 0 : model.name === proposed ? 1 : model.lack === null ? 2 : 3;
+  return [...models].sort((one, other) => rank(one) - rank(other));
+}
+
 /** A model as the list shows it. Pure. */
 export function describeModel(model: ListedModel, proposed: string): { label: string; description: string; detail: string } {
   const infilling = model.infilling === null ? [] : [`completes ${Math.round(model.infilling * 100)} % of lines`];
-  const state = model.isHere ? `here (${model.place})` : "to be fetched";
+  const latency = model.latencyMs === null ? "not measured yet" : `${Math.round(model.latencyMs)} ms from a key to its text`;
+  const state = model.isHere ? `here (${model.place}) · ${latency}` : "to be fetched";
+  const lack = model.lack === null ? [] : [model.lack];
   return {
     label: model.name,
     description: [...(model.inUse ? ["in use"] : []), ...(model.name === proposed ? ["proposed"] : [])].join(", "),
-    detail: [state, factsOf(model), model.what, ...infilling].filter((word) => word !== "").join(" · "),
+    detail: [state, factsOf(model), model.what, ...infilling, ...lack].filter((word) => word !== "").join(" · "),
   };
 }
 

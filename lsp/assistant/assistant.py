@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lsp.assistant.conversations import Conversations
 from lsp.assistant.edit import Change, change_of
-from lsp.assistant.prompt import CodeProblem, QuestionKind, Said, put
+from lsp.assistant.prompt import SYSTEM, CodeProblem, QuestionKind, Said, put
 from lsp.assistant.subject import Subject
 from lsp.documents.place import well_formed
 from lsp.postprocess.repetition import is_looping
@@ -98,12 +98,14 @@ class Assistant:
         board: StatusBoard,
         check: AnswerFilter | None,
         context_tokens: Callable[[], int],
+        is_base_model: Callable[[], bool],
     ) -> None:
         self.conversations = Conversations()
         self._check = check
         self._link = link
         self._board = board
         self._context_tokens = context_tokens
+        self._is_base_model = is_base_model
 
     async def answer(self, question: Question) -> AsyncGenerator[str | Answer, None]:
         """Stream the answer's pieces, then the whole. Closing the generator cancels the engine's work.
@@ -138,12 +140,13 @@ class Assistant:
 
     async def _asked(self, question: Question, earlier: Sequence[Message]) -> AsyncGenerator[_Piece, None]:
         """The answer's pieces. A question that is too long is put again, with less around the code."""
-        await self._link.client()  # from here on, the context's length is known
+        await self._link.client()  # from here on, the model and its context's length are known
+        system = () if self._is_base_model() else (Message(role="system", text=SYSTEM),)
         context_tokens = self._context_tokens()
         max_chars = min(MAX_QUESTION_CHARS, int(context_tokens * _QUESTION_SHARE * _CHARS_PER_TOKEN))
         while True:
             said = _put(question, max_chars)
-            messages = (*earlier, Message(role="user", text=said.text))
+            messages = (*system, *earlier, Message(role="user", text=said.text))
             try:
                 async with aclosing(self._link.chat(_query(messages, context_tokens))) as deltas:
                     async for delta in deltas:

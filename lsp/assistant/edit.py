@@ -40,7 +40,7 @@ def change_of(answer: str, kind: QuestionKind, subject: Subject, *, is_complete:
         return NO_BLOCK
     if not (block.closed or is_complete):
         return CUT_OFF
-    lines = _dedented(answer[block.start : block.end])
+    lines = _without_above(_dedented(answer[block.start : block.end]), subject)
     if not lines:
         return NO_BLOCK
     if kind is QuestionKind.DOCUMENT and (comment := _comment_alone(lines, subject)) is not None:
@@ -64,6 +64,15 @@ def _dedented(code: str) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     return lines
+
+
+def _without_above(lines: list[str], subject: Subject) -> list[str]:
+    """The code without what stands above it in the document and was written out, too, such as its imports."""
+    first = _first_text(subject.code_lines)
+    at = next((number for number, line in enumerate(lines) if line.strip() == first), 0)
+    above = {line.strip() for line in subject.lines[: subject.first]}
+    written = [line.strip() for line in lines[:at] if line.strip()]
+    return _dedented("\n".join(lines[at:])) if all(line in above for line in written) else lines
 
 
 def _replacement(lines: list[str], kind: QuestionKind, subject: Subject) -> Change | str:

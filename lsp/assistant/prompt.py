@@ -13,11 +13,20 @@ from enum import StrEnum
 from lsp.assistant.subject import Subject
 from model.fences import fenced
 
-# The code's surroundings get at most this part of the room that the code leaves.
+# The code's surroundings get at most this part of the room that the code leaves, and so much: a small model
+# takes a long text for what it is to write out or explain, and on two cores it waits seconds for it.
 _AROUND_SHARE = 0.5
-_MIN_AROUND_CHARS = 200
+_MIN_AROUND_CHARS, _MAX_AROUND_CHARS = 200, 3_000
 _MAX_DIAGNOSTICS = 5
 _MAX_DIAGNOSTIC_CHARS = 500
+
+
+SYSTEM = (
+    "You are a technical assistant for programmers. Answer in a few plain sentences. Put code into Markdown "
+    "blocks, complete and ready to use. Change only what you are asked to change, and say so when you do not "
+    "know something."
+)
+"""For models that were trained for conversations; a base model is shown some (`model.prompt.dialogue`)."""
 
 
 class QuestionKind(StrEnum):
@@ -43,12 +52,14 @@ class QuestionKind(StrEnum):
 
 _TASKS = {
     QuestionKind.EXPLAIN: "What does this code do?",
-    QuestionKind.DOCUMENT: (
-        "Document this code. Write it out whole, with the documentation, otherwise unchanged."
-    ),
+    QuestionKind.DOCUMENT: "Add {documentation} to this code. Write it out whole, otherwise unchanged.",
     QuestionKind.FIX: "Fix this code. Write it out whole, otherwise unchanged.",
     QuestionKind.TEST: "Write a test for this code.",
 }
+
+# What it is called there; asked for by its name, small models write it, and leave the code as it is.
+_DOCUMENTATION = {"python": "a docstring"}
+_ANY_DOCUMENTATION = "a documentation comment"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +97,17 @@ def put(
     block = fenced("\n".join(lines), subject.language)
     where = f"`{subject.path}`, lines {subject.first + 1} to {subject.first + len(lines)}:"
     kept = f"{task}\n\n{where}\n\n{block}"
-    around = "" if is_cut else _around(subject, int((max_chars - len(kept)) * _AROUND_SHARE))
+    # What surrounds code has no say in its documentation, and small models test it, too, without an end.
+    is_alone = is_cut or kind in (QuestionKind.DOCUMENT, QuestionKind.TEST)
+    room = min(int((max_chars - len(kept)) * _AROUND_SHARE), _MAX_AROUND_CHARS)
+    around = "" if is_alone else _around(subject, room)
     return Said(text=around + kept, kept=kept, is_cut=is_cut)
 
 
 def _task(kind: QuestionKind, question: str, subject: Subject | None, problems: Sequence[CodeProblem]) -> str:
-    parts = [_TASKS[kind]] if kind in _TASKS else []
+    language = "" if subject is None else subject.language
+    documentation = _DOCUMENTATION.get(language, _ANY_DOCUMENTATION)
+    parts = [_TASKS[kind].format(documentation=documentation)] if kind in _TASKS else []
     if problems:
         parts.insert(0, "\n".join(_problem(each, subject) for each in problems[:_MAX_DIAGNOSTICS]))
     if question.strip():

@@ -270,7 +270,7 @@ class Completer:
         if error is None:
             self._board.proven()
             if is_new:
-                self._book.completed(clock.timing(generation.timings))
+                self._book.completed(clock.timing(generation.timings, self._board.current.model))
             else:
                 self._book.typed_through()
             return

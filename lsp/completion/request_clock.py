@@ -36,9 +36,10 @@ class RequestClock:
         item = replace(update.item, latency_ms=self.now_ms(), timings=engine)
         return replace(update, item=item)
 
-    def timing(self, engine: Mapping[str, float]) -> CompletionTiming:
+    def timing(self, engine: Mapping[str, float], model: str) -> CompletionTiming:
         """The entry for the latency book: our times, and what the engine says of its own."""
         return CompletionTiming(
+            model=model,
             debounce_ms=self.delay_ms,
             queue_ms=engine.get("queue_ms", 0.0),
             prefill_ms=engine.get("prefill_ms", 0.0),

@@ -13,29 +13,40 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+
+from lsp.status.latencies import remember
+
+if TYPE_CHECKING:
+    from lsp.status.telemetry import Quantiles
 
 MODELS = "starcoder/models"
 GET_MODEL = "starcoder/getModel"
 MODEL_PROGRESS = "starcoder/modelProgress"
 
 
-def describe_models(setting: str) -> dict[str, Any]:
-    """All models that can be named here, and the one proposed. Reads files: call it in a thread."""
+def describe_models(setting: str, times: Mapping[str, Quantiles]) -> dict[str, Any]:
+    """All models that can be named here, and the one proposed. Reads files: call it in a thread.
+
+    `times` are those of this window, from a key to the first text, by the name of the model that answered.
+    """
     from model.catalogue.here import settled
     from model.catalogue.listing import list_models
     from model.catalogue.machine import Machine, propose
 
     in_use = settled(setting)
     proposal = propose(Machine.this())
+    measured = remember(times)
     return {
         "setting": setting,
         "proposed": {"name": proposal.name, "reason": proposal.reason},
-        "models": [model.to_json(in_use) for model in list_models()],
+        "models": [
+            {**model.to_json(in_use), "latencyMs": measured.get(model.answers_as)} for model in list_models()
+        ],
     }
 
 

@@ -74,6 +74,7 @@ class Parts:
             board=self.board,
             check=AnswerCheck(self.attribution),
             context_tokens=lambda: self.queries.context_tokens,
+            is_base_model=lambda: self.caution is not None,
         )
         self.caution: str | None = None
         """What the user should know of the model that answers."""

@@ -347,7 +347,8 @@ def _register_assistant(server: StarcoderServer) -> None:
 def _register_models(server: StarcoderServer) -> None:
     @server.feature(models.MODELS)
     async def list_models(ls: StarcoderServer, params: Any) -> dict[str, Any]:
-        return await asyncio.to_thread(models.describe_models, ls.window.model_setting)
+        window = ls.window
+        return await asyncio.to_thread(models.describe_models, window.model_setting, window.latencies)
 
     @server.feature(models.GET_MODEL)
     async def get_model(ls: StarcoderServer, params: dict[str, Any] | None) -> None:

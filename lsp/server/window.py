@@ -28,6 +28,7 @@ from lsp.server.assist_actions import AssistActions
 from lsp.server.attribution_actions import AttributionActions
 from lsp.server.parts import Parts
 from lsp.settings.settings import Settings
+from lsp.status.latencies import remember
 from lsp.status.observer import Observer
 from lsp.status.status import TROUBLE, Status
 from model.catalogue.published import AUTO
@@ -35,6 +36,7 @@ from model.catalogue.published import AUTO
 if TYPE_CHECKING:
     from lsp.settings.by_place import PlaceSettings
     from lsp.settings.config_sources import ConfigSources
+    from lsp.status.telemetry import Quantiles
     from model.client.client import EngineHealth
 
 
@@ -121,6 +123,11 @@ class Window(Observer):
         """The model that is set, which may be `auto`."""
         return self._settings.model
 
+    @property
+    def latencies(self) -> Mapping[str, Quantiles]:
+        """From a key to the first text, by the model that answered on this machine."""
+        return {} if self._settings.engine.url else self.parts.book.first_ms_by_model()
+
     async def model_came(self, name: str) -> None:
         """A model was fetched: use it, if it is the one that the settings mean."""
         if self._places is not None:
@@ -138,6 +145,7 @@ class Window(Observer):
 
     async def aclose(self) -> None:
         """Stop what runs and let go of the engine and the index."""
+        remember(self.latencies)
         await self.parts.aclose()
         self.attribution_actions.close()
         self.assist_actions.close()

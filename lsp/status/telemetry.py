@@ -1,6 +1,7 @@
 """The local latency book: how fast completions were and what became of them.
 
-Its memory is bounded, it has no clock (callers give seconds), and nothing is written or sent anywhere.
+Its memory is bounded, it has no clock (callers give seconds), and it writes and sends nothing (the medians by
+model are `lsp.status.latencies`').
 The status command shows `report`.
 """
 
@@ -24,6 +25,7 @@ _PHASES = ("debounce", "queue", "prefill", "decode", "first", "total")
 class CompletionTiming:
     """One completion's times in milliseconds. `first_ms`: from the key to the first shown text, if any."""
 
+    model: str = ""
     debounce_ms: float = 0.0
     queue_ms: float = 0.0
     prefill_ms: float = 0.0
@@ -154,6 +156,14 @@ class LatencyBook:
     def recent_total_ms(self, count: int = 10) -> list[float]:
         """The latest response times without the debounce, the newest last: for the adaptive debounce."""
         return [timing.total_ms - timing.debounce_ms for timing in list(self._timings)[-count:]]
+
+    def first_ms_by_model(self) -> dict[str, Quantiles]:
+        """From a key to the first text, by the model that answered."""
+        times: dict[str, list[float]] = {}
+        for timing in self._timings:
+            if timing.first_ms is not None:
+                times.setdefault(timing.model, []).append(timing.first_ms)
+        return {model: quantiles(each) for model, each in times.items()}
 
     def report(self) -> dict[str, Any]:
         """Everything as a JSON-able mapping."""

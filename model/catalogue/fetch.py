@@ -112,7 +112,7 @@ def _join(model: PublishedModel, files: Sequence[Path], target: Path, tell: Tell
             names = ", ".join(file.name for file in files[:2]) + (", …" if len(files) > 2 else "")
             raise WrongBytesError(
                 f"{names}: these {n_bytes:,} bytes are not {model.name}: its hash is {model.sha256}, "
-                f"theirs {digest.hexdigest()}"
+                f"theirs {digest.hexdigest()}. It is {model.source}"
             )
         os.replace(joined, target)
     except OSError as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from model.catalogue.found import find_models
 from model.catalogue.here import file_here, usual_places
-from model.catalogue.places import Places
+from model.catalogue.machine import Machine, lack
+from model.catalogue.places import OLLAMA_PREFIX, Places
 from model.catalogue.published import PUBLISHED, STARTER, PublishedModel
 
 
@@ -27,6 +28,15 @@ class ListedModel:
     """What its file calls it: architecture and quantisation."""
     published: PublishedModel | None = None
 
+    @property
+    def answers_as(self) -> str:
+        """What an engine that serves it calls itself (`model.weights.hub` names it so)."""
+        if self.published is not None or self.path is None:
+            return self.name
+        if self.name == str(self.path):
+            return self.path.stem if self.path.suffix == ".gguf" else self.path.name
+        return self.name.removeprefix(OLLAMA_PREFIX)
+
     def to_json(self, in_use: str) -> dict[str, object]:
         """As editors and `model list --json` get it; `in_use` is the name of the model that answers."""
         table = self.published
@@ -42,6 +52,7 @@ class ListedModel:
             "contextTokens": table and table.context_tokens,
             "infilling": table and table.infilling,
             "memoryBytes": table and table.memory_bytes,
+            "lack": table and lack(table, Machine.this()),
         }
 
 

@@ -43,7 +43,7 @@ class Proposal:
 
 def suits(model: PublishedModel, machine: Machine) -> bool:
     """Whether a model leaves a machine its memory and answers while somebody types."""
-    return _lack(model, machine) is None
+    return lack(model, machine) is None
 
 
 def propose(machine: Machine) -> Proposal:
@@ -52,13 +52,14 @@ def propose(machine: Machine) -> Proposal:
     for model in PUBLISHED:
         if model.infilling is None:
             continue
-        if (lack := _lack(model, machine)) is None:
+        if (reason := lack(model, machine)) is None:
             return Proposal(model=model, reason="; ".join([_fit(model, machine), *why_not]))
-        why_not.append(f"{model.name} {lack}")
+        why_not.append(f"{model.name} {reason}")
     return Proposal(model=None, reason="; ".join(why_not))
 
 
-def _lack(model: PublishedModel, machine: Machine) -> str | None:
+def lack(model: PublishedModel, machine: Machine) -> str | None:
+    """Why a model does not suit a machine, as the rest of a sentence about it; None: it does."""
     if machine.memory_bytes is not None and model.memory_bytes > machine.memory_bytes * _MEMORY_SHARE:
         return f"takes {_gb(model.memory_bytes)} of memory, and there are {_gb(machine.memory_bytes)} in all"
     if machine.n_cores < model.least_cores:

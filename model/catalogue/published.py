@@ -60,6 +60,13 @@ class PublishedModel:
     least_cores: int
     """With fewer it is too slow to follow somebody who types: a cold prompt takes over two seconds."""
 
+    @property
+    def source(self) -> str:
+        """Where it can be had, for people."""
+        if self.hub is None:
+            return f"made of {self.origin}"
+        return f"{self.hub.name} of {self.hub.repository} at revision {self.hub.revision}"
+
 
 PUBLISHED = (
     PublishedModel(

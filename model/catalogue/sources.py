@@ -28,28 +28,23 @@ def from_hub(model: PublishedModel, folder: Path, *, endpoint: str | None = None
     """The file as the Hugging Face hub has it (at `endpoint`, else its own). Raises `HubError`."""
     if model.hub is None:
         raise HubError(f"the hub has no such file of {model.origin}")
-    import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
+    path = folder / "from-hub"
+    url = hf_hub_url(model.hub.repository, model.hub.name, revision=model.hub.revision, endpoint=endpoint)
     try:
         # One plain question first: a download tries for 20 s before it says that the network is down.
-        huggingface_hub.HfApi(endpoint=endpoint).repo_info(
-            model.hub.repository, revision=model.hub.revision, timeout=_ASK_SECONDS
-        )
-        path = huggingface_hub.hf_hub_download(
-            model.hub.repository,
-            model.hub.name,
-            revision=model.hub.revision,
-            local_dir=folder / "hub",
-            endpoint=endpoint,
-        )
+        found = get_hf_file_metadata(url, timeout=_ASK_SECONDS)
+        with path.open("ab") as file:  # hf_hub_download would begin anew
+            http_get(found.location, file, resume_size=file.tell(), expected_size=found.size)
     # HTTPError is whichever HTTP library's this release of huggingface_hub uses.
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise HubError(f"the hub does not give it ({reason})") from error
-    return [Path(path)]
+    return [path]
 
 
 def from_parts(model: PublishedModel, folder: Path) -> Sequence[Path]:

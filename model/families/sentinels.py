@@ -7,7 +7,8 @@ is `model.prompt.fim`'s.
 
 Sources: StarCoder2 arXiv 2402.19173 §5, Granite Code 2405.04324 §3, Qwen2.5-Coder 2409.12186 §3.2, CodeGemma
 2406.11409 §3, DeepSeek-Coder 2401.14196 §3.1, Code Llama 2308.12950 §2.3, Seed-Coder 2506.03524 §3.1,
-Codestral's tokenizer in mistral-common, the model card of Mellum-4b.
+Codestral's tokenizer in mistral-common, Mellum-4b's model card and its special_tokens_map.json, whose roles
+Granite's vocabulary, which is StarCoder's, lacks.
 """
 
 from __future__ import annotations
@@ -44,8 +45,6 @@ class Sentinels:
     """Tokens that tell this kind from others with the same sentinels."""
     without: tuple[str, ...] = ()
     """Tokens that vocabularies of this kind do not have."""
-    prefix_id: int | None = None
-    """The prefix's place; None: any."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,11 +64,7 @@ class Sentinels:
 
     def holds(self, special_ids: Mapping[str, int]) -> bool:
         """Whether a vocabulary is of this kind."""
-        return (
-            not self.missing(special_ids)
-            and self.prefix_id in (None, special_ids[self.prefix])
-            and not any(name in special_ids for name in self.without)
-        )
+        return not self.missing(special_ids) and not any(name in special_ids for name in self.without)
 
     def format(self, special_ids: Mapping[str, int]) -> FimFormat:
         """The prompts of a vocabulary of this kind."""
@@ -121,15 +116,15 @@ GRANITE = _underscored(
     orders=_PREFIX_FIRST,
     end_of_text=("<|endoftext|>", "<|end_of_text|>"),
     pad="<fim_pad>",
-    prefix_id=1,  # StarCoder's vocabulary
+    without=("<|startoftext|>",),  # Yi's, whose order is not published
 )
 MELLUM = _underscored(
     example="JetBrains/Mellum-4b-base",
     orders=_SUFFIX_FIRST,
     suffix_opens=True,
-    end_of_text=("<|endoftext|>", "</s>"),
+    end_of_text=("<|endoftext|>",),
     filename="<filename>",
-    without=("<|startoftext|>",),  # Yi's, whose order is not published
+    beside=("<user>", "<assistant>"),
 )
 CODE_GEMMA = _barred(
     example="google/codegemma-2b",
@@ -180,7 +175,7 @@ CODESTRAL = Sentinels(
     end_of_text=("</s>",),
 )
 # What has more tokens of its own comes before what it would be taken for.
-KNOWN = (QWEN, CODE_GEMMA, DEEPSEEK, STARCODER2, GRANITE, MELLUM, CODE_LLAMA, SEED_CODER, CODESTRAL)
+KNOWN = (QWEN, CODE_GEMMA, DEEPSEEK, STARCODER2, MELLUM, GRANITE, CODE_LLAMA, SEED_CODER, CODESTRAL)
 
 # Ends of documents, turns and files. Beside them every sentinel ends an answer.
 _ENDS = (

@@ -98,11 +98,23 @@ class ChatTemplate:
         """
         breaker = _unused(messages)
         said = [{"role": each.role, "content": _broken_up(each.text, special, breaker)} for each in messages]
-        return _pieces(self._rendered(said), special, breaker)
+        try:
+            text = self._rendered(said)
+        except RequestError:
+            if [each.role for each in messages[:2]] != ["system", "user"]:
+                raise
+            text = self._rendered(_as_users(said))  # Gemma's, for one, knows no system
+        return _pieces(text, special, breaker)
 
     def _rendered(self, messages: list[dict[str, str]]) -> str:
         values = {"tools": None, "documents": None, "add_generation_prompt": True, **self._names}
         return self._renderer.render({"messages": messages, **values})
+
+
+def _as_users(said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The conversation with what the system says before what the user says first."""
+    system, user, *rest = said
+    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
 def _default_of(given: object, path: Path) -> str | None:

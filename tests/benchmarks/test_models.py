@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,19 @@ import pytest
 from benchmarks.engine.contenders import CONTENDERS, GGUF_CONTENDERS, contenders_for
 from benchmarks.engine.ours import Ours
 from benchmarks.models import __main__ as models
-from benchmarks.models.report import Figures, draw, markdown, merged, points
+from benchmarks.models.answers import answered
+from benchmarks.models.report import FIGURES as FIGURES_FILE
+from benchmarks.models.report import Figures, draw, kept, markdown, merged, points, section
 from benchmarks.models.text import WINDOW, compare, windows
 from benchmarks.tables import MODELS_PAGE, with_section
 from tests.model.tiny import write_tiny_model
 from tests.training.evaluate.test_score import DATA, needs_data
+from training.evaluate.scoring.infilling import LineProblem
+from training.evaluate.scoring.spans import HoledProgram
 
 
 def shares(*exact: float) -> dict[str, dict[str, float]]:
-    names = ("ours, healed", "ours", "llama.cpp")
+    names = ("ours, healed", "ours", "llama.cpp", "ours beside llama.cpp")
     return {
         name: {"exact_match": share, "n_problems": 100} for name, share in zip(names, exact, strict=False)
     }
@@ -26,10 +31,11 @@ def shares(*exact: float) -> dict[str, dict[str, float]]:
 
 FIGURES: Figures = {
     "one": {
+        "machine": "A processor, 2 threads",
         "quality": {
             "description": {"quantize": "int8"},
             "order": "psm",
-            "infilling": {"single-line": shares(0.44, 0.43, 0.425), "random-span": shares(0.5, 0.4)},
+            "infilling": {"single-line": shares(0.44, 0.43, 0.425, 0.42), "random-span": shares(0.5, 0.4)},
             "programs": {"HumanEval": {"pass@1": 0.5, "n_problems": 164}},
             "left_out": ["MBPP: mbpp.jsonl is missing"],
         },
@@ -43,8 +49,10 @@ FIGURES: Figures = {
 
 
 def test_the_tables_say_who_answered_and_how_sure_it_is(tmp_path: Path) -> None:
-    tables = markdown(FIGURES, 2)
-    assert "| 44.0 / 43.0 / 42.5 ± 9.7 (100) | – | 50.0 / 40.0 / – ± 9.8 (100) |" in tables
+    tables = markdown(FIGURES)
+    assert tables.startswith("A processor, 2 threads. ")
+    span = "44.0 / 43.0 ± 9.7 (100); 42.5, ours there 42.0 ± 9.7 (100)"
+    assert f"| {span} | – | 50.0 / 40.0 ± 9.6 (100) |" in tables
     assert "| 50.0 ± 7.7 (164) | – |" in tables
     assert "| 1,023 | 2.020 / 2.000 | 1.0100 | 97.0 % | 50 (300) / 500 (1,500) |" in tables
     assert "one: left out MBPP: mbpp.jsonl is missing." in tables
@@ -61,6 +69,36 @@ def test_a_run_of_other_sets_leaves_the_earlier_ones() -> None:
     assert list(parts["quality"]["programs"]) == ["HumanEval"]
     assert parts["text"] == FIGURES["one"]["text"]
     assert merged({}, now) == now
+
+
+def test_a_run_that_was_stopped_asks_for_the_rest_only(tmp_path: Path) -> None:
+    spans = [
+        HoledProgram(hole=LineProblem(task_id=str(number), prefix="", suffix="", line=""))
+        for number in range(40)
+    ]
+    asked: list[str] = []
+
+    def answers(some: Sequence[HoledProgram]) -> list[str]:
+        asked.extend(span.hole.task_id for span in some)
+        if len(asked) == 40:
+            raise KeyboardInterrupt
+        return [f"answer {span.hole.task_id}" for span in some]
+
+    file = tmp_path / "answers.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        answered(spans, file, answers, lambda done, total: None)
+    file.write_text(file.read_text("utf-8") + '{"task_id": "39", "ans', "utf-8")
+    first, asked[:] = asked[:32], []
+    texts = answered(spans, file, answers, lambda done, total: None)
+    assert texts == [f"answer {number}" for number in range(40)]
+    assert first + asked == [str(number) for number in range(40)]
+    assert answered(spans[::2], file, answers, lambda done, total: None) == texts[::2]
+    assert len(asked) == 8
+
+
+def test_the_page_shows_all_kept_figures() -> None:
+    page = MODELS_PAGE.read_text(encoding="utf-8")
+    assert with_section(page, "quality", section(kept(FIGURES_FILE))) == page
 
 
 def test_the_page_has_the_sections_that_benchmarks_write() -> None:
@@ -94,10 +132,11 @@ def test_a_small_run(
 ) -> None:
     folder, figures = write_tiny_model(tmp_path / "tiny"), tmp_path / "figures.json"
     arguments = [str(folder), "--data", str(DATA), "--sets", "single-line", "--limit", "3", "--keys", "0"]
-    monkeypatch.setattr("sys.argv", ["models", *arguments, "--threads", "1", "--figures", str(figures)])
+    arguments += ["--threads", "1", "--figures", str(figures), "--answers", str(tmp_path / "answers")]
+    monkeypatch.setattr("sys.argv", ["models", *arguments])
 
     assert models.main() == 0
-    assert "| tiny | spm | 0.0 / 0.0 / –" in capsys.readouterr().out
-    kept = json.loads(figures.read_text("utf-8"))["tiny"]["quality"]
-    assert kept["infilling"]["single-line"]["ours"]["n_problems"] == 3
-    assert kept["left_out"] == ["single-line by llama.cpp: no llama-server, or no GGUF file"]
+    assert "| tiny | spm | 0.0 / 0.0 ± 0.0 (3) |" in capsys.readouterr().out
+    quality = json.loads(figures.read_text("utf-8"))["tiny"]["quality"]
+    assert quality["infilling"]["single-line"]["ours"]["n_problems"] == 3
+    assert quality["left_out"] == ["single-line by llama.cpp: no llama-server, or no GGUF file"]

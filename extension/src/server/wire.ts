@@ -46,6 +46,10 @@ export interface ListedModel {
   readonly what: string;
   readonly license: string | null;
   readonly infilling: number | null;
+  /** Why it does not suit this machine, as the rest of a sentence about it. */
+  readonly lack: string | null;
+  /** From a key to the first text, the median that was measured here. */
+  readonly latencyMs: number | null;
 }
 
 export interface Models {

@@ -134,6 +134,20 @@ class TestWords:
         assert "class Circle" not in said.kept
         assert code.language == "python"
 
+    def test_a_long_file_is_not_told_whole_and_documentation_and_tests_need_none_of_it(self) -> None:
+        text = "x = 1\n" * 4_000 + PYTHON + "x = 1\n" * 4_000
+        long = subject(text, 4_007, 4_013)
+        edit = put(QuestionKind.EDIT, "Use numpy.", long, (), max_chars=24_000)
+        assert 2_900 < len(edit.text) - len(edit.kept) < 3_300
+        for kind in (QuestionKind.DOCUMENT, QuestionKind.TEST):
+            said = put(kind, "", long, (), max_chars=24_000)
+            assert said.text == said.kept
+
+    def test_documentation_is_asked_for_by_its_name(self) -> None:
+        assert self.said(QuestionKind.DOCUMENT).text.startswith("Add a docstring to this code.")
+        other = put(QuestionKind.DOCUMENT, "", subject("f();\n", 0, 1, language="c"), (), max_chars=500)
+        assert other.text.startswith("Add a documentation comment to this code.")
+
     def test_a_diagnostic_with_its_line(self) -> None:
         problem = CodeProblem(message="undefined  name\n'math'", source="pyflakes", line=12)
         text = self.said(QuestionKind.FIX, problems=(problem,)).text
@@ -209,6 +223,19 @@ class TestChanges:
     def test_a_model_that_forgets_the_last_fence(self) -> None:
         answer = "```python\ndef add(a, b):\n    return 1"
         assert applied(FUNCTION, self.change(answer)) == "def add(a, b):\n    return 1\n"
+
+    def test_what_stands_above_the_code_is_not_written_again(self) -> None:
+        above = "import json\nimport math\n\n\n"
+        whole = subject(above + FUNCTION, 4, 6)
+
+        def change(answer: str) -> Change | str:
+            return change_of(block(answer), QuestionKind.FIX, whole, is_complete=True)
+
+        assert change(above + FUNCTION) == SAME
+        fixed = FUNCTION.replace("a + b", "b + a")
+        assert applied(above + FUNCTION, change("import json\n\n" + fixed)) == above + fixed
+        # What is new stays.
+        assert applied(above + FUNCTION, change("import os\n\n" + fixed)) == above + "import os\n\n" + fixed
 
     def test_an_excerpt_does_not_replace_a_long_function(self) -> None:
         long = "def f():\n" + "".join(f"    x{n} = {n}\n" for n in range(10))

@@ -6,8 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,35 +16,9 @@ from lsp.cli.checks import Verdict
 from lsp.cli.doctor import check_engine
 from lsp.link.engines import engine_of
 from lsp.settings.settings import Settings
+from tests.lsp.cli.conftest import Command
 from tests.model.foreign_server import ForeignServer
 from tests.model.tiny import write_tiny_model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Run]
-
-
-@pytest.fixture
-def command(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs `starcoder-lsp ARGUMENTS` in this process."""
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments: str) -> Run:
-        monkeypatch.setattr(sys, "argv", ["starcoder-lsp", *arguments])
-        try:
-            code = int(cli.main())
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return Run(code=code, out=out, err=err)
-
-    return run
 
 
 def test_the_version_is_the_packages(command: Command) -> None:

@@ -83,8 +83,8 @@ class TestAnswers:
             "note": None,
             "caution": None,
         }
-        (message,) = asked_of(engine)
-        assert message["role"] == "user"
+        system, message = asked_of(engine)
+        assert (system["role"], message["role"]) == ("system", "user")
         assert "def add(a, b):\n    return a - b\n```" in message["content"]
         assert "lines 4 to 5" in message["content"]
         assert [status["state"] for status in ed.heard.statuses][-2:] == ["busy", "ready"]
@@ -153,15 +153,15 @@ class TestConversations:
         known = {"kind": "ask", "question": "And now?", "conversation": first["conversation"]}
         second = await ed.request("starcoder/assist", known)
         assert second["conversation"] == first["conversation"]
-        assert [each["role"] for each in asked_of(engine)] == ["user", "assistant", "user"]
-        assert asked_of(engine)[1]["content"] == "It adds."
+        assert [each["role"] for each in asked_of(engine)] == ["system", "user", "assistant", "user"]
+        assert asked_of(engine)[2]["content"] == "It adds."
         # What was around the code is not told twice.
-        assert "import os" not in asked_of(engine)[0]["content"]
+        assert "import os" not in asked_of(engine)[1]["content"]
 
         await ed.command("starcoder.forgetConversations", first["conversation"])
         third = await ed.request("starcoder/assist", known)
         assert third["conversation"] != first["conversation"]
-        assert len(asked_of(engine)) == 1
+        assert len(asked_of(engine)) == 2
 
     async def test_a_question_that_was_cancelled(self, ed: Editor, engine: FakeEngine) -> None:
         answering(engine, "The be", Pause())
@@ -345,4 +345,4 @@ class TestAttribution:
         assert COPIED not in result["text"]
         assert NEW in result["text"]
         assert COPIED not in str(ed.heard.answers)
-        assert COPIED not in asked_of(engine)[1]["content"]
+        assert COPIED not in asked_of(engine)[2]["content"]

@@ -24,7 +24,7 @@ LAYOUTS = {
     "llama: Granite Code": ((*STARCODER, "<reponame>"), "<fim_prefix>P<fim_suffix>S<fim_middle>"),
     "granite: Granite 3": (("<|end_of_text|>", *STARCODER[1:]), "<fim_prefix>P<fim_suffix>S<fim_middle>"),
     "llama: Mellum": (
-        ("<unk>", "<|endoftext|>", "<filename>", "<fim_middle>", "<fim_prefix>", "<fim_suffix>"),
+        (*STARCODER, "<reponame>", "<user>", "<assistant>"),
         "<fim_suffix>S<fim_prefix>P<fim_middle>",
     ),
     "qwen2: Qwen2.5-Coder": (
@@ -103,6 +103,7 @@ def test_every_sentinel_and_every_end_ends_an_answer(model: str) -> None:
     ends = set(sentinels.end_ids(ids))
     assert {fim.prefix_id, fim.suffix_id, fim.end_of_text_id, fim.middle_id} - {None} <= ends
     begins = ("<s>", "<bos>", "<pad>", "<unk>", "[INST]", "<｜begin▁of▁sentence｜>", "<[begin▁of▁sentence]>")
+    begins += ("<user>", "<assistant>")
     assert ends == {number for name, number in ids.items() if name not in begins}
 
 

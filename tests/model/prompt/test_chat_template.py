@@ -178,6 +178,15 @@ def test_a_template_that_refuses_names_its_reason(tokenizer: Tokenizer) -> None:
     assert caught.value.field == "messages"
 
 
+def test_where_a_template_knows_no_system_the_user_says_it() -> None:
+    said = [Message(role="system", text="Be brief."), Message(role="user", text="Why?")]
+    (piece,) = template(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.role }}: {{ m.content }}{% endfor %}"
+    ).render(said, [])
+    assert piece.text == "user: Be brief.\n\nWhy?"
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from model.engine.engine import Engine
 from model.prompt.fim_format import FimOrder
@@ -20,6 +20,7 @@ from training.evaluate.scoring import infilling
 from training.evaluate.scoring.scoring import Sample, judge
 from training.evaluate.sets.problems import Problem, problem_of, read_records
 
+T = TypeVar("T")
 SINGLE_LINE, MULTI_LINE, RANDOM_SPAN = "single-line", "multi-line", "random-span"
 _KINDS = {"SingleLine": SINGLE_LINE, "MultiLine": MULTI_LINE, "RandomSpan": RANDOM_SPAN}
 _MAX_SPAN_TOKENS = 256
@@ -47,9 +48,13 @@ def read_spans(source: str, limit: int | None = None) -> tuple[str, list[HoledPr
     kinds = [kind for start, kind in _KINDS.items() if name.startswith(start)]
     if not kinds and any("\n" in str(record.get("canonical_solution", "")).strip() for record in records):
         raise EvaluationError(f"{source}: task_id {name!r} begins with none of {', '.join(_KINDS)}")
-    count = min(limit or len(records), len(records))
-    chosen = [records[i * len(records) // count] for i in range(count)]
-    return (kinds or [SINGLE_LINE])[0], [_span(record, source) for record in chosen]
+    return (kinds or [SINGLE_LINE])[0], [_span(record, source) for record in evenly(records, limit)]
+
+
+def evenly(problems: Sequence[T], limit: int | None) -> Sequence[T]:
+    """So many of them, evenly spread; all without a limit."""
+    count = min(limit or len(problems), len(problems))
+    return [problems[i * len(problems) // count] for i in range(count)]
 
 
 def multi_line_records(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
