@@ -72,7 +72,15 @@ class Editor(Protocol):
 class Window(Observer):
     """Everything that one client has. Made at `initialize`, started at `initialized`."""
 
-    def __init__(self, editor: Editor, facts: ClientFacts, documents: Documents, options: object) -> None:
+    def __init__(
+        self,
+        editor: Editor,
+        facts: ClientFacts,
+        documents: Documents,
+        options: object,
+        *,
+        trusts_client: bool = True,
+    ) -> None:
         self.facts = facts
         self.documents = documents
         self.parts = Parts(Settings(), documents, self)
@@ -81,6 +89,7 @@ class Window(Observer):
         self.assist_actions = AssistActions(self, editor)
         self._editor = editor
         self._options = options
+        self._trusts_client = trusts_client
         self._sources: ConfigSources | None = None
         self._places: PlaceSettings | None = None
         self._settings = Settings()
@@ -207,13 +216,14 @@ class Window(Observer):
     def _resolve(self, given: object) -> PlaceSettings:
         """The settings with the editor's present ones."""
         from lsp.settings.by_place import PlaceSettings
+        from lsp.settings.config_sources import editor_layer
 
         assert self._sources is not None
         editor = _merged(self._options, given)
         return PlaceSettings(
             self._sources,
             roots=self.documents.roots,
-            editor=editor,
+            editor=editor_layer(editor, trusted=self._trusts_client),
             change=self._switched,
             warn=self._complain,
         )

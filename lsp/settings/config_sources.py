@@ -38,14 +38,19 @@ class ConfigSources:
         trusted = tuple(layer for layer in self.files if layer.trusted)
         return replace(self, files=(*trusted, *layers), messages=(*self.messages, *messages))
 
-    def resolve(self, editor: object = None) -> Effective:
+    def resolve(self, editor: SettingsLayer | None = None) -> Effective:
         """Merge the layers: defaults, user file, project file, editor, environment. The later one wins."""
-        merged = resolve([*self.files, SettingsLayer(source=EDITOR, values=editor), self.environment])
+        merged = resolve([*self.files, *([editor] if editor else []), self.environment])
         return Effective(
             settings=merged.settings,
             origins=merged.origins,
             messages=(*self.messages, *merged.messages),
         )
+
+
+def editor_layer(values: object, *, trusted: bool = True) -> SettingsLayer:
+    """What an editor has set; one that came over a port may be anybody's."""
+    return SettingsLayer(source=EDITOR, values=values, trusted=trusted, author="a client on a port")
 
 
 def default_user_file() -> Path:

@@ -203,11 +203,13 @@ class SettingInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsLayer:
-    """One source of settings. `trusted` is False for files that come with a project."""
+    """One source of settings. `trusted` is False for files that come with a project, and for a client on a
+    port; `author` says in messages which of them it is."""
 
     source: str
     values: object
     trusted: bool = True
+    author: str = "a project's file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,7 +326,7 @@ def _hint(key: str, infos: Iterable[str]) -> str:
 def _checked(info: SettingInfo, value: Any, layer: SettingsLayer, current: Any) -> _Accepted | str:
     if not layer.trusted and info.reach == "user_only":
         return (
-            f"{layer.source}: {info.key} = {_shown(value)} is ignored: a project's file may not set it, "
+            f"{layer.source}: {info.key} = {_shown(value)} is ignored: {layer.author} may not set it, "
             "put it into your user file or your editor's settings"
         )
     if not info.rule.accepts(value):
@@ -333,12 +335,12 @@ def _checked(info: SettingInfo, value: Any, layer: SettingsLayer, current: Any) 
     if not layer.trusted and info.reach == "adds_only":
         lifted = [item for item in converted if item.startswith("!")]
         if lifted:
-            return f"{layer.source}: {info.key} = {_shown(lifted)}: a project's file may add, not take away"
+            return f"{layer.source}: {info.key} = {_shown(lifted)}: {layer.author} may add, not take away"
         converted = (*current, *(item for item in converted if item not in current))
     if not layer.trusted and info.reach == "tightens_only":
         order = info.rule.values.index
         if order(converted) < order(current):
-            return f"{layer.source}: {info.key} = {_shown(value)}: a project's file may not loosen it"
+            return f"{layer.source}: {info.key} = {_shown(value)}: {layer.author} may not loosen it"
     return _Accepted(converted)
 
 
