@@ -251,6 +251,10 @@ class Documents(Workspace):
             if isinstance(document, Document) and document.path == path:
                 yield document
 
+    def uris(self) -> list[str]:
+        """The open documents' names."""
+        return [document.uri for document in self._text_documents.values()]
+
     def roots(self) -> list[Path]:
         """The workspace's folders, or the root of older clients."""
         uris = [folder.uri for folder in self.folders.values()] or [self.root_uri]

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import types
@@ -96,11 +97,13 @@ class Window(Observer):
         self._warned: set[str] = set()
         self._is_toggled = False
         self._started = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self, pulled: object = None) -> None:
         """Read the settings' other sources and begin to connect. `pulled` are the editor's settings."""
         from lsp.settings.config_sources import read_sources  # 20 ms that `initialize` need not wait for
 
+        self._loop = asyncio.get_running_loop()
         self._sources = read_sources(None, os.environ)
         self._apply(self._resolve(pulled))
         await self.parts.link.restart(engine_of(self._settings))
@@ -109,6 +112,7 @@ class Window(Observer):
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
         """The completer's updates, once the settings are known: the editor may still be sending them."""
         await self._started.wait()
+        await self.parts.access.read_ahead(ask.place.document)
         self.parts.attribution.prepare()
         return self.parts.completer.suggest(ask)
 
@@ -206,8 +210,8 @@ class Window(Observer):
         self._editor.publish(uri, diagnostics)
 
     def note(self, message: str) -> None:
-        """See `Observer`."""
-        self._editor.note(message)
+        """See `Observer`. May be called from any thread."""
+        self._soon(self._editor.note, message)
 
     def trace(self, message: str) -> None:
         """See `Observer`."""
@@ -225,7 +229,7 @@ class Window(Observer):
             roots=self.documents.roots,
             editor=editor_layer(editor, trusted=self._trusts_client),
             change=self._switched,
-            warn=self._complain,
+            warn=partial(self._soon, self._complain),
         )
 
     def _apply(self, places: PlaceSettings) -> None:
@@ -242,6 +246,13 @@ class Window(Observer):
             return settings
         completion = replace(settings.completion, enabled=not settings.completion.enabled)
         return replace(settings, completion=completion)
+
+    def _soon(self, tell: Callable[[str], None], message: str) -> None:
+        """Tell the user on the event loop, which alone writes to the editor: files are read in threads."""
+        if self._loop is None:
+            tell(message)
+        else:
+            self._loop.call_soon_threadsafe(tell, message)
 
     def _complain(self, message: str) -> None:
         """Show a complaint about the settings, once."""

@@ -35,7 +35,8 @@ DEFAULT_SOURCE = "default"
 ENVIRONMENT_PREFIX = "STARCODER_"
 
 # A cloned project must not be able to send the user's code to a server of its choice, to read an
-# environment variable as a "key", or to lift an exclusion: such settings are the user's alone.
+# environment variable as a "key", to start one engine after another, or to lift an exclusion: such settings
+# are the user's alone.
 # "tightens_only": the values go from loose to strict, and a project may only take a later one.
 Reach = Literal["any", "user_only", "adds_only", "tightens_only"]
 
@@ -67,18 +68,28 @@ class EngineSettings:
         reach="user_only",
     )
     fim_template: str = _setting(
-        "auto", TEXT, "How the model at `url` is asked to fill in the middle: auto, suffix, starcoder, …"
+        "auto",
+        TEXT,
+        "How the model at `url` is asked to fill in the middle: auto, suffix, starcoder, …",
+        reach="user_only",
     )
     quantize: Literal["auto", "none", "int8", "int4"] = _setting(
-        "auto", choice("auto", "none", "int8", "int4"), "Weight precision of the local engine."
+        "auto",
+        choice("auto", "none", "int8", "int4"),
+        "Weight precision of the local engine.",
+        reach="user_only",
     )
     device: str = _setting(
         "auto",
         pattern(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N"),
         "Where the local engine computes.",
+        reach="user_only",
     )
     threads: int | None = _setting(
-        None, optional(integer(1, 1024)), "CPU threads of the local engine (unset: as many as help)."
+        None,
+        optional(integer(1, 1024)),
+        "CPU threads of the local engine (unset: as many as help).",
+        reach="user_only",
     )
 
 
