@@ -35,7 +35,7 @@ _WARM_UP = 20
 class InstantEngine:
     """Answers with two tokens at once."""
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: GenerationRequest, owner: str = "") -> AsyncGenerator[Delta, None]:
         """The two deltas."""
         yield Delta(index=0, text="a", token_ids=(0,), logprobs=(0.0,))
         timings = Timings(**{field.name: 0 for field in dataclasses.fields(Timings)})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +19,7 @@ from attribution.policy.conditions import AllowList, Condition
 from attribution.source import Source
 from attribution.sources.spdx import strictness
 from model.local.gitignore import Patterns, why_ignored
+from model.local.small_files import read_small_toml
 
 POLICY_FILE = ".starcoder-policy.toml"
 POLICY_VERSION = 1
@@ -79,7 +79,7 @@ class Policy:
     def load(cls, path: Path) -> Policy:
         """Read a policy file. Raises `PolicyError` that names the file and the key at fault."""
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            raw = read_small_toml(path)
         except OSError as error:
             raise PolicyError(f"{path}: cannot read this policy: {error.strerror}") from error
         except ValueError as error:

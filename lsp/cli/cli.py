@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -123,6 +124,9 @@ def serve(
     ] = False,
     tcp: Annotated[str | None, typer.Option("--tcp", metavar="HOST:PORT", help="On a TCP port.")] = None,
     ws: Annotated[str | None, typer.Option("--ws", metavar="HOST:PORT", help="On a WebSocket port.")] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Let every user and program that reaches the port connect.")
+    ] = False,
 ) -> None:
     """Run the language server (an editor does this: `python -I -m lsp` is the same on stdio)."""
     if stdio + (tcp is not None) + (ws is not None) > 1:
@@ -134,7 +138,8 @@ def serve(
         raise typer.Exit(transports.serve_stdio(create_server))
     listen = transports.serve_tcp if ws is None else transports.serve_websocket
     host, port = _host_and_port(tcp or ws or "")
-    run_until_interrupted(listen(create_server, host, port))
+    make_server = partial(create_server, trusts_client=False)
+    run_until_interrupted(listen(make_server, host, port, needs_token=not no_token))
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -198,7 +198,7 @@ async def _client(settings: Settings) -> AsyncIterator[tuple[CompletionClient | 
     if settings.engine.url is not None:
         engine = engine_of(settings)
         try:
-            yield await engine.ensure(), settings.engine.url, None
+            yield await engine.ensure(lambda message: None), settings.engine.url, None
         finally:
             await engine.aclose()
         return

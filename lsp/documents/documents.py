@@ -9,10 +9,11 @@ nothing about notebooks or completions.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
@@ -95,8 +96,14 @@ class Document(TextDocument):
         on_edit: Callable[[Document, Edit], None] | None = None,
     ) -> None:
         super().__init__(
-            uri, source, version, language_id, sync_kind=sync_kind, position_codec=position_codec
+            readable_uri(uri),
+            source,
+            version,
+            language_id,
+            sync_kind=sync_kind,
+            position_codec=position_codec,
         )
+        self.uri = uri
         # None: not open in the editor, so the file is read when its text is asked for.
         self._lines: list[str] | None = None if source is None else split_lines(source)
         self._source = None
@@ -244,6 +251,10 @@ class Documents(Workspace):
             if isinstance(document, Document) and document.path == path:
                 yield document
 
+    def uris(self) -> list[str]:
+        """The open documents' names."""
+        return [document.uri for document in self._text_documents.values()]
+
     def roots(self) -> list[Path]:
         """The workspace's folders, or the root of older clients."""
         uris = [folder.uri for folder in self.folders.values()] or [self.root_uri]
@@ -255,11 +266,23 @@ class Documents(Workspace):
         return document if isinstance(document, Document) else None
 
 
+def readable_uri(uri: str) -> str:
+    """The URI; of one that cannot be taken apart, or whose path cannot be, one that names no file."""
+    try:
+        urlsplit(uri)
+        os.fsencode(unquote(uri))
+        is_readable = "\0" not in unquote(uri)
+    except ValueError:  # also UnicodeEncodeError: half of a surrogate pair
+        is_readable = False
+    return uri if is_readable else f"unreadable:{quote(uri, errors='replace')}"
+
+
 def named_paths(uri: str) -> list[Path]:
     """What a URI of any scheme names, as absolute paths: `untitled:.env` and a file on another machine too.
 
     Some clients leave `#` and `?` in a path as they are, so the text with them is a name as well.
     """
+    uri = readable_uri(uri)
     if (path := file_path(uri)) is not None and not urlsplit(uri).fragment and not urlsplit(uri).query:
         return [path]
     parts = urlsplit(uri)
@@ -269,5 +292,6 @@ def named_paths(uri: str) -> list[Path]:
 
 def file_path(uri: str) -> Path | None:
     """The path of a `file:` URI; None for documents that are no files (untitled, virtual)."""
+    uri = readable_uri(uri)
     path = to_fs_path(uri) if urlsplit(uri).scheme == "file" else None
     return Path(path) if path else None

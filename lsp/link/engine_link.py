@@ -104,11 +104,12 @@ class EngineLink:
         while True:
             client = await self.client()
             try:
-                async with aclosing(ask(client)) as deltas:
-                    async for delta in deltas:
-                        may_repeat = False
-                        self._prove()
-                        yield delta
+                with self._engine.watched(client):
+                    async with aclosing(ask(client)) as deltas:
+                        async for delta in deltas:
+                            may_repeat = False
+                            self._prove()
+                            yield delta
                 return
             except EngineUnavailableError as error:
                 self._lose(client, error)
@@ -140,7 +141,7 @@ class EngineLink:
 
     async def _open(self) -> CompletionClient:
         try:
-            client = await self._engine.ensure()
+            client = await self._engine.ensure(self._replaced)
             health = await client.health()
         except OSError as error:
             raise EngineUnavailableError(str(error)) from error
@@ -178,6 +179,10 @@ class EngineLink:
         if self._probing is not None:
             self._probing.cancel()
             self._probing = None
+
+    def _replaced(self, message: str) -> None:
+        """An engine that hung was ended."""
+        self._board.set(State.STARTING, message)
 
     def _opened(self, task: asyncio.Task[CompletionClient]) -> None:
         if self._connecting is task:

@@ -7,6 +7,8 @@ alone costs 100 ms), so that neither the server's start nor its event loop waits
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 class EngineHandle(Protocol):
     """An engine that can be connected to. Methods raise `ModelError`."""
 
-    async def ensure(self) -> CompletionClient:
-        """A client of the engine, which is started first if it does not run."""
+    async def ensure(self, tell: Callable[[str], None]) -> CompletionClient:
+        """A client of the engine, started first if it does not run. `tell` hears if it is replaced."""
+
+    def watched(self, client: CompletionClient) -> AbstractContextManager[None]:
+        """While the block runs, `client` is closed once an engine of ours hangs."""
 
     async def stop(self) -> None:
         """End the engine, if it is ours to end."""
@@ -58,9 +63,20 @@ class LocalEngine:
         self._settings = settings
         self._process: EngineProcess | None = None
 
-    async def ensure(self) -> CompletionClient:
+    async def ensure(self, tell: Callable[[str], None]) -> CompletionClient:
         """See `EngineHandle`."""
-        return await (await self._found()).ensure()
+        process = await self._found()
+        process.tell = tell
+        return await process.ensure()
+
+    def watched(self, client: CompletionClient) -> AbstractContextManager[None]:
+        """See `EngineHandle`."""
+        from model.client.client import EngineClient
+
+        if self._process is None:  # it is being started anew, and `client` closed
+            return nullcontext()
+        assert isinstance(client, EngineClient)
+        return self._process.asking(client)
 
     async def stop(self) -> None:
         """See `EngineHandle`. The next engine is what the settings mean then: a model may have come."""
@@ -94,7 +110,11 @@ class RemoteEngine:
         self._settings = settings
         self._client: CompletionClient | None = None
 
-    async def ensure(self) -> CompletionClient:
+    def watched(self, client: CompletionClient) -> AbstractContextManager[None]:
+        """Others' servers may take their time."""
+        return nullcontext()
+
+    async def ensure(self, tell: Callable[[str], None]) -> CompletionClient:
         """See `EngineHandle`."""
         if self._client is None:
             self._client = await asyncio.to_thread(self._make)

@@ -6,6 +6,7 @@ would be sent. Everything that reads a document for a model or an index asks her
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from lsp.settings.git_ignores import GitIgnores
 from lsp.settings.settings import Settings
 
 _MAX_CACHED = 256
+# How long files that were read are taken as read: a thread for each key would cost more than it spares.
+_READ_AGAIN_S = 2.0
 
 
 class Access:
@@ -30,10 +33,27 @@ class Access:
         self._settings_at = settings_at
         self._ignores = GitIgnores(os.environ, note)
         self._exclusions: dict[tuple[object, ...], Exclusions] = {}
+        self._read_until_s: dict[Path, float] = {}
+        self._reading = asyncio.Lock()
 
     def clear(self) -> None:
         """Folders came or went."""
         self._exclusions.clear()
+
+    async def read_ahead(self, document: Document) -> None:
+        """Read, in a thread, what decides about a document and those that may become its context.
+
+        Settings and ignore files may lie on a slow or a dead disk. What changes within seconds is read where
+        it is needed.
+        """
+        async with self._reading:  # in the order of the questions: a later one supersedes an earlier one
+            now_s = asyncio.get_running_loop().time()
+            uris = (document.uri, *self._documents.uris())
+            # Documents of one folder have the same files.
+            paths = {path.parent: path for uri in uris for path in self._named(uri)}
+            if any(now_s > self._read_until_s.get(folder, 0.0) for folder in paths):
+                await asyncio.to_thread(lambda: [self._path_reason([path]) for path in paths.values()])
+                self._read_until_s = dict.fromkeys(paths, now_s + _READ_AGAIN_S)
 
     def settings_of(self, document: Document) -> Settings:
         """The settings where a document is."""

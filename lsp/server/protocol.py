@@ -6,22 +6,28 @@
 - Parameters of methods that LSP does not know stay plain dicts (pygls makes named tuples of them,
   and fails on a message without `params`).
 - A change may come without a version, or with null: `Documents` counts it.
-- After `shutdown` a request is answered with InvalidRequest (LSP, shutdown); pygls lets the client wait.
-- A request that cannot be read is answered with an error; pygls only logs it, and the client waits.
+- `initialize` comes first and once, and nothing after `shutdown` but `exit`; pygls starts anew, or lets the
+  client wait.
+- A message that cannot be read is answered with an error; pygls only logs it, and the client waits. An object
+  within one is never taken for a message.
 
-Knows nothing about documents, engines or completions.
+Knows nothing about engines or completions, and of documents only how they are named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 import attrs
 import cattrs
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcInvalidRequest
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInvalidParams,
+    JsonRpcInvalidRequest,
+    JsonRpcServerNotInitialized,
+)
 from pygls.protocol import (
     JsonRPCNotification,
     JsonRPCRequestMessage,
@@ -30,8 +36,10 @@ from pygls.protocol import (
     default_converter,
     lsp_method,
 )
-from pygls.protocol.json_rpc import RPCRequest
 from pygls.workspace import Workspace
+
+from lsp.documents.documents import readable_uri
+from lsp.server.framing import decoded
 
 COMPLETION_DELTA = "starcoder/completionDelta"
 STATUS = "starcoder/status"
@@ -72,16 +80,6 @@ class InlineCompletionItem(types.InlineCompletionItem):
     starcoder: dict[str, Any] | None = attrs.field(default=None)
     references: list[dict[str, Any]] | None = attrs.field(default=None)
     label: str | None = attrs.field(default=None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnreadableRequest:
-    """A request whose parameters do not fit its method; `error` says which and why."""
-
-    id: int | str
-    method: str
-    error: JsonRpcException
-    jsonrpc: str = LanguageServerProtocol.VERSION
 
 
 def converter_factory() -> cattrs.Converter:
@@ -145,28 +143,83 @@ def _response(data: dict[str, Any], _: type) -> JsonRPCResponseMessage:
 
 
 class StarcoderProtocol(LanguageServerProtocol):
-    """pygls's protocol, with unreadable requests answered and `exit` left to the connection's owner."""
+    """pygls's protocol behind a check of each message, with `exit` left to the connection's owner."""
+
+    was_shut_down = False
+    """Whether the client asked for `shutdown`: without it, `exit` means failure (LSP, exit)."""
+    _was_initialized = False
+
+    def take_bytes(self, body: bytes | str | JsonRpcException) -> None:
+        """Take a message as it arrived; what is none is answered without an id (JSON-RPC 2.0, §5)."""
+        try:
+            if isinstance(body, JsonRpcException):
+                raise body
+            data = decoded(body)
+        except JsonRpcException as error:
+            self._answer(None, error)
+        else:
+            self.take(data)
+
+    def take(self, data: dict[str, Any]) -> None:
+        """Dispatch a message, or answer why not. A notification is not answered, only logged."""
+        try:
+            _check_form(data)
+            if self._is_for_now(data):
+                self.handle_message(self.structure_message(data))
+        except JsonRpcException as error:
+            self._refuse(data, error)
 
     def structure_message(self, data: dict[str, Any]) -> Any:
-        """One JSON object as a message; json calls this for every object, however deep."""
+        """A message of the right form as an object. Raises `JsonRpcInvalidParams` with the reasons."""
         try:
             return super().structure_message(data)
         except JsonRpcException as error:
-            if "id" not in data or "method" not in data:
-                raise
-            described = JsonRpcInvalidParams(f"{data['method']}: {_reasons(error)}")
-            return UnreadableRequest(id=data["id"], method=data["method"], error=described)
+            name = data.get("method", "the answer")
+            raise JsonRpcInvalidParams(f"{name}: {_reasons(error)}") from error
 
-    def handle_message(self, message: Any) -> None:
-        """Dispatch a message, or answer one that could not be read."""
-        if self._shutdown and isinstance(message, UnreadableRequest | RPCRequest):
-            error = JsonRpcInvalidRequest(f"{message.method}: the server has been shut down")
-            self._send_response(message.id, error=error.to_response_error())
-            return
-        if isinstance(message, UnreadableRequest):
-            self._send_response(message.id, error=message.error.to_response_error())
-            return
-        super().handle_message(message)
+    def _is_for_now(self, data: dict[str, Any]) -> bool:
+        """Whether the message may come at this time. False for a notification that is to be dropped; raises
+        for a request (LSP, initialize and shutdown)."""
+        method, is_request = data.get("method"), "id" in data
+        if method in (None, types.EXIT):
+            return True
+        if self.was_shut_down:
+            if is_request:
+                raise JsonRpcInvalidRequest(f"{method}: the server has been shut down")
+            return False
+        if method == types.INITIALIZE:
+            if self._was_initialized:
+                raise JsonRpcInvalidRequest("initialize has been sent already")
+        elif not self._was_initialized:
+            if is_request:
+                raise JsonRpcServerNotInitialized("initialize has not been sent yet")
+            return False
+        self.was_shut_down = method == types.SHUTDOWN
+        return True
+
+    def _refuse(self, data: dict[str, Any], error: JsonRpcException) -> None:
+        given = data.get("id")
+        known = given if isinstance(given, str | int) and not isinstance(given, bool) else None
+        if "method" in data and "id" in data:
+            self._answer(known, error)
+        elif known in self._request_futures and "method" not in data:
+            self._handle_response(known, None, error.to_response_error())
+        else:
+            self._server._report_server_error(error, JsonRpcException)
+
+    def _answer(self, request_id: int | str | None, error: JsonRpcException) -> None:
+        answer = {"jsonrpc": self.VERSION, "id": request_id}
+        self._send_data({**answer, "error": self._converter.unstructure(error.to_response_error())})
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
+        """As pygls has it, with folders that can be named."""
+        params.root_uri = None if params.root_uri is None else readable_uri(params.root_uri)
+        for folder in params.workspace_folders or ():
+            folder.uri = readable_uri(folder.uri)
+        result = yield from super().lsp_initialize(params)
+        self._was_initialized = True
+        return result
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *args: Any) -> Generator[Any, Any, None]:
@@ -181,10 +234,20 @@ class StarcoderProtocol(LanguageServerProtocol):
         """Keep the client's documents in ours instead of pygls's workspace (at `initialize`)."""
         self._workspace = documents
 
-    @property
-    def was_shut_down(self) -> bool:
-        """Whether the client asked for `shutdown`: without it, `exit` means failure (LSP, exit)."""
-        return self._shutdown
+
+def _check_form(data: dict[str, Any]) -> None:
+    """Raise a `JsonRpcException` for what is no message, or whose parameters are not of LSP's kind."""
+    if data.get("jsonrpc") != StarcoderProtocol.VERSION:
+        raise JsonRpcInvalidRequest(f"jsonrpc is not {StarcoderProtocol.VERSION!r}")
+    request_id = data.get("id", "")
+    if not isinstance(request_id, str | int) or isinstance(request_id, bool):
+        raise JsonRpcInvalidRequest("id is neither a text nor a whole number")
+    if "method" not in data:
+        return
+    if not isinstance(data["method"], str):
+        raise JsonRpcInvalidRequest("method is not a text")
+    if not isinstance(data.get("params"), dict | None):
+        raise JsonRpcInvalidParams(f"{data['method']}: params is not an object")
 
 
 def _reasons(error: BaseException) -> str:

@@ -48,7 +48,7 @@ class StarcoderServer(LanguageServer):
 
     protocol: wire.StarcoderProtocol
 
-    def __init__(self) -> None:
+    def __init__(self, *, trusts_client: bool = True) -> None:
         super().__init__(
             NAME,
             package_version(),
@@ -58,6 +58,7 @@ class StarcoderServer(LanguageServer):
         )
         self.hang_up: Callable[[], None] | None = None
         self.triggers = TriggerNumbering()
+        self._trusts_client = trusts_client
         self._window: Window | None = None
         self._llm_ls: LlmLs | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +88,11 @@ class StarcoderServer(LanguageServer):
             on_edit=self._edited,
         )
         self.protocol.use_documents(documents)
-        self._window = Window(self, ClientFacts.of(params), documents, params.initialization_options)
+        options = params.initialization_options
+        if isinstance(options, dict):
+            options.pop("token", None)  # a port's, which is no setting
+        facts = ClientFacts.of(params)
+        self._window = Window(self, facts, documents, options, trusts_client=self._trusts_client)
         self._llm_ls = LlmLs(self._window)
 
     async def pull_configuration(self) -> object:
@@ -184,10 +189,13 @@ class StarcoderServer(LanguageServer):
         self.window.edited(document, edit)
 
 
-def create_server() -> StarcoderServer:
-    """A server for one client, with all features registered."""
+def create_server(*, trusts_client: bool = True) -> StarcoderServer:
+    """A server for one client, with all features registered.
+
+    A client that is not trusted, as one on a port, cannot set where code and keys are sent.
+    """
     quieten_libraries()
-    server = StarcoderServer()
+    server = StarcoderServer(trusts_client=trusts_client)
     _register_lifecycle(server)
     _register_documents(server)
     _register_completion(server)

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import types
@@ -74,7 +75,15 @@ class Editor(Protocol):
 class Window(Observer):
     """Everything that one client has. Made at `initialize`, started at `initialized`."""
 
-    def __init__(self, editor: Editor, facts: ClientFacts, documents: Documents, options: object) -> None:
+    def __init__(
+        self,
+        editor: Editor,
+        facts: ClientFacts,
+        documents: Documents,
+        options: object,
+        *,
+        trusts_client: bool = True,
+    ) -> None:
         self.facts = facts
         self.documents = documents
         self.parts = Parts(Settings(), documents, self)
@@ -83,17 +92,20 @@ class Window(Observer):
         self.assist_actions = AssistActions(self, editor)
         self._editor = editor
         self._options = options
+        self._trusts_client = trusts_client
         self._sources: ConfigSources | None = None
         self._places: PlaceSettings | None = None
         self._settings = Settings()
         self._warned: set[str] = set()
         self._is_toggled = False
         self._started = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self, pulled: object = None) -> None:
         """Read the settings' other sources and begin to connect. `pulled` are the editor's settings."""
         from lsp.settings.config_sources import read_sources  # 20 ms that `initialize` need not wait for
 
+        self._loop = asyncio.get_running_loop()
         self._sources = read_sources(None, os.environ)
         self._apply(self._resolve(pulled))
         await self.parts.link.restart(engine_of(self._settings))
@@ -102,6 +114,7 @@ class Window(Observer):
     async def suggest(self, ask: Ask) -> AsyncGenerator[Update, None]:
         """The completer's updates, once the settings are known: the editor may still be sending them."""
         await self._started.wait()
+        await self.parts.access.read_ahead(ask.place.document)
         self.parts.attribution.prepare()
         return self.parts.completer.suggest(ask)
 
@@ -205,8 +218,8 @@ class Window(Observer):
         self._editor.publish(uri, diagnostics)
 
     def note(self, message: str) -> None:
-        """See `Observer`."""
-        self._editor.note(message)
+        """See `Observer`. May be called from any thread."""
+        self._soon(self._editor.note, message)
 
     def trace(self, message: str) -> None:
         """See `Observer`."""
@@ -215,15 +228,16 @@ class Window(Observer):
     def _resolve(self, given: object) -> PlaceSettings:
         """The settings with the editor's present ones."""
         from lsp.settings.by_place import PlaceSettings
+        from lsp.settings.config_sources import editor_layer
 
         assert self._sources is not None
         editor = _merged(self._options, given)
         return PlaceSettings(
             self._sources,
             roots=self.documents.roots,
-            editor=editor,
+            editor=editor_layer(editor, trusted=self._trusts_client),
             change=self._switched,
-            warn=self._complain,
+            warn=partial(self._soon, self._complain),
         )
 
     def _apply(self, places: PlaceSettings) -> None:
@@ -240,6 +254,13 @@ class Window(Observer):
             return settings
         completion = replace(settings.completion, enabled=not settings.completion.enabled)
         return replace(settings, completion=completion)
+
+    def _soon(self, tell: Callable[[str], None], message: str) -> None:
+        """Tell the user on the event loop, which alone writes to the editor: files are read in threads."""
+        if self._loop is None:
+            tell(message)
+        else:
+            self._loop.call_soon_threadsafe(tell, message)
 
     def _complain(self, message: str) -> None:
         """Show a complaint about the settings, once."""

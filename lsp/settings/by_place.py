@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lsp.settings.config_sources import ConfigSources, project_files, read_project
-from lsp.settings.settings import Effective, Settings
+from lsp.settings.settings import Effective, Settings, SettingsLayer
 
 _MAX_CACHED = 1024
 _Stamps = tuple[tuple[Path, int, int, int], ...]
@@ -25,7 +25,7 @@ class PlaceSettings:
         sources: ConfigSources,
         *,
         roots: Callable[[], Sequence[Path]] = tuple,
-        editor: object = None,
+        editor: SettingsLayer | None = None,
         change: Callable[[Settings], Settings] = lambda settings: settings,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:

@@ -7,7 +7,6 @@ means, and which keys a project may set, is known to `lsp.settings.settings`.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from platformdirs import user_config_path
 
 from lsp.settings.settings import Effective, SettingsLayer, environment_layer, resolve
 from model.local.listen import TOKEN_VARIABLE
+from model.local.small_files import read_small_toml
 from model.local.user_folders import APPLICATION
 
 USER_FILE_NAME = "config.toml"
@@ -38,14 +38,19 @@ class ConfigSources:
         trusted = tuple(layer for layer in self.files if layer.trusted)
         return replace(self, files=(*trusted, *layers), messages=(*self.messages, *messages))
 
-    def resolve(self, editor: object = None) -> Effective:
+    def resolve(self, editor: SettingsLayer | None = None) -> Effective:
         """Merge the layers: defaults, user file, project file, editor, environment. The later one wins."""
-        merged = resolve([*self.files, SettingsLayer(source=EDITOR, values=editor), self.environment])
+        merged = resolve([*self.files, *([editor] if editor else []), self.environment])
         return Effective(
             settings=merged.settings,
             origins=merged.origins,
             messages=(*self.messages, *merged.messages),
         )
+
+
+def editor_layer(values: object, *, trusted: bool = True) -> SettingsLayer:
+    """What an editor has set; one that came over a port may be anybody's."""
+    return SettingsLayer(source=EDITOR, values=values, trusted=trusted, author="a client on a port")
 
 
 def default_user_file() -> Path:
@@ -100,9 +105,10 @@ def project_files(folder: Path) -> Iterator[Path]:
 
 def _read_toml(path: Path, messages: list[str]) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_small_toml(path, own=True)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
-        messages.append(f"{path} cannot be read and is passed over: {error}")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        messages.append(f"{path} cannot be read and is passed over: {reason}")
         return None

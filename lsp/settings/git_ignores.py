@@ -3,7 +3,8 @@
 Ignore files are read again when their time or size changes. One that cannot be read is passed over with
 a line in the log. Git is asked once a repository where the user's own file is and whether case counts,
 since its configuration has conditions and includes; without git, its defaults hold. Git's index is not
-read, so a tracked file that a pattern names counts as ignored.
+read, so a tracked file that a pattern names counts as ignored. Whose a file is does not matter: all that it
+can do is exclude.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.local.gitignore import Patterns, why_ignored
+from model.local.small_files import read_small_file
 
 _MAX_CACHED = 4096
+_MAX_LINES = 4_000
 _GIT_S = 5.0
 _Stamp = tuple[int, int, int]
 
@@ -83,9 +86,12 @@ class GitIgnores:
             return None
         known = self._files.get(key)
         if known is None or known[0] != stamp:
-            text = self._read(file)
             if len(self._files) >= _MAX_CACHED:
                 self._files.clear()
+            text = self._read(file)
+            if text.count("\n") > _MAX_LINES:
+                self._pass_over(file, f"it has more than {_MAX_LINES} lines")
+                text = ""
             patterns = Patterns.of_text(text, origin=str(file), ignore_case=config.ignores_case)
             known = self._files[key] = (stamp, patterns)
         return known[1]
@@ -122,21 +128,21 @@ class GitIgnores:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            self._pass_over(file, error)
+            self._pass_over(file, error.strerror or str(error))
             return None
         return (status.st_mtime_ns, status.st_size, status.st_ino)
 
     def _read(self, file: Path) -> str:
         try:
-            return file.read_text(encoding="utf-8", errors="replace")
+            return read_small_file(file).decode(errors="replace")
         except OSError as error:
-            self._pass_over(file, error)
+            self._pass_over(file, error.strerror or str(error))
             return ""
 
-    def _pass_over(self, file: Path, error: OSError) -> None:
+    def _pass_over(self, file: Path, reason: str) -> None:
         if file not in self._noted:
             self._noted.add(file)
-            self._note(f"{file} cannot be read and is passed over: {error.strerror or error}")
+            self._note(f"{file} cannot be read and is passed over: {reason}")
 
 
 def repository_root(path: Path) -> Path | None:

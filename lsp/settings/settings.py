@@ -35,7 +35,8 @@ DEFAULT_SOURCE = "default"
 ENVIRONMENT_PREFIX = "STARCODER_"
 
 # A cloned project must not be able to send the user's code to a server of its choice, to read an
-# environment variable as a "key", or to lift an exclusion: such settings are the user's alone.
+# environment variable as a "key", to start one engine after another, or to lift an exclusion: such settings
+# are the user's alone.
 # "tightens_only": the values go from loose to strict, and a project may only take a later one.
 Reach = Literal["any", "user_only", "adds_only", "tightens_only"]
 
@@ -67,18 +68,28 @@ class EngineSettings:
         reach="user_only",
     )
     fim_template: str = _setting(
-        "auto", TEXT, "How the model at `url` is asked to fill in the middle: auto, suffix, starcoder, …"
+        "auto",
+        TEXT,
+        "How the model at `url` is asked to fill in the middle: auto, suffix, starcoder, …",
+        reach="user_only",
     )
     quantize: Literal["auto", "none", "int8", "int4"] = _setting(
-        "auto", choice("auto", "none", "int8", "int4"), "Weight precision of the local engine."
+        "auto",
+        choice("auto", "none", "int8", "int4"),
+        "Weight precision of the local engine.",
+        reach="user_only",
     )
     device: str = _setting(
         "auto",
         pattern(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N"),
         "Where the local engine computes.",
+        reach="user_only",
     )
     threads: int | None = _setting(
-        None, optional(integer(1, 1024)), "CPU threads of the local engine (unset: as many as help)."
+        None,
+        optional(integer(1, 1024)),
+        "CPU threads of the local engine (unset: as many as help).",
+        reach="user_only",
     )
     cache_mib: int = _setting(
         512,
@@ -208,11 +219,13 @@ class SettingInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsLayer:
-    """One source of settings. `trusted` is False for files that come with a project."""
+    """One source of settings. `trusted` is False for files that come with a project, and for a client on a
+    port; `author` says in messages which of them it is."""
 
     source: str
     values: object
     trusted: bool = True
+    author: str = "a project's file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,7 +342,7 @@ def _hint(key: str, infos: Iterable[str]) -> str:
 def _checked(info: SettingInfo, value: Any, layer: SettingsLayer, current: Any) -> _Accepted | str:
     if not layer.trusted and info.reach == "user_only":
         return (
-            f"{layer.source}: {info.key} = {_shown(value)} is ignored: a project's file may not set it, "
+            f"{layer.source}: {info.key} = {_shown(value)} is ignored: {layer.author} may not set it, "
             "put it into your user file or your editor's settings"
         )
     if not info.rule.accepts(value):
@@ -338,12 +351,12 @@ def _checked(info: SettingInfo, value: Any, layer: SettingsLayer, current: Any) 
     if not layer.trusted and info.reach == "adds_only":
         lifted = [item for item in converted if item.startswith("!")]
         if lifted:
-            return f"{layer.source}: {info.key} = {_shown(lifted)}: a project's file may add, not take away"
+            return f"{layer.source}: {info.key} = {_shown(lifted)}: {layer.author} may add, not take away"
         converted = (*current, *(item for item in converted if item not in current))
     if not layer.trusted and info.reach == "tightens_only":
         order = info.rule.values.index
         if order(converted) < order(current):
-            return f"{layer.source}: {info.key} = {_shown(value)}: a project's file may not loosen it"
+            return f"{layer.source}: {info.key} = {_shown(value)}: {layer.author} may not loosen it"
     return _Accepted(converted)
 
 

@@ -1,7 +1,8 @@
-"""HTTP to one completion server: one pool of kept connections, JSON in, events out.
+"""HTTP to one completion server: JSON in, events out, over kept connections.
 
 Owns retries, time limits and turning failures into this package's exceptions, with the URL, the
-status and the remedy. Knows nothing about what is asked: the two clients do.
+status and the remedy. Knows nothing about what is asked: the two clients do. How connections are kept and
+closed is `model.client.connections`'s.
 
 httpx is imported at the first request: 100 ms, a third of the language server's start, which imports
 it in a thread. Over a unix socket a request takes 0.9 ms to the first token. Bare asyncio streams would
@@ -11,15 +12,17 @@ save 0.4 ms of them, but know neither proxies nor TLS (`benchmarks/http_overhead
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from model.client.connections import Connections
 from model.client.retries import asked_again
 from model.client.sse import DONE, EventDecoder
 from model.errors import ContextLengthError, EngineUnavailableError, ModelError, RequestError
@@ -79,13 +82,13 @@ class HttpSession:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._client: httpx.AsyncClient | None = None
+        self._connections: Connections | None = None
 
     async def aclose(self) -> None:
         """Close all connections; what still streams ends with `EngineUnavailableError`."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            await connections.aclose()
 
     async def get(self, path: str, *, timeout_s: float = _CONNECT_S) -> Json:
         """GET a JSON object. Raises `EngineUnavailableError` or `RequestError`."""
@@ -143,22 +146,27 @@ class HttpSession:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
-    def _open(
+    @contextlib.asynccontextmanager
+    async def _open(
         self, method: str, path: str, body: Json | None, silence_s: float
-    ) -> AbstractAsyncContextManager[httpx.Response]:
+    ) -> AsyncIterator[httpx.Response]:
         import httpx
 
-        if self._client is None:
-            self._client = _make_client(self.endpoint)
+        if self._connections is None:
+            self._connections = Connections(_client_maker(self.endpoint))
         timeout = httpx.Timeout(silence_s, connect=_CONNECT_S, pool=None)
         token = self.endpoint.token()
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        if body is None:
-            return self._client.stream(method, path, headers=headers, timeout=timeout)
-        # A lone surrogate, half of a character that an edit cut in two, becomes "?".
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        headers["content-type"] = "application/json"
-        return self._client.stream(method, path, content=content, headers=headers, timeout=timeout)
+        content = None
+        if body is not None:
+            # A lone surrogate, half of a character that an edit cut in two, becomes "?".
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+            headers["content-type"] = "application/json"
+        async with (
+            self._connections.one() as client,
+            client.stream(method, path, content=content, headers=headers, timeout=timeout) as response,
+        ):
+            yield response
 
     async def _raise_for_status(self, response: httpx.Response, path: str) -> None:
         if response.is_success:
@@ -235,21 +243,29 @@ class _PassingError(EngineUnavailableError):
         self.retry_after_s = retry_after_s
 
 
-def _make_client(endpoint: Endpoint) -> httpx.AsyncClient:
+def _client_maker(endpoint: Endpoint) -> Callable[[], httpx.AsyncClient]:
+    """Makes clients of one connection each."""
     import httpx
 
-    url = endpoint.url
-    # No limit on connections: a pool that is full would hold back the newest keystroke's request.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=_KEEP_ALIVE_S)
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
+    # Read once: an authority's certificates take 20 ms.
     verify = _trusted(endpoint)
-    if endpoint.unix_path is not None:
-        transport = httpx.AsyncHTTPTransport(uds=str(endpoint.unix_path), limits=limits, verify=verify)
-        return httpx.AsyncClient(base_url=url, headers=endpoint.headers, transport=transport)
     # A company's proxy does not reach this machine's ports, and few set NO_PROXY for them.
-    use_proxy = not is_loopback(httpx.URL(url).host)
-    return httpx.AsyncClient(
-        base_url=url, headers=endpoint.headers, limits=limits, verify=verify, trust_env=use_proxy
-    )
+    use_proxy = not is_loopback(httpx.URL(endpoint.url).host)
+
+    def make() -> httpx.AsyncClient:
+        if endpoint.unix_path is None:
+            return httpx.AsyncClient(
+                base_url=endpoint.url,
+                headers=endpoint.headers,
+                limits=limits,
+                verify=verify,
+                trust_env=use_proxy,
+            )
+        transport = httpx.AsyncHTTPTransport(uds=str(endpoint.unix_path), limits=limits, verify=verify)
+        return httpx.AsyncClient(base_url=endpoint.url, headers=endpoint.headers, transport=transport)
+
+    return make
 
 
 def _trusted(endpoint: Endpoint) -> ssl.SSLContext | bool:
@@ -258,10 +274,12 @@ def _trusted(endpoint: Endpoint) -> ssl.SSLContext | bool:
         return False
     import ssl
 
+    import httpx
+
     # httpx heeds SSL_CERT_FILE only where it heeds proxies, hence not for this machine's own ports.
     named = endpoint.ca_file or os.environ.get("SSL_CERT_FILE")
     if not named:
-        return True
+        return httpx.create_ssl_context()
     try:
         return ssl.create_default_context(cafile=named)
     except (OSError, ssl.SSLError) as error:

@@ -33,8 +33,8 @@ _Event = list[Delta] | Exception
 class _Stream:
     """One request between the two threads."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, request: GenerationRequest) -> None:
-        self.request = request
+    def __init__(self, loop: asyncio.AbstractEventLoop, request: GenerationRequest, owner: str) -> None:
+        self.request, self.owner = request, owner
         self.events: asyncio.Queue[_Event] = asyncio.Queue()
         self.handle: Handle | None = None  # the step thread's
         self.closed = False  # set once, by the event loop
@@ -73,13 +73,13 @@ class AsyncEngine:
         self._post(self._stop)
         await asyncio.to_thread(self._thread.join)
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: GenerationRequest, owner: str = "") -> AsyncGenerator[Delta, None]:
         """Stream a request's deltas until all its alternatives have ended.
 
-        Closing the generator cancels within one step. Raises `RequestError` before the first
-        delta if the request can never be served.
+        Closing the generator cancels within one step. Owners take turns. Raises `RequestError` before the
+        first delta if the request can never be served.
         """
-        stream = _Stream(asyncio.get_running_loop(), request)
+        stream = _Stream(asyncio.get_running_loop(), request, owner)
         self._post(lambda: self._submit(stream))
         n_ended = 0
         try:
@@ -158,7 +158,7 @@ class AsyncEngine:
             self.engine.cancel(self._ahead)
             self._ahead = None
         try:
-            stream.handle = self.engine.submit(stream.request)
+            stream.handle = self.engine.submit(stream.request, stream.owner)
         except Exception as error:  # this stream's caller gets it; the thread must live on
             stream.put(error)
             return

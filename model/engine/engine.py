@@ -103,8 +103,11 @@ class Engine:
         """Whether `step` has something to do."""
         return bool(self._scheduler.running or self._scheduler.waiting)
 
-    def submit(self, request: GenerationRequest) -> Handle:
-        """Queue a request. Raises `RequestError` where it can never be served."""
+    def submit(self, request: GenerationRequest, owner: str = "") -> Handle:
+        """Queue a request, which takes turns with those of other owners; without one it is its own.
+
+        Raises `RequestError` where it can never be served.
+        """
         self._check(request)
         request = self._in_time(request)
         if self.config.rotary is None or request.scores_prompt:
@@ -120,6 +123,7 @@ class Engine:
                 drafts=self._drafts,
                 end_ids=self._end_ids,
                 n_positions=self.config.n_positions,
+                owner=owner or id(handle),
             )
             self._scheduler.submit(sequence)
             handle.sequences.append(sequence)

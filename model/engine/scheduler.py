@@ -1,16 +1,18 @@
 """Which sequences run, and how many of their tokens each step computes.
 
-Continuous batching: every decoding sequence gets its token in every step, and what is left of the
-step's token budget goes to prefills in the order of arrival, so that a long prompt stalls nobody
-(chunked prefill: arXiv 2308.16369). Room in the KV cache for the whole of a sequence is taken when
-it is admitted, so nothing that runs is ever thrown out.
+Continuous batching: every decoding sequence gets its token in every step, and beside them a part of the
+prefills is computed, so that a long prompt stalls nobody (chunked prefill: arXiv 2308.16369). Room in the KV
+cache for the whole of a sequence is taken when it is admitted, so nothing that runs is ever thrown out.
+
+Requests take turns: of those that wait, whoever has least running is next, a short answer finds a place
+beside a full batch, and of long prefills the shortest goes first.
 
 Owns the sequences' slots; knows nothing about tensors.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,12 @@ from model.runner.runner import CacheMove
 _WORTH_WAITING_TOKENS = 32
 # Work ahead of need goes in smaller steps, because a request that comes meanwhile waits for one of them.
 _AHEAD_CHUNK = 32
+# While others decode, a step's prefill is this much smaller: they wait for it.
+_SHARED_CHUNK_PART = 4
+# Places beside a full batch for the first sequence of a request that asks for at most so many tokens.
+_EXTRA_PLACES = {64: 8, 16: 8}
+# How many short requests overtake one that waits for room in the cache.
+_MAX_OVERTAKING = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._max_batch, self._prefill_chunk = max_batch, prefill_chunk
+        self._n_overtaking = 0
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Raises `RequestError` if it could never run."""
@@ -75,17 +84,37 @@ class Scheduler:
         # Drafts use the time in which a machine would wait for memory. A batch leaves no such time.
         alone = len(self.running) == 1
         work = [Work(sequence=s, n_known=1, drafts=s.draft(look_up=alone)) for s in decoding]
-        ahead = any(sequence.request.is_ahead for sequence in self.running)
-        budget = min(_AHEAD_CHUNK, self._prefill_chunk) if ahead else self._prefill_chunk
+        parts = self._prefill_parts(shared=bool(decoding))
         for sequence in self.running:
-            if sequence.n_pending == 1 or budget == 0:
+            if not (n_known := parts[sequence]):
                 continue
-            n_known = min(budget, sequence.n_pending)
-            budget -= n_known
             ends = n_known == sequence.n_pending
             drafts = sequence.draft(look_up=False) if ends else sequence.tokens[:0]
             work.append(Work(sequence=sequence, n_known=n_known, drafts=drafts))
         return work
+
+    def _prefill_parts(self, *, shared: bool) -> Counter[Sequence]:
+        """How many tokens of each prefill the next step computes. `shared`: others decode meanwhile."""
+        prefills = [sequence for sequence in self.running if sequence.n_pending > 1]
+        ahead = any(sequence.request.is_ahead for sequence in prefills)
+        budget = min(_AHEAD_CHUNK, self._prefill_chunk) if ahead else self._prefill_chunk
+        part = -(-budget // _SHARED_CHUNK_PART)
+        n_running = Counter(sequence.owner for sequence in self.running)
+        # What is done at once delays others once: a key's own prompt, most of which is known.
+        brief = {one for one in prefills if n_running[one.owner] == 1 and one.n_pending <= budget}
+        long_budget = part if shared else budget
+        parts = Counter[Sequence]()
+        # The oldest has a little in every step, or shorter ones could keep it waiting for ever.
+        turns = [(one, -(-part // 2)) for one in prefills[:1]]
+        turns += [(one, budget) for one in sorted(prefills, key=lambda one: one.n_pending)]
+        for sequence, most in turns:
+            n_tokens = min(most, budget, sequence.n_pending - parts[sequence])
+            if sequence not in brief:
+                n_tokens = min(n_tokens, long_budget)
+                long_budget -= n_tokens
+            parts[sequence] += n_tokens
+            budget -= n_tokens
+        return parts
 
     def take_moves(self) -> list[CacheMove]:
         """What has to be moved within the cache before the step's work is computed, in this order."""
@@ -121,19 +150,40 @@ class Scheduler:
         self.running.remove(sequence)
 
     def _admit(self) -> None:
-        for sequence in list(self.waiting):
-            if len(self.running) == self._max_batch:
-                return
+        is_full = False  # nobody but a few short ones overtakes a sequence that waits for room
+        n_running = Counter(sequence.owner for sequence in self.running)
+        for sequence in self._in_turn(n_running):
+            overtakes = is_full and _n_extra_places(sequence) and self._n_overtaking < _MAX_OVERTAKING
+            if not self._has_place(sequence, n_running) or (is_full and not overtakes):
+                continue
             # The last token is always computed: its logits choose the first new one.
             # A prompt that is scored is computed whole: what is cached has no logits any more.
             wanted = sequence.prompt[: 0 if sequence.request.scores_prompt else -1]
             if self._better_to_wait(wanted):
                 continue
             if not (self._take_kept(sequence) or self._take(sequence, wanted)):
-                return  # nobody overtakes a sequence that waits for room: it would never get it
+                is_full = True
+                continue
+            self._n_overtaking += is_full
+            n_running[sequence.owner] += 1
             # In this order: another thread that reads `waiting` and then `running` misses nobody.
             self.running.append(sequence)
             self.waiting.remove(sequence)
+        if not is_full:
+            self._n_overtaking = 0
+
+    def _in_turn(self, n_running: Counter[str | int]) -> list[Sequence]:
+        """Who waits: the first of each request, then the second of each …, counting those that run."""
+        n_before = Counter(n_running)
+        turns: list[tuple[int, Sequence]] = []
+        for sequence in self.waiting:
+            turns.append((n_before[sequence.owner], sequence))
+            n_before[sequence.owner] += 1
+        return [sequence for _, sequence in sorted(turns, key=lambda turn: turn[0])]
+
+    def _has_place(self, sequence: Sequence, n_running: Counter[str | int]) -> bool:
+        n_extra = 0 if n_running[sequence.owner] else _n_extra_places(sequence)
+        return len(self.running) < self._max_batch + n_extra
 
     def _take(self, sequence: Sequence, key: TokenArray) -> bool:
         """Give a sequence what is cached of it, and room for the rest; False where there is none."""
@@ -186,5 +236,16 @@ class Scheduler:
         prefilling = [s for s in self.running if s.n_computed < s.n_prompt]
         if not prefilling:
             return False
-        best = max(common_prefix_length(s.prompt, wanted) for s in prefilling)
-        return best >= self.cache.match(wanted) + _WORTH_WAITING_TOKENS
+        n_known = self.cache.match(wanted)
+        for other in prefilling:
+            n_spared = common_prefix_length(other.prompt, wanted) - n_known
+            # What is common can be used once the other's whole prompt is computed.
+            if n_spared >= _WORTH_WAITING_TOKENS and 2 * n_spared >= other.n_prompt - other.n_computed:
+                return True
+        return False
+
+
+def _n_extra_places(sequence: Sequence) -> int:
+    """Places beside a full batch that a sequence may take; none for one that is not short."""
+    n_new = sequence.request.sampling.max_new_tokens
+    return sum(places for most, places in _EXTRA_PLACES.items() if n_new <= most)

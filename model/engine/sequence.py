@@ -60,8 +60,9 @@ class Sequence:
         drafts: DraftPolicy,
         end_ids: frozenset[int],
         n_positions: int,
+        owner: str | int = "",
     ) -> None:
-        self.request, self.index = request, index
+        self.request, self.index, self.owner = request, index, owner
         self.handle = next(_numbers)
         self.n_prompt = len(request.prompt_ids)
         self.capacity = min(self.n_prompt + request.sampling.max_new_tokens, n_positions)

@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+from model.local.processes import KnownProcess
+
 
 class FileLock:
     """An exclusive advisory lock on `path`, which is created with mode 0600 and never removed.
@@ -32,6 +34,20 @@ class FileLock:
             return False
         self._descriptor = descriptor
         return True
+
+    def sign(self) -> None:
+        """Say in the file which process holds the lock."""
+        assert self._descriptor is not None
+        if sys.platform != "win32":  # there nobody could read it while it is locked
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(KnownProcess.current()).encode(), 0)
+
+    def signer(self) -> KnownProcess | None:
+        """Who signed last, and may hold the lock still; None where that is not known."""
+        try:
+            return KnownProcess.parse(self.path.read_text(encoding="ascii", errors="replace"))
+        except OSError:
+            return None
 
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held."""

@@ -20,6 +20,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+# Longer than any path (PATH_MAX of Linux), and not to be compiled.
+_MAX_LINE_CHARS = 4_096
+
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
@@ -112,6 +115,8 @@ def why_excluded(patterns: Patterns, path: PurePath, *, root: PurePath | None) -
 
 def parse(line: str, *, ignore_case: bool = False) -> Pattern | None:
     """Parse one line; None if it is blank, a comment, or no pattern that could match."""
+    if len(line) > _MAX_LINE_CHARS:
+        return None
     line = line.removesuffix("\r")
     glob = re.sub(r"(?<!\\) +$", "", line)
     negated = glob.startswith("!")
@@ -122,57 +127,70 @@ def parse(line: str, *, ignore_case: bool = False) -> Pattern | None:
     glob = glob.removesuffix("/")
     anchored = "/" in glob
     glob = glob.removeprefix("/")
-    expression = _translate(glob)
+    expression = _translate(glob, anchored=anchored)
     if not glob or expression is None:
         return None
-    if not anchored:
-        expression = f"(?:.*/)?{expression}"
     flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
     anywhere = not anchored or glob.startswith("**/")
     return Pattern(line, negated, folders_only, not anywhere, re.compile(expression, flags))
 
 
-def _translate(glob: str) -> str | None:
-    """A regular expression for a glob's path; None for one that git never matches."""
+def _translate(glob: str, *, anchored: bool) -> str | None:
+    """A regular expression for a glob's path; None for one that git never matches.
+
+    Between two `**`, the first place that fits is as good as any later one, as it is within a name between
+    two `*`. So these are atomic groups, which are never tried again, and the time grows with the path alone.
+    """
+    groups: list[list[str]] = [[]] if anchored else [[], []]
     parts = glob.split("/")
-    pieces: list[str] = []
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
+    for part in parts:
         if part == "**" and len(parts) > 1:
-            # Before a slash: no folder or any number of them; at the end: all that is inside.
-            pieces.append(".+" if last else "(?:.+/)?")
+            if groups[-1] or len(groups) == 1:
+                groups.append([])
             continue
         translated = _translate_part(part)
         if translated is None:
             return None
-        pieces.append(translated if last else f"{translated}/")
+        groups[-1].append(translated)
+    first, *others = ["/".join(group) for group in groups]
+    if not others:
+        return first
+    *middle, last = others
+    pieces = [f"{first}/"] if groups[0] else []
+    pieces += [f"(?>(?:[^/]+/)*?{group}/)" for group in middle]
+    # `**` at the end: all that is inside.
+    pieces.append(f"(?:[^/]+/)*?{last}" if groups[-1] else ".+")
     return "".join(pieces)
 
 
 def _translate_part(part: str) -> str | None:
-    pieces: list[str] = []
+    """A regular expression for one name; None for one that git never matches."""
+    pieces = [""]  # between stars
     at = 0
     while at < len(part):
         character = part[at]
         at += 1
         if character == "*":
-            pieces.append("[^/]*")
+            pieces.append("")
         elif character == "?":
-            pieces.append("[^/]")
+            pieces[-1] += "[^/]"
         elif character == "[":
             end = _class_end(part, at)
             if end is None:
                 return None
-            pieces.append(_class(part[at:end]))
+            pieces[-1] += _class(part[at:end])
             at = end + 1
         elif character == "\\":
             if at == len(part):
                 return None
-            pieces.append(re.escape(part[at]))
+            pieces[-1] += re.escape(part[at])
             at += 1
         else:
-            pieces.append(re.escape(character))
-    return "".join(pieces)
+            pieces[-1] += re.escape(character)
+    if len(pieces) == 1:
+        return pieces[0]
+    first, *middle, last = pieces
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in middle if piece) + f"[^/]*{last}"
 
 
 def _class_end(part: str, start: int) -> int | None:

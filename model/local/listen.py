@@ -129,6 +129,7 @@ def _owning(path: Path) -> Iterator[None]:
         raise ListenError(
             f"another engine already listens on unix:{path} or is about to: use it, or stop it first"
         )
+    lock.sign()  # so that an engine that hangs can be ended
     try:
         yield
     finally:

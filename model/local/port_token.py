@@ -1,7 +1,8 @@
-"""The secret of an engine's port on this machine, in a file where its user's other programs find it.
+"""The secret of a port of an engine or a language server, in a file where its user's other programs find it.
 
 Every user of a machine can connect to its ports. Whoever may send an engine prompts can find out, by what its
-cache already has, what others have sent; so a port has a token, and the file is the user's alone.
+cache already has, what others have sent, and a language server acts for its user; so a port has a token, and
+the file is the user's alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from model.local.listen import is_loopback
 
 
 def token_file(port: int) -> Path:
-    """Where the token of the engine on this port lies. Raises `EngineUnavailableError` for a folder that is
+    """Where the token of what listens on this port lies. Raises `EngineUnavailableError` for a folder that is
     another user's."""
     return user_folders.runtime_folder() / f"port-{port}.token"
 

@@ -18,6 +18,7 @@ from model.catalogue.here import SUFFIX, settled
 from model.catalogue.places import OLLAMA_PREFIX
 from model.catalogue.published import AUTO, STARTER, published
 from model.local import user_folders
+from model.local.threads import available_cpus
 
 READY = "ready: "
 """The beginning of the one line that an engine writes to its standard output once it answers."""
@@ -35,11 +36,13 @@ class LaunchOptions:
     """Memory for the keys and values of prompts."""
 
     def settled(self) -> LaunchOptions:
-        """The same for any working folder: with the model that `auto` is here, and with whole paths.
+        """The same for any working folder: with the model that `auto` is here, with whole paths, and with no
+        more threads than there are cores.
 
         An engine is found by its options: whoever starts or looks for one settles them first.
         """
-        return replace(self, model=_absolute(settled(self.model)))
+        threads = None if self.threads is None else min(self.threads, available_cpus())
+        return replace(self, model=_absolute(settled(self.model)), threads=threads)
 
     @property
     def key(self) -> str:

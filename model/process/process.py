@@ -12,12 +12,13 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 from model.client.client import EngineClient, EngineHealth
 from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE, EngineUnavailableError, ModelError
 from model.local.file_lock import FileLock
 from model.local.listen import owner_lock
+from model.local.processes import KnownProcess
 from model.process.engine_files import EngineFiles, LaunchOptions
 from model.process.engine_launch import HAS_UNIX_SOCKETS, default_command, launch
 from model.process.restart_backoff import RestartBackoff
@@ -26,6 +27,10 @@ from model.version import PROTOCOL, package_version, release
 # Weights may have to be fetched first: a start that is still going on is not an error.
 START_SECONDS = 900.0
 _STOP_SECONDS = 10.0
+# An engine answers `/health` in a millisecond, whatever it computes. One that does not is stopped, or hangs.
+HEALTH_SECONDS = 3.0
+# How often an engine that is being asked is looked after.
+_PULSE_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
@@ -44,6 +49,7 @@ class EngineProcess:
         command: Sequence[str] | None = None,
         use_port: bool = not HAS_UNIX_SOCKETS,
         start_seconds: float = START_SECONDS,
+        health_seconds: float = HEALTH_SECONDS,
         version: str | None = None,
     ) -> None:
         self._options = options.settled()
@@ -51,6 +57,11 @@ class EngineProcess:
         self._command = list(command) if command is not None else default_command()
         self._use_port = use_port
         self._start_seconds = start_seconds
+        self._health_seconds = health_seconds
+        self._n_asking = 0
+        self._watch: asyncio.Task[None] | None = None
+        self.tell: Callable[[str], None] = lambda message: None
+        """Hears that an engine is being replaced."""
         self._version = version if version is not None else package_version()
         self._backoff = RestartBackoff()
         self._client: EngineClient | None = None
@@ -82,15 +93,46 @@ class EngineProcess:
     async def stop(self) -> None:
         """Ask the engine to end, for all windows, and wait until it has."""
         async with self._starting():
-            if (health := await self._health()) is not None:
+            if (health := await self._health_or_end()) is not None:
                 await self._retire(health)
         self._backoff.reset()
+
+    @contextlib.contextmanager
+    def asking(self, client: EngineClient) -> Iterator[None]:
+        """While the block runs, end the engine if it hangs, and close `client`'s connections then."""
+        self._n_asking += 1
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.get_running_loop().create_task(self._close_when_hung(client))
+        try:
+            yield
+        finally:
+            self._n_asking -= 1
+
+    async def _close_when_hung(self, client: EngineClient) -> None:
+        """Goes on from one request to the next: who types gives none of them the time that this takes."""
+        while True:
+            await asyncio.sleep(_PULSE_SECONDS)
+            owner = self._owner()
+            try:
+                async with asyncio.timeout(self._health_seconds):
+                    await client.health()
+            except TimeoutError:
+                break
+            except ModelError:
+                return  # it is gone, which the client sees too
+            if not self._n_asking:
+                return
+        async with self._starting():
+            await self._end_hung(owner)
+        await client.aclose()
 
     async def aclose(self) -> None:
         """Let go of the engine without ending it."""
         if self._finding is not None:
             self._finding.cancel()
             await asyncio.gather(self._finding, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.cancel()
         if self._client is not None:
             await self._client.aclose()
         self._let_go()
@@ -135,8 +177,9 @@ class EngineProcess:
             lock.release()
 
     async def _running(self) -> EngineClient | None:
-        """A client of the engine that runs, None if there is none; one of an older version is ended."""
-        health = await self._health()
+        """A client of the engine that runs, None if there is none; one of an older version, or one that
+        hangs, is ended."""
+        health = await self._health_or_end()
         if health is None:
             return None
         if health.status == "ok" and self._understands(health):
@@ -144,13 +187,44 @@ class EngineProcess:
         await self._retire(health)
         return None
 
+    async def _health_or_end(self) -> EngineHealth | None:
+        """What the running engine says, None if there is none; one that hangs is ended."""
+        owner = self._owner()
+        try:
+            return await self._health()
+        except TimeoutError:
+            await self._end_hung(owner)
+            return None
+
+    def _owner(self) -> KnownProcess | None:
+        """The process at the engine's address, where that is known."""
+        return None if self._use_port else owner_lock(self.files.socket).signer()
+
+    async def _end_hung(self, owner: KnownProcess | None) -> None:
+        """Kill a process that answers nothing any more, if it is the owner that was seen before."""
+        if self._child is not None and self._child.poll() is None and self._use_port:
+            self._child.kill()
+        elif owner is None or not owner.kill():
+            return  # another window was faster, or the system does not say whose the number is
+        self.tell(
+            f"the engine did not answer for {self._health_seconds:.0f} s: it was ended, and a new one starts"
+        )
+        await _until(self._is_free, _STOP_SECONDS)
+
+    async def _answers(self) -> bool:
+        try:
+            return await self._health() is not None
+        except TimeoutError:
+            return False
+
     async def _health(self) -> EngineHealth | None:
-        """What the running engine says, None if nobody answers at its address."""
+        """What the running engine says, None if nobody answers at its address. Raises `TimeoutError`."""
         client = self._new_client()
         if client is None:
             return None
         try:
-            health = await client.health()
+            async with asyncio.timeout(self._health_seconds):
+                health = await client.health()
         except ModelError:
             return None  # nobody there, or another program on a port that was once the engine's
         finally:
@@ -197,7 +271,7 @@ class EngineProcess:
     async def _is_free(self) -> bool:
         """Whether no engine holds the address."""
         if self._use_port:
-            return await self._health() is None
+            return not await self._answers()
         lock = owner_lock(self.files.socket)
         free = lock.try_acquire()
         lock.release()
@@ -230,13 +304,13 @@ class EngineProcess:
             if self.files.ready_address() is not None:
                 return True
             # A child that ended may have met an engine that is about to be ready, or is.
-            return child.poll() is not None and (await self._is_free() or await self._health() is not None)
+            return child.poll() is not None and (await self._is_free() or await self._answers())
 
         if not await _until(settled, self._start_seconds):
             raise EngineUnavailableError(
                 f"the engine is not ready after {self._start_seconds:.0f} s. {self._log_excerpt()}"
             )
-        client = self._new_client() if await self._health() is not None else None
+        client = self._new_client() if await self._answers() else None
         if client is None and child.poll() in (MODEL_EXIT_CODE, EXTRA_EXIT_CODE):
             # What is wrong with the model or the installation will still be wrong in a second.
             raise ModelError(self._log_excerpt())

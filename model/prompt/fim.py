@@ -107,7 +107,7 @@ def build_prompt(
     room -= cursor.line_room
     before = _window_chunks(tokenizer, cursor.before, room, tagged=bool(tag))
     after = _following_chunks(tokenizer, suffix, room)
-    files = [_file(tokenizer, fim, one, room) for one in context]
+    files = [_file(tokenizer, fim, one, room) for one in _near(context, room)]
     context_need = sum(_size(file) + 1 for file in files)
     shares = _share(room, prefix=_need(before, room), suffix=_size(after), context=context_need)
     suffix_ids = _first_lines(after, shares.suffix)
@@ -152,10 +152,11 @@ def _cursor(tokenizer: Tokenizer, prefix: str, order: FimOrder, room: int, *, he
     """Divide the text before the cursor. A line that is too long is in the prefix whole."""
     if order is FimOrder.PSM:
         start, line_room = prefix.rfind("\n") + 1, room // _LINE_SHARE
-        line, healed = _healed(tokenizer, prefix[start:], heal=heal)
-        ids = tokenizer.encode(line)
-        if len(ids) <= line_room:
-            return _Cursor(prefix[:start], ids, line_room, healed)
+        if len(prefix) - start <= line_room * tokenizer.longest_token_bytes:  # else it cannot fit
+            line, healed = _healed(tokenizer, prefix[start:], heal=heal)
+            ids = tokenizer.encode(line)
+            if len(ids) <= line_room:
+                return _Cursor(prefix[:start], ids, line_room, healed)
     before, healed = _healed(tokenizer, prefix, heal=heal)
     if not before and (healed or order is FimOrder.SPM):
         healed = tokenizer.opening + healed
@@ -245,6 +246,16 @@ def _file(tokenizer: Tokenizer, fim: FimFormat, one: ContextFile, room: int) -> 
         if tag
         else tokenizer.encode_chunks(tokenizer.opened(text))
     )
+
+
+def _near(context: Sequence[ContextFile], room: int) -> Sequence[ContextFile]:
+    """The last files, nearest to the cursor, without those that more than fill the room behind them."""
+    n_chars = 0
+    for number in range(len(context) - 1, -1, -1):
+        if n_chars > _CHARS_PER_TOKEN * room:
+            return context[number + 1 :]
+        n_chars += len(context[number].text)
+    return context
 
 
 def _beginning(text: str, room: int) -> str:

@@ -76,7 +76,8 @@ class CompletionStream:
         requests = [await self._serving.prepare(one) for one in self._body.each]
         for number, request in enumerate(requests):
             self._answer.begin(range(number * n, (number + 1) * n), request)
-        streams = [self._serving.engine.generate(request) for request in requests]
+        owner = self._answer.request_id
+        streams = [self._serving.engine.generate(request, owner) for request in requests]
         text = ""
         async with aclosing(merged(streams)) as deltas:
             async for number, delta in deltas:

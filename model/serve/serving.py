@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
     AnyBody = CompletionBody | ChatBody
 
-# Encoding this much takes 8 ms at first and 0.1 ms after a keystroke: less than waking a thread on
-# a busy machine. More of it goes to a thread of its own, and the other streams flow on.
-_INLINE_CHARS = 32_000
+# Encoding this much takes a millisecond at first. More of it goes to a thread, and the other streams flow on.
+_INLINE_CHARS = 4_000
+# This much takes a tenth of a second, and goes to another thread than a key's prompt.
+_LONG_CHARS = 200_000
+# What an idle engine computes ahead is of a key's size.
+_AHEAD_CHARS = 32_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +49,8 @@ class Served:
 class Generator(Protocol):
     """What serving needs of `model.engine.async_engine.AsyncEngine`."""
 
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
-        """Stream one request; closing the generator cancels it."""
+    def generate(self, request: GenerationRequest, owner: str) -> AsyncGenerator[Delta, None]:
+        """Stream one request; closing the generator cancels it. Owners take turns."""
 
     def foresee(self, *requests: GenerationRequest) -> None:
         """Bring prompts that are likely to come into the cache, exact ones, if nothing else is to do."""
@@ -77,6 +80,7 @@ class Serving:
         self.stopping = asyncio.Event()
         self._prepare = prepare
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
+        self._tokenizing_long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-tokenizer")
         self._running = 0
         self._last_busy_s = _now_s()
 
@@ -84,7 +88,8 @@ class Serving:
         """Tokenize and check. Raises `RequestError`."""
         if body.n_chars <= _INLINE_CHARS:
             return self._prepare(body)
-        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._prepare, body)
+        pool = self._tokenizing if body.n_chars <= _LONG_CHARS else self._tokenizing_long
+        return await asyncio.get_running_loop().run_in_executor(pool, self._prepare, body)
 
     def answered(self, body: CompletionBody, answer: str) -> None:
         """Let an idle engine compute prompts that are likely to come.
@@ -94,14 +99,16 @@ class Serving:
         generated, and its window may begin elsewhere.
         """
         assert isinstance(body.prompt, str)
-        if body.n_chars + len(answer) > _INLINE_CHARS:
-            return
+        if body.n_chars + len(answer) <= _AHEAD_CHARS:
+            with contextlib.suppress(RuntimeError):  # the engine is ending
+                self._tokenizing.submit(self._foresee, body, body.prompt, answer)
+
+    def _foresee(self, body: CompletionBody, prompt: str, answer: str) -> None:
+        """In the tokenizer's thread."""
         is_exact = not body.keep_suffix and body.max_prompt_ms is None
-        prompts = [*([] if is_exact else [body.prompt]), *([body.prompt + answer] if answer else [])]
+        prompts = [*([] if is_exact else [prompt]), *([prompt + answer] if answer else [])]
         with contextlib.suppress(RequestError):  # the answer filled the context
-            self.engine.foresee(
-                *(self._prepare(body.model_copy(update={"prompt": prompt})) for prompt in prompts)
-            )
+            self.engine.foresee(*(self._prepare(body.model_copy(update={"prompt": one})) for one in prompts))
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
@@ -123,8 +130,9 @@ class Serving:
         self.stopping.set()
 
     def close(self) -> None:
-        """Let the tokenizer's thread end."""
-        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+        """Let the tokenizer's threads end."""
+        for pool in (self._tokenizing, self._tokenizing_long):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _now_s() -> float:

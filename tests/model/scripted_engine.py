@@ -68,7 +68,7 @@ class ScriptedEngine:
     def foresee(self, *requests: Any) -> None:
         self.foreseen += requests
 
-    async def generate(self, request: Any) -> AsyncGenerator[Any, None]:
+    async def generate(self, request: Any, owner: str = "") -> AsyncGenerator[Any, None]:
         self.counters.running += request.n
         done = False
         try:

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from lsprotocol import types
 from pygls.workspace import PositionCodec
 
-from lsp.documents.documents import Document, Documents, columns_of, columns_to_index, line_end, split_lines
+from lsp.documents.documents import (
+    Document,
+    Documents,
+    columns_of,
+    columns_to_index,
+    file_path,
+    line_end,
+    named_paths,
+    split_lines,
+)
 
 ENCODINGS = ("utf-8", "utf-16", "utf-32")
 # Line ends, their look-alikes that are none in LSP, and characters of 1 to 4 UTF-8 bytes.
@@ -159,3 +168,15 @@ def test_an_edit_of_a_long_file_does_not_walk_it() -> None:
         change(document, (50_000, column), (50_000, column), "x")
     assert (time.process_time() - started) / 100 < 2e-3
     assert document.lines[50_000].startswith("x" * 100)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["file:///a%00.py", "file:///a\0.py", "file:///\ud800/.env", "x://[y/.env", "file://[y/.env", "%00", ""],
+)
+def test_a_uri_that_names_no_possible_path_is_no_file_and_can_be_handled(uri: str) -> None:
+    assert file_path(uri) is None
+    for path in named_paths(uri):
+        path.exists()  # raises nothing
+        assert path.name.endswith(".env") == uri.endswith(".env")
+    assert Document(uri, "text").uri == uri

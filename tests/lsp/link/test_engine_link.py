@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from types import AsyncGeneratorType
 
 import pytest
@@ -35,8 +35,11 @@ class Running:
     def __init__(self, client: CompletionClient) -> None:
         self.client = client
 
-    async def ensure(self) -> CompletionClient:
+    async def ensure(self, tell: Callable[[str], None]) -> CompletionClient:
         return self.client
+
+    def watched(self, client: CompletionClient) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def stop(self) -> None:
         pass

@@ -170,6 +170,7 @@ async def test_typing_something_else_asks_anew(engine: FakeEngine, tmp_path: Pat
 
 
 async def test_two_documents_at_once(engine: FakeEngine, tmp_path: Path) -> None:
+    """And others whose URIs name no possible path."""
     pauses = {"one": Pause(), "two": Pause()}
 
     def answer(body: dict[str, str]) -> list[object]:
@@ -179,6 +180,10 @@ async def test_two_documents_at_once(engine: FakeEngine, tmp_path: Path) -> None
     engine.answer = answer  # type: ignore[assignment]
     async with editor(engine.options(), home=tmp_path) as ed:
         asked = {}
+        for uri in ("file:///a%00", "file:///\ud800", "x://[y"):
+            document = {"uri": uri, "languageId": "python", "version": 1, "text": "one two three\n" * 30}
+            for method in ("textDocument/didOpen", "textDocument/didFocus"):
+                ed.notify(method, {"textDocument": document})
         for name in pauses:
             at = ed.open(f"{name} = ║\n", uri=f"file:///project/{name}.py")
             asked[name] = ed.ask(at, uri=f"file:///project/{name}.py")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp.server.other_clients import copilot_item_id
+from lsp.server.server import create_server
 from tests.lsp.editor import editor
 from tests.lsp.fake_engine import FakeEngine
 from tests.lsp.server.test_completion_requests import documented
@@ -105,10 +108,12 @@ async def test_the_commands_are_announced_and_work(engine: FakeEngine, tmp_path:
             await ed.command("starcoder.unknown")
 
 
-async def test_what_the_server_announces(engine: FakeEngine, tmp_path: Path) -> None:
-    async with editor(engine.options(), home=tmp_path) as ed:
-        answer = await ed.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
-    capabilities = answer["capabilities"]
+def test_what_the_server_announces() -> None:
+    protocol, sent = create_server().protocol, list[bytes]()
+    protocol.set_writer(SimpleNamespace(write=sent.append), include_headers=False)
+    start: dict[str, Any] = {"processId": None, "rootUri": None, "capabilities": {}}
+    protocol.take({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": start})
+    capabilities = json.loads(sent[0])["result"]["capabilities"]
     assert capabilities["inlineCompletionProvider"] == {}
     assert capabilities["textDocumentSync"]["change"] == types.TextDocumentSyncKind.Incremental
     assert set(capabilities["executeCommandProvider"]["commands"]) == documented("Commands")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp.settings.config_sources import ConfigSources, read_sources
+from lsp.settings.config_sources import ConfigSources, editor_layer, read_sources
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_each_layer_beats_the_one_before(project: Path) -> None:
         "[completion]\ntemperature = 0.2\nalternatives = 3\nmultiline = 'always'\n", encoding="utf-8"
     )
     sources = read(project, user, STARCODER_COMPLETION_MULTILINE="auto")
-    effective = sources.resolve({"completion": {"alternatives": 4, "multiline": "always"}})
+    effective = sources.resolve(editor_layer({"completion": {"alternatives": 4, "multiline": "always"}}))
 
     completion = effective.settings.completion
     assert (completion.max_new_tokens, completion.temperature) == (10, 0.2)

@@ -126,6 +126,9 @@ def test_an_empty_text_unsets_what_a_weaker_layer_set() -> None:
     [
         {"engine": {"url": "http://evil/v1"}},
         {"engine": {"apiKeyEnv": "AWS_SECRET_ACCESS_KEY"}},
+        {"engine": {"threads": 3}},
+        {"engine": {"quantize": "int8"}},
+        {"engine": {"device": "cpu"}},
         {"exclude": {"gitignored": False}},
         {"exclude": {"globs": ["!.env"]}},
         {"attribution": {"index": "http://evil"}},

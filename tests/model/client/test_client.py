@@ -21,7 +21,7 @@ from model.local.listen import Listen
 from model.version import PROTOCOL
 from tests.model.queries import query, text_of
 from tests.model.scripted_engine import ScriptedServing
-from tests.model.serving import is_true, n_connections, serving_at, until
+from tests.model.serving import is_true, serving_at, until
 
 Pair = tuple[EngineClient, ScriptedServing]
 
@@ -95,8 +95,8 @@ class TestEngineClient:
         client, _ = pair
         for _ in range(5):
             await text_of(client, query())
-        assert client._session._client is not None
-        assert n_connections(client._session._client) == 1
+        assert client._session._connections is not None
+        assert len(client._session._connections) == 1
 
     async def test_closing_the_stream_cancels(self, pair: Pair) -> None:
         client, serving = pair

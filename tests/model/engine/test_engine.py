@@ -134,7 +134,7 @@ def test_chunked_prefill_changes_nothing(tiny_model_folder: Path, chunk: int) ->
 
 def test_decoding_goes_on_during_a_long_prefill(tiny_model_folder: Path) -> None:
     engine = make_engine(tiny_model_folder, prefill_chunk=16)
-    short = engine.submit(request_of(engine, "def f", max_new_tokens=40))
+    short = engine.submit(request_of(engine, "def f", max_new_tokens=120))
     engine.step()
     long = engine.submit(request_of(engine, SOURCE[:400], max_new_tokens=2))
     gained = 0

@@ -131,3 +131,44 @@ def test_alternatives_are_decoded_in_one_batch(tiny_model_folder: Path) -> None:
     assert handle.done
     assert n_steps <= N_NEW + 2, "eight texts in the steps of one"
     assert engine.stats().computed_tokens <= 200 + 8 * N_NEW
+
+
+def burden(engine: Engine, kind: str) -> list[Handle]:
+    """What other clients have sent before."""
+    if kind == "100 streams":
+        return [engine.submit(request_of(engine, SOURCE[start : start + 40])) for start in range(100)]
+    if kind == "256 prompts":
+        asked = [request_of(engine, SOURCE[start : start + 40], max_new_tokens=16) for start in range(256)]
+        return [engine.submit(one, "the one who asks all of them") for one in asked]
+    return [engine.submit(request_of(engine, SOURCE[:1_000], max_new_tokens=8))]
+
+
+@pytest.mark.parametrize("kind", ["100 streams", "256 prompts", "one long prompt"])
+def test_a_short_request_waits_no_longer_than_twice_its_share(tiny_model_folder: Path, kind: str) -> None:
+    engine = make_engine(tiny_model_folder, max_draft=0, prefill_chunk=64)
+    others = burden(engine, kind)
+    watch = Watch(engine)
+    watch.run(others, n_steps=3)
+    short = engine.submit(request_of(engine, "def short():\n", max_new_tokens=8))
+    before = len(watch.gained)
+    while not short.done:
+        watch.run([*others, short], n_steps=1)
+    # Alone it takes eight steps, the first of them for its prompt too.
+    assert len(watch.gained) - before <= 2 * 8
+    costs = [after - first for first, after in pairwise(watch.computed[before + 1 :])]
+    if kind == "100 streams":
+        assert max(costs) <= 64 + 48, "a step is a chunk of their prompts beside those that decode"
+    else:
+        assert max(costs) <= 64 // 4 + 32 + 16, "a step is a quarter of a chunk beside those that decode"
+
+
+def test_short_requests_do_not_starve_a_long_one(tiny_model_folder: Path) -> None:
+    engine = make_engine(tiny_model_folder, max_draft=0, prefill_chunk=64)
+    long = engine.submit(request_of(engine, SOURCE[:400], max_new_tokens=2))
+    n_steps = 0
+    while not long.done and n_steps < 100:
+        for start in range(2):  # more than a step's tokens, in each step
+            engine.submit(request_of(engine, f"{n_steps} {start}" + SOURCE[:40], max_new_tokens=1))
+        engine.step()
+        n_steps += 1
+    assert n_steps <= 400 // (64 // 8) + 4

@@ -23,6 +23,7 @@ from model.errors import EngineUnavailableError, ModelError
 from model.local import user_folders
 from model.local.file_lock import FileLock
 from model.local.listen import Listen
+from model.local.processes import KnownProcess
 from model.process.engine_files import EngineFiles, LaunchOptions
 from model.process.engine_launch import HAS_UNIX_SOCKETS
 from model.process.process import START_SECONDS, EngineProcess
@@ -74,6 +75,7 @@ class Workshop:
         version: str = RELEASE,
         use_port: bool = not HAS_UNIX_SOCKETS,
         start_seconds: float = START_SECONDS,
+        health_seconds: float = PATIENCE_S,  # on a busy machine an engine is slow, and yet well
     ) -> EngineProcess:
         launch = LaunchOptions(model=model)
         made = EngineProcess(
@@ -83,6 +85,7 @@ class Workshop:
             version=version,
             use_port=use_port,
             start_seconds=start_seconds,
+            health_seconds=health_seconds,
         )
         self._made.append(made)
         return made
@@ -256,6 +259,50 @@ class TestFailure:
             user_folders.private_folder(tmp_path / "link")
         (tmp_path / "open").mkdir(mode=0o755)
         assert stat.S_IMODE(user_folders.private_folder(tmp_path / "open").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not HAS_UNIX_SOCKETS, reason="a process is stopped, and known by its lock")
+class TestHung:
+    """An engine that was stopped (kill -STOP): it takes connections and answers nothing."""
+
+    async def test_is_replaced_by_a_window_that_looks_for_it(self, workshop: Workshop) -> None:
+        told: list[str] = []
+        pid = await pid_of(await workshop.engine().ensure())
+        os.kill(pid, signal.SIGSTOP)
+        other = workshop.engine(health_seconds=0.5)
+        other.tell = told.append
+        assert await pid_of(await other.ensure()) != pid
+        assert not alive(pid)
+        assert len(told) == 1
+        assert "did not answer" in told[0]
+
+    async def test_is_replaced_while_a_request_waits(self, workshop: Workshop) -> None:
+        engine = workshop.engine(health_seconds=0.5)
+        client = await engine.ensure()
+        pid = await pid_of(client)
+        with engine.asking(client):
+            async with aclosing(client.complete(query("hang"))) as deltas:
+                await anext(deltas)
+                os.kill(pid, signal.SIGSTOP)
+                with pytest.raises(EngineUnavailableError):
+                    await anext(deltas)
+        assert not alive(pid)
+        assert await text_of(await engine.ensure(), query()) == "0 1 2 "
+
+    async def test_is_ended_by_hand(self, workshop: Workshop) -> None:
+        engine = workshop.engine(health_seconds=0.5)
+        pid = await pid_of(await engine.ensure())
+        os.kill(pid, signal.SIGSTOP)
+        await engine.stop()
+        assert not alive(pid)
+
+    async def test_another_process_with_its_number_is_left_alone(self, workshop: Workshop) -> None:
+        engine = workshop.engine()
+        await engine.ensure()
+        owner = engine._owner()
+        assert owner is not None
+        assert not KnownProcess(pid=owner.pid, started="1").kill()
+        assert alive(owner.pid)
 
 
 class TestEnd:
