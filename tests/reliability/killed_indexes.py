@@ -51,7 +51,8 @@ def _killed(command: list[str], after_s: float) -> bool:
 
 def run(*, seed: int, is_long: bool) -> Outcome:
     """Kills spread over the time that each command takes when it is left alone."""
-    dice, failures, kills = random.Random(seed), [], 0
+    dice, kills = random.Random(seed), 0
+    failures: list[str] = []
     wanted_kills = 200 if is_long else 20
     program = [sys.executable, "-I", "-m", "lsp", "index"]
     with tempfile.TemporaryDirectory(prefix="r-") as name:

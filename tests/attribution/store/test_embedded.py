@@ -12,6 +12,7 @@ from attribution.errors import IndexBusyError, IndexDamagedError, IndexFormatErr
 from attribution.indexing.build import build
 from attribution.source import SourceDocument
 from attribution.store import prepare
+from attribution.store.contract import Index
 from attribution.store.embedded import reader as embedded
 from attribution.store.embedded import writer as embedded_writer
 from attribution.store.embedded.reader import EmbeddedIndex
@@ -31,7 +32,7 @@ def documents(count: int, *, first: int = 0) -> list[SourceDocument]:
     ]
 
 
-def finds(index: EmbeddedIndex, text: bytes) -> list[bytes]:
+def finds(index: Index, text: bytes) -> list[bytes]:
     return [c.key for c in index.candidates(winnow(lex(text), Channel.TEXT), Channel.TEXT, limit=5)]
 
 
@@ -316,16 +317,16 @@ def test_damage_is_told_by_every_reading_and_by_verify(tmp_path: Path) -> None:
     [segment] = (tmp_path / "segments").iterdir()
     whole = segment.read_bytes()
     index = open_index(tmp_path)
-    assert len(finds(index, code(1))) == 1
+    assert len(finds(index, code(1).encode())) == 1
     for damaged in (whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], whole[:-8], whole[:200], b""):
         segment.write_bytes(damaged)  # in the very file that is open: what was mapped would die of SIGBUS
         for one in (index, open_index(tmp_path)):
             with pytest.raises(IndexDamagedError, match="index verify"):
-                finds(one, code(1))
+                finds(one, code(1).encode())
             assert one.verify() == [f"{segment.name}: its content has changed since it was written"]
     segment.unlink()
     with pytest.raises(IndexDamagedError, match="cannot read"):
-        finds(open_index(tmp_path), code(1))
+        finds(open_index(tmp_path), code(1).encode())
     assert "cannot be read" in open_index(tmp_path).verify()[0]
 
 
@@ -336,7 +337,7 @@ def test_a_damaged_catalogue_is_told(tmp_path: Path) -> None:
     data[4096:] = bytes(len(data) - 4096)
     catalogue.write_bytes(data)
     with pytest.raises((IndexDamagedError, IndexFormatError)):
-        finds(open_index(tmp_path), code(1))
+        finds(open_index(tmp_path), code(1).encode())
 
 
 def test_fingerprints_of_a_prepared_batch_by_document() -> None:

@@ -9,10 +9,9 @@ import jsonschema  # type: ignore[import-untyped]  # its types are a package of 
 import pytest
 
 from attribution.match.portrait import build_portrait
-from tests.lsp.cli.test_cli import Command, command
+from tests.lsp.cli.conftest import Command
 from tests.lsp.indexed import NEW, ROOT, build_index, documents, text_of
 
-__all__ = ["command"]
 PATH = "lsp/completion/type_through.py"
 SCHEMA = ROOT / "tests/attribution/cli/sarif-schema-2.1.0.json"
 

@@ -11,10 +11,9 @@ import pytest
 
 from lsp.link.engines import engine_of
 from lsp.settings.settings import Settings
-from tests.lsp.cli.test_cli import Command, command
+from tests.lsp.cli.conftest import Command
 from tests.training.own_repository import base_model, repository
 
-__all__ = ["command"]
 SMALL = ('stages=[{"seq_len": 64, "micro_batch": 8}]', "compute.bf16=false", 'compute.device="cpu"')
 
 

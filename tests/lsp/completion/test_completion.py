@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,7 @@ from lsp.status.observer import Observer
 from lsp.status.status import State, Status, StatusBoard
 from lsp.status.telemetry import LatencyBook
 from model.client.chat import ChatQuery
-from model.client.client import CompletionDelta, CompletionQuery, EngineHealth
+from model.client.client import CompletionClient, CompletionDelta, CompletionQuery, EngineHealth
 from model.errors import EngineUnavailableError, ModelError, RequestError
 
 URI = "file:///project/a.py"
@@ -52,11 +52,14 @@ class MemoryEngine:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     ensured: list[ModelError | None] = field(default_factory=list)  # outcomes of the next `ensure`s
 
-    async def ensure(self) -> MemoryEngine:
+    async def ensure(self, tell: Callable[[str], None]) -> MemoryEngine:
         failure = self.ensured.pop(0) if self.ensured else None
         if failure is not None:
             raise failure
         return self
+
+    def watched(self, client: CompletionClient) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def stop(self) -> None:
         pass
@@ -337,7 +340,7 @@ async def test_a_cancelled_request_does_not_cancel_the_connection_that_others_wa
     gate = asyncio.Event()
 
     class Slow(MemoryEngine):
-        async def ensure(self) -> MemoryEngine:
+        async def ensure(self, tell: Callable[[str], None]) -> MemoryEngine:
             await gate.wait()
             return self
 
@@ -355,7 +358,7 @@ async def test_a_request_does_not_wait_forever_for_an_engine_that_is_starting() 
     gate = asyncio.Event()
 
     class Slow(MemoryEngine):
-        async def ensure(self) -> MemoryEngine:
+        async def ensure(self, tell: Callable[[str], None]) -> MemoryEngine:
             await gate.wait()
             return self
 

@@ -102,8 +102,8 @@ def test_every_sentinel_and_every_end_ends_an_answer(model: str) -> None:
     fim, ids = format_of(model)
     ends = set(sentinels.end_ids(ids))
     assert {fim.prefix_id, fim.suffix_id, fim.end_of_text_id, fim.middle_id} - {None} <= ends
-    begins = ("<s>", "<bos>", "<pad>", "<unk>", "[INST]", "<｜begin▁of▁sentence｜>", "<[begin▁of▁sentence]>")
-    begins += ("<user>", "<assistant>")
+    begins = {"<s>", "<bos>", "<pad>", "<unk>", "[INST]", "<｜begin▁of▁sentence｜>", "<[begin▁of▁sentence]>"}
+    begins |= {"<user>", "<assistant>"}
     assert ends == {number for name, number in ids.items() if name not in begins}
 
 
