@@ -59,7 +59,8 @@ class Generator(Protocol):
 class Serving:
     """The state of one engine process between its first and its last request.
 
-    `prepare` turns a body into work for the engine, `token_bytes` are those that one token stands for.
+    `prepare` turns a body into work for the engine, `read` one whose prompt says where its parts are into one
+    with the parts apart, `token_bytes` are those that one token stands for.
     """
 
     def __init__(
@@ -69,13 +70,14 @@ class Serving:
         *,
         prepare: Callable[[AnyBody], GenerationRequest],
         token_bytes: Callable[[int], bytes],
+        read: Callable[[CompletionBody], CompletionBody] = lambda body: body,
     ) -> None:
         self.engine = engine
         self.served = served
         self.token_bytes = token_bytes
         self.metrics = Metrics()
         self.stopping = asyncio.Event()
-        self._prepare = prepare
+        self._prepare, self._read = prepare, read
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
         self._running = 0
         self._last_busy_s = _now_s()
@@ -93,9 +95,10 @@ class Serving:
         if the answer is accepted. The cache has not all of that: its last tokens are others than were
         generated, and its window may begin elsewhere.
         """
-        assert isinstance(body.prompt, str)
-        if body.n_chars + len(answer) > _INLINE_CHARS:
+        body = self._read(body)
+        if not body.is_fim or body.n_chars + len(answer) > _INLINE_CHARS:
             return
+        assert isinstance(body.prompt, str)
         is_exact = not body.keep_suffix and body.max_prompt_ms is None
         prompts = [*([] if is_exact else [body.prompt]), *([body.prompt + answer] if answer else [])]
         with contextlib.suppress(RequestError):  # the answer filled the context
