@@ -26,10 +26,10 @@ from training.cli.cli import eval_app, train_app
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
-_COMMAND = re.compile(r"(\$ )?(starcoder-lsp|make|python3?|~/\S+|torchrun|curl|pip|lm_eval|code|hf) ")
+_COMMAND = re.compile(r"(\$ )?(starcoder-lsp|make|python3?|~/\S+|torchrun|curl|pip|lm_eval|code|hf|uv) ")
 _TARGET = re.compile(r"^([\w-]+):", re.M)
 # Programs of others: what they take is not known here.
-_FOREIGN = ("curl", "pip", "lm_eval", "code", "hf", "python3")
+_FOREIGN = ("curl", "pip", "lm_eval", "code", "hf", "python3", "uv")
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -104,8 +96,15 @@ def sizes_table(kept: Iterable[tuple[str, Path, int]]) -> Table:
 @contextmanager
 def progress_bar(name: str, n_bytes: int) -> Iterator[Callable[[int], None]]:
     """Show a download on standard error while the block runs; gives what hears how far it is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    from rich import progress as bars  # which few commands show, and which takes long to import
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=n_bytes)
 
         def tell(done_bytes: int) -> None:

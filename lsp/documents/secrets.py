@@ -14,10 +14,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-# A secret without a digit is a key's heading or a password in an address; the others are long or named.
+# A secret without a digit is a key's heading, a password in an address, or long and named; others are either.
 _DIGIT = re.compile(r"\d")
 _LONG = re.compile(r"[A-Za-z0-9+/=_~-]{16}")
-_NAMES = ("pass", "pwd", "secret", "token", "key", "credential")
+_NAMES = ("pass", "pwd", "secret", "token", "key", "credential", "bearer")
 # A key, not a program that compares lines with its heading: nothing, or the key itself, comes after it.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?=\s*$|\s*\\[nr]|\s*[A-Za-z0-9+/]{16})"
@@ -60,6 +60,10 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 _NAME = re.compile(
     r"[a-z]+\d?(?:[_./@-]+[a-z]*\d{0,2}[a-z]*)*|[A-Z]?[a-z]+\d?(?:[A-Z][a-z]+\d?)*|[A-Z_]+\d?", re.ASCII
 )
+# What words have not: six consonants in a row, and where capitals set them together (`getHTMLParser`), often
+# several capitals, or a small letter between two.
+_CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}", re.IGNORECASE)
+_LEAPS = re.compile(r"(?<=[A-Z])(?:[A-Z]+(?![a-z])|[a-z](?=[A-Z]))")
 _MAX_LINE_CHARS = 4_000  # what is longer is data; only its beginning is looked at
 # detect-secrets' limit for strings in Base64, and a lower one where the name says what the value is.
 _BASE64_BITS, _NAMED_BITS = 4.5, 3.0
@@ -70,14 +74,14 @@ def has_secret(line: str) -> bool:
     if not _is_worth_a_look(line):
         return False
     line = line[:_MAX_LINE_CHARS].rstrip()
-    if _PRIVATE_KEY.search(line) or any(not _is_harmless(match[0]) for match in _TOKEN.finditer(line)):
+    if _PRIVATE_KEY.search(line) or any(_is_token(match[0]) for match in _TOKEN.finditer(line)):
         return True
     values = [match[1] for match in _IN_ADDRESS.finditer(line)]
     if any(_is_password(value) for value in values):
         return True
     named = [match[2] or match[3] for match in _NAMED.finditer(line)]
     named += [match[1] for match in _HEADER.finditer(line)]
-    if any(_is_random(value, min_bits=_NAMED_BITS) for value in named):
+    if any(_is_random(value, min_bits=_NAMED_BITS) or _is_gibberish(value) for value in named):
         return True
     if _CHECKSUM.search(line) is not None:
         return False
@@ -88,9 +92,10 @@ def _is_worth_a_look(line: str) -> bool:
     """Whether a line may hold one: all but a few need no more than this."""
     if "PRIVATE KEY" in line or "://" in line:
         return True
-    if _DIGIT.search(line) is None:
+    has_digit, is_long = _DIGIT.search(line) is not None, _LONG.search(line) is not None
+    if not (has_digit or is_long):
         return False
-    if _LONG.search(line) is not None:
+    if has_digit and is_long:
         return True
     lowered = line.lower()
     return any(name in lowered for name in _NAMES)
@@ -121,6 +126,22 @@ def entropy_bits(text: str) -> float:
 
 def _is_harmless(value: str) -> bool:
     return _PLACEHOLDER.search(value) is not None
+
+
+def _is_token(value: str) -> bool:
+    """Whether what has the form of a token is one, no name of a class in a style sheet (`sk-…`)."""
+    return not _is_harmless(value) and (_DIGIT.search(value) is not None or _is_gibberish(value))
+
+
+def _is_gibberish(value: str) -> bool:
+    """Whether a long value of letters alone looks drawn."""
+    letters = re.sub("[^A-Za-z]", "", value)
+    if len(letters) < 16 or _DIGIT.search(value) or _is_harmless(value) or "/" in value or "." in value:
+        return False
+    is_mixed = not letters.islower() and not letters.isupper()
+    if is_mixed:
+        return len(_LEAPS.findall(letters)) >= 3
+    return _CONSONANTS.search(letters) is not None
 
 
 def _is_password(value: str) -> bool:

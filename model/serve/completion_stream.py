@@ -85,7 +85,7 @@ class CompletionStream:
                     self._serving.metrics.observe(delta.timings)
                 text += delta.text
                 yield self._answer.chunk(replace(delta, index=number * n + delta.index))
-        if isinstance(self._body, CompletionBody) and self._body.is_fim and n == len(requests) == 1:
+        if isinstance(self._body, CompletionBody) and n == len(requests) == 1:
             self._serving.answered(self._body, text)
 
     async def _send_events(self, send: Send, chunks: AsyncGenerator[Json, None]) -> None:

@@ -50,7 +50,7 @@ def generation_request(
     if isinstance(body, ChatBody):
         prompter = ChatPrompter(tokenizer, config.n_positions, template, end_id=_end_id(tokenizer, config))
         return _chat_request(body, prompter)
-    body = _read_fim_text(body, tokenizer, config, fim_text=fim_text)
+    body = read_fim_text(body, tokenizer, config, fim_text=fim_text)
     if body.max_tokens >= config.n_positions:
         raise ContextLengthError(
             f"max_tokens = {body.max_tokens} leaves no room for a prompt in this model's "
@@ -126,13 +126,13 @@ def _prompt(
     )
 
 
-def _read_fim_text(
+def read_fim_text(
     body: CompletionBody, tokenizer: Tokenizer, config: ModelConfig, *, fim_text: bool
 ) -> CompletionBody:
     """The request with prefix and suffix apart, if its prompt has the model's sentinels written out.
 
     A prompt in exactly such a form is refused where it may not be read: nobody means it as the ordinary text
-    that it would be. What follows such an answer is not computed ahead.
+    that it would be. A request that has been read stays as it is.
     """
     if not isinstance(body.prompt, str) or body.is_fim or body.fim_text is False:
         return body

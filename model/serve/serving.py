@@ -62,7 +62,8 @@ class Generator(Protocol):
 class Serving:
     """The state of one engine process between its first and its last request.
 
-    `prepare` turns a body into work for the engine, `token_bytes` are those that one token stands for.
+    `prepare` turns a body into work for the engine, `read` one whose prompt says where its parts are into one
+    with the parts apart, `token_bytes` are those that one token stands for.
     """
 
     def __init__(
@@ -72,13 +73,14 @@ class Serving:
         *,
         prepare: Callable[[AnyBody], GenerationRequest],
         token_bytes: Callable[[int], bytes],
+        read: Callable[[CompletionBody], CompletionBody] = lambda body: body,
     ) -> None:
         self.engine = engine
         self.served = served
         self.token_bytes = token_bytes
         self.metrics = Metrics()
         self.stopping = asyncio.Event()
-        self._prepare = prepare
+        self._prepare, self._read = prepare, read
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
         self._tokenizing_long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-tokenizer")
         self._running = 0
@@ -98,10 +100,12 @@ class Serving:
         if the answer is accepted. The cache has not all of that: its last tokens are others than were
         generated, and its window may begin elsewhere.
         """
+        body = self._read(body)
+        if not body.is_fim or body.n_chars + len(answer) > _AHEAD_CHARS:
+            return
         assert isinstance(body.prompt, str)
-        if body.n_chars + len(answer) <= _AHEAD_CHARS:
-            with contextlib.suppress(RuntimeError):  # the engine is ending
-                self._tokenizing.submit(self._foresee, body, body.prompt, answer)
+        with contextlib.suppress(RuntimeError):  # the engine is ending
+            self._tokenizing.submit(self._foresee, body, body.prompt, answer)
 
     def _foresee(self, body: CompletionBody, prompt: str, answer: str) -> None:
         """In the tokenizer's thread."""

@@ -96,7 +96,7 @@ async def _serve(
     fim_text: bool,
 ) -> None:
     from model.engine.async_engine import AsyncEngine
-    from model.serve.prompting import generation_request
+    from model.serve.prompting import generation_request, read_fim_text
     from model.serve.server import serve, stopping_on_signals
     from model.serve.serving import Served, Serving
 
@@ -124,6 +124,7 @@ async def _serve(
             fim_text=fim_text,
         ),
         token_bytes=engine.tokenizer.token_bytes,
+        read=partial(read_fim_text, tokenizer=engine.tokenizer, config=engine.config, fim_text=fim_text),
     )
     async_engine.start()
     try:

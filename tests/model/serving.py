@@ -13,7 +13,7 @@ import httpx
 from model.engine.async_engine import AsyncEngine
 from model.engine.engine import Engine
 from model.local.listen import Listen
-from model.serve.prompting import generation_request
+from model.serve.prompting import generation_request, read_fim_text
 from model.serve.server import serve
 from model.serve.serving import Served, Serving
 from tests.model.scripted_engine import ScriptedServing, scripted_serving
@@ -45,6 +45,7 @@ async def engine_at(
             generation_request, tokenizer=engine.tokenizer, config=engine.config, fim_text=fim_text
         ),
         token_bytes=engine.tokenizer.token_bytes,
+        read=partial(read_fim_text, tokenizer=engine.tokenizer, config=engine.config, fim_text=fim_text),
     )
     async_engine.start()
     async with running(serving, listen) as client:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attribution.errors import IndexDamagedError, IndexFormatError
 from attribution.store.embedded import segment_writer
-from attribution.store.embedded.segment import SegmentFile, Written
+from attribution.store.embedded.segment import SegmentFile, Written, segment_problem
 from attribution.store.embedded.segment_writer import merge_segments, write_segment
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.packed import GROUP, MAX_BITS, PADDING, PackedArray, pack, packed_bytes

@@ -16,6 +16,10 @@ def drawn(n_chars: int, alphabet: str = string.ascii_letters + string.digits) ->
     return "".join(_RANDOM.choice(alphabet) for _ in range(n_chars - 1)) + "7"
 
 
+def drawn_letters(n_chars: int, alphabet: str = string.ascii_letters) -> str:
+    return "".join(_RANDOM.choice(alphabet) for _ in range(n_chars))
+
+
 HEX = "0123456789abcdef"
 
 
@@ -42,8 +46,11 @@ HEX = "0123456789abcdef"
         f'let secretKey: String = "{drawn(40)}"',
         f"//registry/:_authToken={drawn(36)}",
         f"<password>{drawn(20)}</password>",
+        f"token = 'ghp_{drawn_letters(36)}'",
+        f"API_KEY={drawn_letters(32)}",
+        f'client_secret: "{drawn_letters(40, string.ascii_lowercase)}"',
     ],
-    ids=range(19),
+    ids=range(22),
 )
 def test_a_secret_is_seen(line: str) -> None:
     assert has_secret(line)
@@ -63,6 +70,10 @@ def test_a_secret_is_seen(line: str) -> None:
         'url = f"https://{user}:{password}@{host}"',
         'token = "550e8400-e29b-41d4-a716-446655440000"',
         "self.pad_token_id = config.t2u_pad_token_id",
+        'token = "getHTMLParserOfDocument"',
+        'private_key = "SessionManagerFactoryBean"',
+        ".sk-circle-fade-dot-of-the-long-animation { color: red }",
+        'password_field = "confirmationpasswordfield"',
     ],
 )
 def test_code_about_secrets_is_none(line: str) -> None:

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
 
 from model.local.listen import Listen
+from model.serve.prompting import read_fim_text
+from model.serve.protocol import CompletionBody
+from model.serve.serving import Served, Serving
+from model.start.header import read_header
 from model.start.load import load_engine
+from tests.model.scripted_engine import ScriptedEngine
 from tests.model.serving import engine_at, events_of
 from tests.model.tiny import write_tiny_model
+
+if TYPE_CHECKING:
+    from model.engine.generation import GenerationRequest
 
 PREFIX = "import math\n\n\ndef area(radius):\n"
 LINE = "    return math."
@@ -267,3 +277,22 @@ async def test_clients_that_chat(client: httpx.AsyncClient, body: dict[str, Any]
     assert answer.status_code == 200, answer.text
     assert isinstance(answer.json()["choices"][0]["message"]["content"], str)
     assert answer.json()["usage"]["completion_tokens"] <= 3
+
+
+async def test_a_written_out_prompt_is_computed_ahead_as_others_are(tmp_path: Path) -> None:
+    header = read_header(write_tiny_model(tmp_path))
+    engine = ScriptedEngine()
+    serving = Serving(
+        engine,
+        Served(name="scripted"),
+        prepare=lambda body: cast("GenerationRequest", body),
+        token_bytes=header.tokenizer.token_bytes,
+        read=partial(read_fim_text, tokenizer=header.tokenizer, config=header.config, fim_text=True),
+    )
+    prompt = f"<fim_prefix>{PREFIX}{LINE}<fim_suffix>{SUFFIX}<fim_middle>"
+    serving.answered(CompletionBody(prompt=prompt), "pi")
+    (foreseen,) = engine.foreseen
+    assert (foreseen.prompt, foreseen.suffix) == (PREFIX + LINE + "pi", SUFFIX)
+    serving.answered(CompletionBody(prompt=PREFIX), "pi")
+    assert len(engine.foreseen) == 1, "a bare prompt is continued, and nobody knows what comes next"
+    serving.close()
