@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-# A match that stands in this many files besides the one shown is common code (licence headers, idioms).
+# A match that stands in this many files besides the one shown is common code (idioms, vendored files).
 COMMON_FILES = 10
 
 
@@ -130,12 +130,23 @@ class MatchKind(StrEnum):
 ALL_KINDS = frozenset(MatchKind)
 
 
+class Boilerplate(StrEnum):
+    """Why a match says little about where code comes from."""
+
+    COMMENTS = "comments"  # licence headers among them
+    IMPORTS = "imports"
+    IDIOM = "idiom"  # a few lines that are much the same
+    NUMBERS = "numbers"  # a table of them
+    REPETITION = "repetition"  # a few tokens over and over
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """A verified copy: `tokens` of the query are the same as the source's, `similarity` is 0 to 1.
 
     `holders` are all files that were found to hold the same copy, `source` first; `key` names its content
-    (`Index.contents`).
+    (`Index.contents`). `boilerplate` is None for code. With `is_own` they are all of the project that the
+    query belongs to. About `files` indexed texts hold it, by their fingerprints.
     """
 
     kind: MatchKind
@@ -146,6 +157,9 @@ class Match:
     source_span: Span
     key: bytes
     holders: tuple[Source, ...]
+    boilerplate: Boilerplate | None = None
+    is_own: bool = False
+    files: int = 1
 
     @property
     def also_in(self) -> int:
@@ -155,4 +169,4 @@ class Match:
     @property
     def common(self) -> bool:
         """Whether so many files hold it that it says little about where it comes from."""
-        return self.also_in >= COMMON_FILES
+        return max(self.also_in, self.files - 1) >= COMMON_FILES

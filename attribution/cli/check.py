@@ -74,6 +74,9 @@ def check(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Show at most so many matches of a file; all are judged.")
     ] = None,
+    boilerplate: Annotated[
+        bool, typer.Option(help="Show and judge comments, imports, tables of numbers and repetitions too.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes to check with; 0 is one a core.")] = 1,
 ) -> None:
     """Say which indexed files hold (parts of) these files, and under which licences.
@@ -91,6 +94,7 @@ def check(
             kinds=kind,
             limit=limit,
             output=output,
+            boilerplate=boilerplate,
             jobs=jobs or os.cpu_count() or 1,
         )
         found = _found(files or (), diff)
@@ -114,6 +118,7 @@ class _Wanted:
     kinds: Sequence[MatchKind] | None
     limit: int | None
     output: Format
+    boilerplate: bool
     jobs: int
     policies: Policies = field(init=False)
     given: Policy | None = field(init=False)
@@ -154,7 +159,12 @@ def _checked(wanted: _Wanted, found: FoundInputs, url: str) -> int:
     from attribution.match.attribute import EXHAUSTIVE
     from attribution.match.checking import check_inputs
 
-    options = replace(EXHAUSTIVE, min_tokens=wanted.min_tokens, kinds=frozenset(wanted.kinds or MatchKind))
+    options = replace(
+        EXHAUSTIVE,
+        min_tokens=wanted.min_tokens,
+        kinds=frozenset(wanted.kinds or MatchKind),
+        boilerplate=wanted.boilerplate,
+    )
     answers = list(check_inputs(found.inputs, url, options, wanted.policy_of, jobs=wanted.jobs))
     found.left_out["binary"] += sum(one.is_binary for one in answers)
     found.failures += [(one.file, one.failure) for one in answers if one.failure is not None]

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from rapidfuzz.distance import LCSseq
 
 from attribution.match.renaming import is_renamed_copy, plausible
-from attribution.match.runs import SEED_TOKENS, Run, chains, equal_runs, fullest_diagonals, undominated
+from attribution.match.runs import SEED_TOKENS, Run, SortedGrams, chains, shared_runs, undominated
 from attribution.source import ALL_KINDS, MatchKind
 from attribution.tokens.fingerprint import WINNOWING, Channel
 from attribution.tokens.lexer import U64, Tokens
@@ -51,30 +52,54 @@ class Alignment:
         return 2 * self.tokens / (self.query_end - self.query_start + self.source_end - self.source_start)
 
 
+class AlignedQuery:
+    """A query's tokens, and what comparing them to many sources needs once."""
+
+    def __init__(self, tokens: Tokens, min_tokens: int) -> None:
+        self.tokens = tokens
+        self.min_tokens = min_tokens
+
+    @cached_property
+    def seeds(self) -> SortedGrams:
+        """Of the tokens."""
+        return SortedGrams(self.tokens.hashes, SEED_TOKENS)
+
+    @cached_property
+    def shapes(self) -> SortedGrams:
+        """Of what the tokens look like: as long as a renamed copy is at least."""
+        return SortedGrams(shape_hashes(self.tokens), max(self.min_tokens, 2 * SEED_TOKENS))
+
+    @cached_property
+    def long_shapes(self) -> SortedGrams:
+        """As long as a copy under other names that share no tokens in a row with their source."""
+        return SortedGrams(
+            self.shapes.hashes, max(self.min_tokens, WINNOWING[Channel.SHAPE].guaranteed_tokens)
+        )
+
+
 def align(
-    query: Tokens,
+    query: AlignedQuery,
     source: Tokens,
     *,
-    min_tokens: int,
     kinds: frozenset[MatchKind] = ALL_KINDS,
     by_shape: bool = False,
 ) -> list[Alignment]:
-    """All copies of at least `min_tokens` tokens, by their place in the query.
+    """All copies of at least the query's `min_tokens`, by their place in the query.
 
     `by_shape` also looks where only the shapes agree, which an index with the SHAPE channel finds.
     """
-    diagonals = fullest_diagonals(query.hashes, source.hashes, SEED_TOKENS)
-    runs = list(equal_runs(query.hashes, source.hashes, diagonals, SEED_TOKENS))
-    whole = next((run for run in runs if run.length == len(query)), None)
-    if whole is not None and len(query) >= min_tokens:
+    ours, min_tokens = query.tokens.hashes, query.min_tokens
+    runs, diagonals = shared_runs(query.seeds, source.hashes)
+    whole = next((run for run in runs if run.length == len(ours)), None)
+    if whole is not None and len(ours) >= min_tokens:
         return [_exact(whole)]
     found: list[Alignment] = []
     if MatchKind.RENAMED in kinds:
-        found += _renamed(query, source, diagonals, min_tokens, by_shape=by_shape)
+        found += _renamed(query, source, diagonals, by_shape=by_shape)
     if kinds & {MatchKind.EXACT, MatchKind.REFORMATTED, MatchKind.NEAR}:
         allow_near = MatchKind.NEAR in kinds
         for chain in chains(undominated(runs)) if allow_near else [[run] for run in runs]:
-            found += _of_chain(query.hashes, source.hashes, chain, min_tokens, allow_near=allow_near)
+            found += _of_chain(ours, source.hashes, chain, min_tokens, allow_near=allow_near)
     return sorted(_best(found), key=lambda alignment: (alignment.query_start, alignment.source_start))
 
 
@@ -155,24 +180,24 @@ def _margin(query: U64, source: U64) -> tuple[int, int, int]:
 
 
 def _renamed(
-    query: Tokens, source: Tokens, diagonals: Sequence[int], min_tokens: int, *, by_shape: bool
+    query: AlignedQuery, source: Tokens, diagonals: Sequence[int], *, by_shape: bool
 ) -> Iterator[Alignment]:
     """Runs of equal shape whose names map one to one."""
     if not diagonals and not by_shape:
         return
     # Only what the diagonals reach: the shapes of a whole long file would cost more than everything else.
-    first, last = (0, len(source)) if by_shape else _reached(diagonals, len(query), len(source))
-    ours, theirs = query, source.part(first, last)
-    shapes = shape_hashes(ours), shape_hashes(theirs)
+    first, last = (0, len(source)) if by_shape else _reached(diagonals, len(query.tokens), len(source))
+    ours, theirs = query.tokens, source.part(first, last)
+    shape, their_shape = query.shapes.hashes, shape_hashes(theirs)
     shifted = [diagonal - first for diagonal in diagonals]
-    runs = list(equal_runs(*shapes, shifted, max(min_tokens, 2 * SEED_TOKENS)))
+    runs, _ = shared_runs(query.shapes, their_shape, only=shifted)
     if by_shape:
-        sizes = WINNOWING[Channel.SHAPE]
-        others = [one for one in fullest_diagonals(*shapes, sizes.k) if one not in set(shifted)]
-        runs += equal_runs(*shapes, others, max(min_tokens, sizes.guaranteed_tokens))
-    for run in plausible(runs, ours.hashes, theirs.hashes, shapes[0]):
+        known = set(shifted)
+        others, _ = shared_runs(query.long_shapes, their_shape)
+        runs += [run for run in others if run.source_start - run.query_start not in known]
+    for run in plausible(runs, ours.hashes, theirs.hashes, shape):
         at, to = slice(run.query_start, run.query_end), slice(run.source_start, run.source_end)
-        if is_renamed_copy(ours.hashes[at], theirs.hashes[to], shapes[0][at]):
+        if is_renamed_copy(ours.hashes[at], theirs.hashes[to], shape[at]):
             yield Alignment(
                 kind=MatchKind.RENAMED,
                 query_start=run.query_start,

@@ -6,13 +6,18 @@ A straight line: tokens -> fingerprints -> candidates -> alignments -> matches -
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
 
 from attribution.errors import AttributionError
-from attribution.match.align import Alignment, align
+from attribution.match.align import AlignedQuery, Alignment, align
+from attribution.match.boilerplate import boilerplate_of
 from attribution.match.lexed import Lexed
-from attribution.source import ALL_KINDS, Match, MatchKind, Span, span_in
+from attribution.source import ALL_KINDS, Match, MatchKind, Source, Span, span_in
 from attribution.store.contract import Content, Index
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import U64, Tokens, lex
@@ -30,7 +35,7 @@ class SearchOptions:
 
     Of the `considered` best candidates of each window, `verified` of each licence are compared token by
     token: what many files of one licence hold does not hide the one of another. `limit` groups are reported
-    (None: all).
+    (None: all), those that are only boilerplate if `boilerplate` says so.
     """
 
     min_tokens: int = 32
@@ -39,6 +44,7 @@ class SearchOptions:
     considered: int = 200
     verified: int = 10
     thorough: bool = True
+    boilerplate: bool = False
 
     def __post_init__(self) -> None:
         if self.min_tokens < 12:
@@ -55,10 +61,16 @@ EXHAUSTIVE = SearchOptions(limit=None, considered=10_000)
 
 
 def attribute(
-    text: bytes, index: Index, options: SearchOptions | None = None, lexed: Lexed | None = None
+    text: bytes,
+    index: Index,
+    options: SearchOptions | None = None,
+    lexed: Lexed | None = None,
+    *,
+    own: Callable[[Source], bool] | None = None,
 ) -> list[Match]:
     """Find what of `text` stands in the index; the longest copies first.
 
+    What only sources that are the user's `own` hold comes last; elsewhere those are left out.
     Every store gives the same answer for the same content. A caller that asks often keeps one `lexed`
     for all its calls; it serves any index. Raises the index's errors.
     """
@@ -66,9 +78,20 @@ def attribute(
     tokens = lex(text)
     if len(tokens) < options.min_tokens:
         return []
-    contents = index.contents(_candidates(tokens, index, options))
-    candidates = (Lexed() if lexed is None else lexed).of(contents.values())
-    return _matches(text, tokens, candidates, options, by_shape=Channel.SHAPE in index.channels)
+    contents = index.contents(_candidates(tokens, index, options)).values()
+    ask = partial(_matches, text, tokens, index, options)
+    lexed = Lexed() if lexed is None else lexed
+    if own is None:
+        return ask(lexed.of(contents))
+    of_others = [
+        replace(content, sources=others)
+        for content in contents
+        if (others := tuple(source for source in content.sources if not own(source)))
+    ]
+    known = {content.key for content in of_others}
+    ours = ask(lexed.of(content for content in contents if content.key not in known))
+    found = [*ask(lexed.of(of_others)), *(replace(match, is_own=True) for match in ours)]
+    return found[: options.limit]
 
 
 def _candidates(tokens: Tokens, index: Index, options: SearchOptions) -> list[bytes]:
@@ -129,21 +152,41 @@ class _Found:
 def _matches(
     text: bytes,
     tokens: Tokens,
-    candidates: Iterable[tuple[Content, Tokens]],
+    index: Index,
     options: SearchOptions,
-    *,
-    by_shape: bool,
+    candidates: Iterable[tuple[Content, Tokens]],
 ) -> list[Match]:
+    by_shape = Channel.SHAPE in index.channels
+    query = AlignedQuery(tokens, options.min_tokens)
     found = [
         _Found(alignment=alignment, content=content, tokens=theirs)
         for content, theirs in candidates
-        for alignment in align(
-            tokens, theirs, min_tokens=options.min_tokens, kinds=options.kinds, by_shape=by_shape
-        )
+        for alignment in align(query, theirs, kinds=options.kinds, by_shape=by_shape)
     ]
     groups = _groups(sorted(found, key=_Found.rank))
-    matches = (_match(text, tokens, group) for group in groups)
-    return [match for match in matches if match.kind in options.kinds][: options.limit]
+    matches = ((_match(text, tokens, group), group[0]) for group in groups)
+    wanted = (
+        (match, best)
+        for match, best in matches
+        if match.kind in options.kinds and (match.boilerplate is None or options.boilerplate)
+    )
+    return _with_files(list(islice(wanted, options.limit)), index)
+
+
+def _with_files(found: Sequence[tuple[Match, _Found]], index: Index) -> list[Match]:
+    """The matches with how many files hold them: three in four of their fingerprints are in as many."""
+    if not found:
+        return []
+    parts = [
+        winnow(best.tokens.part(best.alignment.source_start, best.alignment.source_end), Channel.TEXT)
+        for _, best in found
+    ]
+    counts = index.frequencies(np.concatenate(parts), Channel.TEXT)
+    cuts = np.cumsum([len(part) for part in parts])[:-1]
+    return [
+        replace(match, files=max(int(np.quantile(some, 0.25, method="lower")), 1)) if len(some) else match
+        for (match, _), some in zip(found, np.split(counts, cuts), strict=True)
+    ]
 
 
 def _groups(found: Sequence[_Found]) -> list[list[_Found]]:
@@ -178,6 +221,13 @@ def _match(text: bytes, tokens: Tokens, group: Sequence[_Found]) -> Match:
         source_span=source,
         key=content.key,
         holders=tuple(holder for one in group for holder in one.content.sources),
+        boilerplate=boilerplate_of(
+            content.text,
+            best.tokens.part(alignment.source_start, alignment.source_end),
+            source,
+            content.sources[0].path,
+            is_same=alignment.kind is MatchKind.EXACT,
+        ),
     )
     if match.kind is MatchKind.EXACT and _lines(text, query) != _lines(content.text, source):
         return replace(match, kind=MatchKind.REFORMATTED)

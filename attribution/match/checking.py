@@ -20,6 +20,7 @@ from attribution.policy.policy import PASSED, LicenceOutcome, LicenceVerdict, Po
 from attribution.source import Match, Span
 from attribution.sources.decoding import DecodedText, pieces_of
 from attribution.sources.inputs import Input
+from attribution.sources.own import OwnProjects
 from attribution.store.contract import Index
 from attribution.store.open import open_index
 
@@ -76,7 +77,8 @@ def check_inputs(
 
 def _judged(checked: CheckedFile, policy: Policy, one: Input) -> CheckedFile:
     matches = [
-        replace(found, verdict=policy.verdict(found.match.holders, one.path)) for found in checked.matches
+        found if found.match.is_own else replace(found, verdict=policy.verdict(found.match.holders, one.path))
+        for found in checked.matches
     ]
     return replace(checked, matches=matches)
 
@@ -85,7 +87,7 @@ def _checked(inputs: Sequence[Input], url: str, options: SearchOptions, jobs: in
     if jobs == 1 or len(inputs) < 2 * jobs:
         index = open_index(url)
         try:
-            yield from map(partial(_check_one, index=index, options=options, lexed=_new_lexed()), inputs)
+            yield from map(_checker(index, options), inputs)
         finally:
             index.close()
         return
@@ -96,22 +98,25 @@ def _checked(inputs: Sequence[Input], url: str, options: SearchOptions, jobs: in
         yield from pool.map(_check_in_worker, inputs, chunksize=_JOBS_CHUNK)
 
 
-def _new_lexed() -> Lexed:
-    return Lexed(max_tokens=_KEPT_TOKENS)
+def _checker(index: Index, options: SearchOptions) -> Callable[[Input], CheckedFile]:
+    lexed = Lexed(max_tokens=_KEPT_TOKENS)
+    return partial(_check_one, index=index, options=options, lexed=lexed, projects=OwnProjects())
 
 
 _worker: list[Callable[[Input], CheckedFile]] = []
 
 
 def _open_in_worker(url: str, options: SearchOptions) -> None:
-    _worker.append(partial(_check_one, index=open_index(url), options=options, lexed=_new_lexed()))
+    _worker.append(_checker(open_index(url), options))
 
 
 def _check_in_worker(one: Input) -> CheckedFile:
     return _worker[0](one)
 
 
-def _check_one(one: Input, *, index: Index, options: SearchOptions, lexed: Lexed) -> CheckedFile:
+def _check_one(
+    one: Input, *, index: Index, options: SearchOptions, lexed: Lexed, projects: OwnProjects
+) -> CheckedFile:
     answer = CheckedFile(file=one.name, index=index.url, documents=index.document_count())
     try:
         pieces = list(pieces_of(one.name, one.read()))
@@ -119,10 +124,12 @@ def _check_one(one: Input, *, index: Index, options: SearchOptions, lexed: Lexed
         return replace(answer, failure=str(error))
     if not one.is_named and any(b"\0" in piece.text[:_BINARY_HEAD_BYTES] for piece in pieces):
         return replace(answer, is_binary=True)
+    project = projects.of(one.path)
+    own = None if project is None else project.holds
     found = [
         (piece, match)
         for piece in pieces
-        for match in attribute(piece.text, index, options, lexed)
+        for match in attribute(piece.text, index, options, lexed, own=own)
         if piece.cell is not None or one.counts(match.query.start_line, match.query.end_line)
     ]
     return replace(answer, matches=tuple(_identified(found)))

@@ -67,6 +67,10 @@ def match_to_dict(match: Match) -> dict[str, Any]:
             "end_line": match.source_span.end_line,
         },
         "also_in": match.also_in,
+        "files": match.files,
+        "common": match.common,
+        "boilerplate": None if match.boilerplate is None else match.boilerplate.value,
+        "own": match.is_own,
     }
 
 
@@ -115,13 +119,15 @@ def _file_lines(one: CheckedFile, limit: int | None) -> list[str]:
 def _text(file: str, judged: JudgedMatch) -> str:
     match, verdict = judged.match, judged.verdict
     source = match.source
-    common = " (common code)" if match.common else ""
+    notes = " (common code)" if match.common else ""
+    notes += "" if match.boilerplate is None else f" (boilerplate: {match.boilerplate})"
+    whose = "this repository" if match.is_own else source.repository
     similarity = f", {match.similarity:.0%} the same" if match.similarity < 1 else ""
     cell = "" if judged.cell is None else f"cell {judged.cell}:"
     where = f"   {link(match)}" if link(match) else ""
     lines = [
-        f"{file}:{cell}{_lines(match.query)}: {match.kind}, {match.tokens} tokens{similarity}{common}",
-        f"    {source.repository}: {source.path}:{_lines(match.source_span)}{where}",
+        f"{file}:{cell}{_lines(match.query)}: {match.kind}, {match.tokens} tokens{similarity}{notes}",
+        f"    {whose}: {source.path}:{_lines(match.source_span)}{where}",
         f"    licence: {_licences(match)}",
     ]
     if verdict.outcome is not LicenceOutcome.PASSED:

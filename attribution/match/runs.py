@@ -49,27 +49,78 @@ class Run:
         return self.source_start + self.length
 
 
-def fullest_diagonals(query: U64, source: U64, k: int) -> list[int]:
-    """The fullest diagonals (source position - query position) of shared k-grams."""
-    query_at, source_at = shared_grams(gram_hashes(query, k), gram_hashes(source, k))
-    values, counts = np.unique(source_at - query_at, return_counts=True)
-    return [int(value) for value in values[np.argsort(-counts, kind="stable")[:MAX_DIAGONALS]]]
+class SortedGrams:
+    """The k-grams of a query's [N] token hashes, sorted once for all the sources that it is compared to."""
+
+    def __init__(self, hashes: U64, k: int) -> None:
+        self.hashes = hashes
+        self.k = k
+        grams = gram_hashes(hashes, k)
+        self._order = np.argsort(grams, kind="stable")
+        self._ranked = grams[self._order]
+        # A table of the low bits lets through few of a source's values; only those are searched for.
+        self._has_low_bits = np.zeros(1 << 16, dtype=bool)
+        self._has_low_bits[(grams & np.uint64(0xFFFF)).astype(np.uint16)] = True
+
+    def shared(self, source: U64) -> tuple[Ints, Ints, bool]:
+        """Positions of equal k-grams, and whether they are all pairs: of many, those of the first repeats."""
+        grams = gram_hashes(source, self.k)
+        maybe = np.flatnonzero(self._has_low_bits.take((grams & np.uint64(0xFFFF)).astype(np.uint16)))
+        first = np.searchsorted(self._ranked, grams[maybe], side="left")
+        counts = np.searchsorted(self._ranked, grams[maybe], side="right") - first
+        is_complete = bool(counts.sum() <= MAX_PAIRS)
+        if not is_complete:
+            counts = np.minimum(counts, MAX_REPEATS)
+            counts[_repeats(first) >= MAX_REPEATS] = 0
+        return self._order[ranges(first, first + counts)], np.repeat(maybe, counts), is_complete
 
 
-def shared_grams(query: U64, source: U64) -> tuple[Ints, Ints]:
-    """Positions of equal values, all pairs; of values that repeat too often, the first ones."""
-    order = np.argsort(query, kind="stable")
-    ranked = query[order]
-    # A table of the low bits lets through few of the source's values; only those are searched for.
-    known = np.zeros(1 << 16, dtype=bool)
-    known[(query & np.uint64(0xFFFF)).astype(np.uint16)] = True
-    maybe = np.flatnonzero(known.take((source & np.uint64(0xFFFF)).astype(np.uint16)))
-    first = np.searchsorted(ranked, source[maybe], side="left")
-    counts = np.searchsorted(ranked, source[maybe], side="right") - first
-    if counts.sum() > MAX_PAIRS:
-        counts = np.minimum(counts, MAX_REPEATS)
-        counts[_repeats(first) >= MAX_REPEATS] = 0
-    return order[ranges(first, first + counts)], np.repeat(maybe, counts)
+def shared_runs(
+    query: SortedGrams, source: U64, *, only: Sequence[int] | None = None
+) -> tuple[list[Run], list[int]]:
+    """The maximal runs of at least k equal tokens, and their diagonals (source position - query position).
+
+    Looked for on the fullest diagonals of shared k-grams, or on those of `only`.
+    """
+    query_at, source_at, is_complete = query.shared(source)
+    if only is not None:
+        kept = np.isin(source_at - query_at, only)
+        query_at, source_at = query_at[kept], source_at[kept]
+    values, inverse, counts = np.unique(source_at - query_at, return_inverse=True, return_counts=True)
+    fullest = np.argsort(-counts, kind="stable")[:MAX_DIAGONALS]
+    diagonals: list[int] = values[fullest].tolist()
+    if is_complete:
+        is_full = np.zeros(len(values), dtype=bool)
+        is_full[fullest] = True
+        kept = is_full[inverse]
+        runs = _joined(query_at[kept], source_at[kept], query.k)
+        if _are_equal(query.hashes, source, runs):
+            return runs, diagonals
+    # Not all pairs are known, or hashes of k-grams collided.
+    return list(equal_runs(query.hashes, source, diagonals, query.k)), diagonals
+
+
+def _joined(query_at: Ints, source_at: Ints, k: int) -> list[Run]:
+    """Runs from the places of all their k-grams."""
+    diagonals = source_at - query_at
+    order = np.lexsort((query_at, diagonals))
+    query_at, diagonals = query_at[order], diagonals[order]
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = (diagonals[1:] != diagonals[:-1]) | (query_at[1:] != query_at[:-1] + 1)
+    first = np.flatnonzero(begins)
+    lengths = np.diff(np.append(first, len(order))) + k - 1
+    starts = query_at[first]
+    sources = starts + diagonals[first]
+    return [Run(*one) for one in zip(starts.tolist(), sources.tolist(), lengths.tolist(), strict=True)]
+
+
+def _are_equal(query: U64, source: U64, runs: Sequence[Run]) -> bool:
+    """Whether the tokens of the runs are the same: hashes of k-grams may collide."""
+    if not runs:
+        return True
+    starts, sources, lengths = np.array([(run.query_start, run.source_start, run.length) for run in runs]).T
+    ours, theirs = query[ranges(starts, starts + lengths)], source[ranges(sources, sources + lengths)]
+    return bool((ours == theirs).all())
 
 
 def _repeats(values: Ints) -> Ints:

@@ -120,8 +120,5 @@ def _result(judged: JudgedMatch, where: dict[str, str]) -> dict[str, Any]:
         },
         "locations": [place],
         "partialFingerprints": {"copy/v2": judged.fingerprint},
-        "properties": {
-            key: details[key]
-            for key in ("kind", "tokens", "similarity", "cell", "source", "holders", "also_in", "verdict")
-        },
+        "properties": {key: details[key] for key in details.keys() - {"query", "fingerprint"}},
     }

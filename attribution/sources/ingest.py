@@ -112,7 +112,7 @@ def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iter
         yield from read_manifest(path, skipped, packages)
     else:
         data = path.read_bytes()
-        facts = _facts_around(path.resolve().parent)
+        facts = facts_around(path.resolve().parent)
         yield SourceDocument(source=_source(path.name, data, facts, place=path.resolve().parent), text=data)
 
 
@@ -219,7 +219,7 @@ def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
         facts["."] = (
             facts_of_git(tree.root)
             .filled_from(facts.get(".", NOTHING))
-            .filled_from(_facts_around(tree.root.resolve()))
+            .filled_from(facts_around(tree.root.resolve()))
         )
         return facts, ""
     top = tops.pop() if len(tops) == 1 else ""
@@ -237,7 +237,7 @@ def _go_module(path: PurePosixPath) -> str:
     return "/".join(path.parts[:parts])
 
 
-def _facts_around(folder: Path) -> Facts:
+def facts_around(folder: Path) -> Facts:
     """What the folder and those above it say, up to the root of the working tree."""
     root = git_root(folder)
     facts = NOTHING

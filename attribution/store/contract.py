@@ -15,7 +15,7 @@ from attribution.errors import IndexMissingError
 from attribution.source import AnyDocument, Source
 from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel
-from attribution.tokens.lexer import U64
+from attribution.tokens.lexer import U64, Ints
 
 if TYPE_CHECKING:
     from attribution.store.prepare import PreparedBatch
@@ -100,6 +100,9 @@ class Index(Protocol):
 
     def candidates(self, fingerprints: U64, channel: Channel, *, limit: int) -> list[Candidate]:
         """At most `limit` contents that share any of the fingerprints, best first, ties by key."""
+
+    def frequencies(self, fingerprints: U64, channel: Channel) -> Ints:
+        """[N] how many contents have each fingerprint; removed ones may count."""
 
     def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
         """The licences of the documents that hold each content; None among them where one is unknown."""

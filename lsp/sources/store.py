@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attribution.match.portrait import Portrait
     from attribution.policy.policy import LicenceVerdict
     from attribution.source import Match, Source
+    from attribution.sources.own import OwnProjects
     from attribution.store.contract import Index
     from lsp.settings.settings import Settings
 
@@ -74,6 +75,8 @@ class FoundCopy:
     @property
     def is_withheld(self) -> bool:
         """Whether it must not be shown where copies are withheld: without a policy no copy may be."""
+        if self.match is not None and (self.match.is_own or self.match.boilerplate is not None):
+            return False
         return self.verdict is None or self.verdict.outcome in {"denied", "review"}
 
 
@@ -103,6 +106,7 @@ class AttributionStore:
         self._index: Index | None = None
         self._stamp: object = None
         self._lexed: Lexed | None = None
+        self._projects: OwnProjects | None = None
         self._portraits: dict[Path, tuple[Portrait, int]] = {}
         self._failed: tuple[float, AttributionError] | None = None
 
@@ -168,7 +172,7 @@ class AttributionStore:
             index = self._opened(try_again=by_hand)
         except IndexMissingError:
             return self._from_portrait(text)
-        answer = self._from_index(index, text, by_hand=by_hand)
+        answer = self._from_index(index, text, by_hand=by_hand, file=file)
         return replace(answer, findings=tuple(_judged(answer.findings, file)))
 
     # The index
@@ -200,17 +204,24 @@ class AttributionStore:
             raise
         return self._index
 
-    def _from_index(self, index: Index, text: bytes, *, by_hand: bool) -> SearchAnswer:
+    def _from_index(self, index: Index, text: bytes, *, by_hand: bool, file: Path | None) -> SearchAnswer:
         from attribution.match.attribute import AUTOMATIC, SearchOptions, attribute
         from attribution.match.lexed import Lexed
+        from attribution.sources.own import OwnProjects
         from attribution.tokens.lexer import lex
 
         self._lexed = self._lexed or Lexed(max_tokens=_KEPT_TOKENS)
         n_tokens = len(lex(text))
         options = AUTOMATIC
         if by_hand:
-            options = SearchOptions(min_tokens=max(min(n_tokens, SearchOptions().min_tokens), _MIN_TOKENS))
-        matches = attribute(text, index, options, self._lexed) if text else []
+            fewest = max(min(n_tokens, SearchOptions().min_tokens), _MIN_TOKENS)
+            options = SearchOptions(min_tokens=fewest, boilerplate=True)
+        self._projects = self._projects or OwnProjects()
+        project = None if file is None else self._projects.of(file)
+        own = None if project is None else project.holds
+        matches = attribute(text, index, options, self._lexed, own=own) if text else []
+        if not by_hand:
+            matches = [match for match in matches if not match.is_own]
         return SearchAnswer(
             kind="index",
             index=index.url,
@@ -305,7 +316,8 @@ def _judged(findings: Sequence[FoundCopy], file: Path | None) -> Iterator[FoundC
     policy = Policies().of(file) if file is not None and findings else None
     for finding in findings:
         holders = () if finding.match is None else finding.match.holders
-        verdict = None if policy is None else policy.verdict(holders, file)
+        is_own = finding.match is not None and finding.match.is_own
+        verdict = None if policy is None or is_own else policy.verdict(holders, file)
         yield replace(finding, holder=next(iter(strictest_first(holders)), None), verdict=verdict)
 
 

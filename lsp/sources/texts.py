@@ -52,10 +52,11 @@ def match_line(finding: FoundCopy, model: str) -> str:
     if match is None:
         return f"{finding.tokens} tokens seen in the training set of {model}"
     common = ", common code" if match.common else ""
+    little = "" if match.boilerplate is None else f", boilerplate ({match.boilerplate})"
     also = f", and {match.also_in:,} more files" if match.also_in else ""
     verdict = finding.verdict
     judged = "" if verdict is None or not verdict.reason else f" ({verdict.outcome}: {verdict.reason})"
-    who = f"{origin(match)}: {license_names(match)}{also}{common}"
+    who = f"{origin(match)}: {license_names(match)}{also}{common}{little}"
     return f"{finding.tokens} tokens {_as(finding)} {who}{judged}"
 
 
@@ -72,7 +73,7 @@ def origin(match: Match) -> str:
     """Repository, path and lines."""
     span, source = match.source_span, match.source
     lines = str(span.start_line) if span.start_line == span.end_line else f"{span.start_line}-{span.end_line}"
-    return f"{source.repository}, {source.path}:{lines}"
+    return f"{'this repository' if match.is_own else source.repository}, {source.path}:{lines}"
 
 
 def license_names(match: Match) -> str:

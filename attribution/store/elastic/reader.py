@@ -18,7 +18,7 @@ from attribution.store.elastic.schema import FIELDS, channels_of, terms
 from attribution.store.opt_outs import OptOut, lines_of
 from attribution.store.prepare import unpack
 from attribution.tokens.fingerprint import Channel
-from attribution.tokens.lexer import U64
+from attribution.tokens.lexer import U64, Ints
 
 # Below every server's `indices.query.bool.max_clause_count`.
 MAX_TERMS = 1000
@@ -92,6 +92,20 @@ class ElasticIndex:
             search_type="dfs_query_then_fetch",
         )
         return list(answer["hits"]["hits"])
+
+    def frequencies(self, fingerprints: U64, channel: Channel) -> Ints:
+        """[N] how many contents have each fingerprint."""
+        distinct, at = np.unique(fingerprints, return_inverse=True)
+        words = terms(distinct)
+        found: list[int] = []
+        with translated(self._place):
+            for start in range(0, len(words), MAX_TERMS):
+                filters = [{"term": {FIELDS[channel]: word}} for word in words[start : start + MAX_TERMS]]
+                aggregated = {"each": {"filters": {"filters": filters}}}
+                answer = self._client.search(index=self._place.contents, size=0, aggs=aggregated)
+                found += [bucket["doc_count"] for bucket in answer["aggregations"]["each"]["buckets"]]
+        counts: Ints = np.array(found, dtype=np.int64)[at]
+        return counts
 
     def contents(self, keys: Sequence[bytes]) -> Mapping[bytes, Content]:
         """The contents that are there."""

@@ -107,6 +107,16 @@ class EmbeddedIndex:
         ]
         return sorted(found, key=lambda candidate: (-candidate.score, candidate.key))[:limit]
 
+    def frequencies(self, fingerprints: U64, channel: Channel) -> Ints:
+        """[N] how many contents have each fingerprint, dead ones among them."""
+        with self._lock:
+            view = self._current()
+        counts = np.zeros(len(fingerprints), dtype=np.int64)
+        for segment in view.segments.get(channel, ()):
+            first, last = segment.find(fingerprints)
+            counts += last - first
+        return counts
+
     def licences(self, keys: Sequence[bytes]) -> Mapping[bytes, frozenset[str | None]]:
         """The licences of the documents that hold each content."""
         with self._reading():

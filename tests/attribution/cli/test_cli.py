@@ -83,6 +83,10 @@ def test_json_has_the_documented_shape(index: Path, tmp_path: Path) -> None:
                     "end_line": 30,
                 },
                 "also_in": 0,
+                "files": 1,
+                "common": False,
+                "boilerplate": None,
+                "own": False,
                 "cell": None,
                 "holders": [
                     {

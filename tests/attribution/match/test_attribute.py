@@ -12,7 +12,7 @@ from attribution.errors import AttributionError
 from attribution.match import lexed as lexed_texts
 from attribution.match.attribute import AUTOMATIC, SearchOptions, attribute
 from attribution.match.lexed import Lexed
-from attribution.source import Match, MatchKind, SourceDocument
+from attribution.source import Boilerplate, Match, MatchKind, Source, SourceDocument
 from attribution.store.contract import Index
 from attribution.store.open import open_index
 from attribution.tokens.lexer import TokenBatch, lex, lex_batch
@@ -170,6 +170,36 @@ def test_copies_are_grouped_and_counted(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_code_is_common_if_many_texts_hold_it(tmp_path: Path) -> None:
+    shared = code(7, lines=6)
+    documents = [document(f"o/r{n:02}", "x.py", shared + code(100 + n)) for n in range(30)]
+    opened = open_index(index_of(tmp_path, [*documents, document("o/rare", "y.py", code(8))]))
+    # Only ten are compared.
+    [match] = attribute(shared.encode(), opened, SearchOptions(verified=3))
+    assert (match.also_in, match.files, match.common) == (2, 30, True)
+    [rare] = attribute(code(8).encode(), opened)
+    assert (rare.files, rare.common) == (1, False)
+    opened.close()
+
+
+def test_what_is_the_users_own_comes_last_and_is_named(tmp_path: Path) -> None:
+    text = code(7)
+    documents = [document("me/mine", "a.py", text), document("o/other", "b.py", text + code(9))]
+    opened = open_index(index_of(tmp_path, [*documents, document("me/mine", "c.py", code(8))]))
+
+    def own(source: Source) -> bool:
+        return source.repository == "me/mine"
+
+    found = attribute((text + "\n" + code(8)).encode(), opened, own=own)
+    assert [(one.source.path, one.is_own) for one in found if one.tokens > 200] == [
+        ("b.py", False),
+        ("a.py", True),
+        ("c.py", True),
+    ]
+    assert found[0].holders == (documents[1].source,)
+    opened.close()
+
+
 def test_a_long_file_with_a_short_copy_in_it(index: Index) -> None:
     stolen = "\n".join(code(5).splitlines()[10:16])
     query = (code(5000, lines=399) + "separator\n" + stolen + "\n" + code(5001, lines=400)).encode()
@@ -184,8 +214,9 @@ def test_several_copies_in_one_query(index: Index) -> None:
 
 def test_repetitive_text_is_quick_and_right(tmp_path: Path) -> None:
     opened = open_index(index_of(tmp_path, [document("a/table", "t.py", "x = [" + "0, " * 60_000 + "]")]))
-    [match] = attribute(b"0, " * 300, opened)
-    assert match.tokens == 600
+    assert attribute(b"0, " * 300, opened) == []
+    [match] = attribute(b"0, " * 300, opened, SearchOptions(boilerplate=True))
+    assert (match.tokens, match.boilerplate) == (600, Boilerplate.NUMBERS)
     opened.close()
 
 

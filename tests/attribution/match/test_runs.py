@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from attribution.match import runs
 from attribution.match.renaming import is_renamed_copy, plausible
-from attribution.match.runs import Run, equal_runs, fullest_diagonals, shared_grams
+from attribution.match.runs import Run, SortedGrams, equal_runs, shared_runs
 from attribution.tokens.lexer import U64
 from attribution.tokens.shape import VARIABLE
 
@@ -47,7 +47,8 @@ def test_runs_are_those_of_the_definition(
 
 @given(TOKENS, TOKENS)
 def test_shared_grams_are_all_pairs_of_equal_ones(query: list[int], source: list[int]) -> None:
-    ours, theirs = shared_grams(hashes(query), hashes(source))
+    ours, theirs, is_complete = SortedGrams(hashes(query), 1).shared(hashes(source))
+    assert is_complete
     assert sorted(zip(ours.tolist(), theirs.tolist(), strict=True)) == [
         (i, j) for i, one in enumerate(query) for j, other in enumerate(source) if one == other
     ]
@@ -56,7 +57,19 @@ def test_shared_grams_are_all_pairs_of_equal_ones(query: list[int], source: list
 def test_the_fullest_diagonals_come_first() -> None:
     query = hashes(list(range(1, 41)))
     source = hashes([*range(100, 105), *range(1, 31), *range(200, 220), *range(25, 41)])
-    assert fullest_diagonals(query, source, 3) == [5, 31]
+    assert shared_runs(SortedGrams(query, 3), source)[1] == [5, 31]
+
+
+@given(TOKENS, TOKENS, st.integers(1, 4), st.sampled_from([runs.MAX_PAIRS, 8]))
+def test_shared_runs_are_those_of_the_definition(
+    query: list[int], source: list[int], k: int, most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "MAX_PAIRS", most)
+        found, diagonals = shared_runs(SortedGrams(hashes(query), k), hashes(source))
+    assert sorted(found) == sorted(
+        run for diagonal in diagonals for run in runs_by_definition(query, source, diagonal, k)
+    )
 
 
 NAMES = [10, 11, 12, 13, 14, 15]
