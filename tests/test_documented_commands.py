@@ -29,7 +29,7 @@ _BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P
 _COMMAND = re.compile(r"(\$ )?(starcoder-lsp|make|python3?|~/\S+|torchrun|curl|pip|lm_eval|code|hf|uv) ")
 _TARGET = re.compile(r"^([\w-]+):", re.M)
 # Programs of others: what they take is not known here.
-_FOREIGN = ("curl", "pip", "lm_eval", "code", "hf", "python3", "uv")
+_FOREIGN = ("curl", "pip", "lm_eval", "code", "hf", "python3", "uv", "export")
 
 
 @dataclass(frozen=True)

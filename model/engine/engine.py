@@ -25,8 +25,8 @@ from model.engine.sequence import Sequence as Running
 from model.engine.stats import EngineStats
 from model.engine.turn import Turn
 from model.errors import ContextLengthError, RequestError
-from model.local.memory import trim_heap
 from model.prompt.tokenizer import Tokenizer
+from model.runner.memory import trim_heap
 from model.runner.runner import Batch, Hidden, Logits, Runner
 from model.runner.sampling import Choice
 

@@ -18,9 +18,9 @@ from model.native import library
 from model.native.linear import Floats, zeros_in_lines
 from model.native.model import NativeModel
 from model.native.step import NativeStep
+from model.runner.memory import release_slots
 from model.runner.runner import Batch, CacheMove
 from model.runner.sampling import HostLogits
-from model.runner.slots import release_slots
 from model.weights.scheme import Scheme
 from model.weights.weight_files import Weights
 

@@ -26,9 +26,9 @@ from model.pytorch.causal_lm import CausalLM
 from model.pytorch.checkpoint import load_weights
 from model.pytorch.device import Placement, choose_placement
 from model.pytorch.llama import turned
+from model.runner.memory import release_slots
 from model.runner.runner import Batch, CacheMove, Logits
 from model.runner.sampling import Choice, HostLogits, Sampled, sample
-from model.runner.slots import release_slots
 
 if TYPE_CHECKING:
     from model.pytorch.decode_graphs import DecodeGraphs

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.runner.slots import release_slots
+from model.runner.memory import release_slots
 
 
 def resident_bytes() -> int:
