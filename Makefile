@@ -9,7 +9,7 @@ export PYTHON
 # Modules are compiled once, as on a user's machine, also where the environment forbids it: tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint format check bench bench-attribution extension extension-test e2e elasticsearch wheels constraints clean install-run install-dev
+.PHONY: help demo test lint format check bench bench-attribution reliability extension extension-test e2e elasticsearch wheels constraints clean install-run install-dev
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: lint extension-test test ## All of it; what continuous integration runs.
 
 bench: install-dev ## 300 keystrokes here, some of them in transformers too, same weights, in turns. BENCH_ARGS="--json"
 	@.venv/bin/python -m benchmarks.keystroke $(BENCH_ARGS)
+
+reliability: install-dev ## Attack the product; docs/reliability.md has the parts. RELIABILITY_ARGS="secrets --seed 7"
+	@.venv/bin/python -m tests.reliability $(RELIABILITY_ARGS)
 
 bench-attribution: install-dev ## Attribution on 200 MB: build, disk, speed, answers, beside full-text search. BENCH_ARGS="--docs"
 	@.venv/bin/python -m benchmarks.attribution $(BENCH_ARGS)

@@ -24,6 +24,7 @@ import cattrs
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
+    JsonRpcInternalError,
     JsonRpcInvalidParams,
     JsonRpcInvalidRequest,
     JsonRpcServerNotInitialized,
@@ -168,6 +169,8 @@ class StarcoderProtocol(LanguageServerProtocol):
                 self.handle_message(self.structure_message(data))
         except JsonRpcException as error:
             self._refuse(data, error)
+        except Exception as error:  # whatever broke, the next message must be read
+            self._refuse(data, JsonRpcInternalError(f"{type(error).__name__}: {error}"))
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """A message of the right form as an object. Raises `JsonRpcInvalidParams` with the reasons."""

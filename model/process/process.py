@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 
 from model.client.client import EngineClient, EngineHealth
 from model.errors import EXTRA_EXIT_CODE, MODEL_EXIT_CODE, EngineUnavailableError, ModelError
-from model.local.file_lock import FileLock
+from model.local.file_lock import FileLock, KnownProcess
 from model.local.listen import owner_lock
-from model.local.processes import KnownProcess
 from model.process.engine_files import EngineFiles, LaunchOptions
 from model.process.engine_launch import HAS_UNIX_SOCKETS, default_command, launch
 from model.process.restart_backoff import RestartBackoff

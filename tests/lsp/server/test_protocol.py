@@ -101,6 +101,13 @@ def test_an_unreadable_notification_is_not_answered(protocol: StarcoderProtocol)
     assert not any("id" in told for told in writer.sent)
 
 
+@pytest.mark.parametrize("request_id", [[], {}, None, 5])
+def test_to_cancel_what_is_no_request_does_no_harm(protocol: StarcoderProtocol, request_id: Any) -> None:
+    writer = initialized(protocol)
+    protocol.take({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": request_id}})
+    assert not any("id" in told for told in writer.sent)
+
+
 def request(method: Any, params: Any = None, request_id: Any = 1) -> str:
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
 

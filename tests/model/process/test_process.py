@@ -21,9 +21,8 @@ import pytest
 from model.client.client import CompletionQuery, EngineClient
 from model.errors import EngineUnavailableError, ModelError
 from model.local import user_folders
-from model.local.file_lock import FileLock
+from model.local.file_lock import FileLock, KnownProcess
 from model.local.listen import Listen
-from model.local.processes import KnownProcess
 from model.process.engine_files import EngineFiles, LaunchOptions
 from model.process.engine_launch import HAS_UNIX_SOCKETS
 from model.process.process import START_SECONDS, EngineProcess
