@@ -112,7 +112,9 @@ def parser() -> argparse.ArgumentParser:
         "--sets", default=",".join(_SETS), help=f"with commas (default: {','.join(_SETS)})"
     )
     arguments.add_argument("--limit", type=int, help="problems of each set, evenly spread (default: all)")
-    arguments.add_argument("--peer-limit", type=int, help="llama.cpp gets so many of them (default: all)")
+    arguments.add_argument(
+        "--peer-limit", type=int, help="llama.cpp and ours without healing get so many of them (default: all)"
+    )
     arguments.add_argument("--tokens", type=int, default=20_000, help="of real code, for perplexity; 0: none")
     arguments.add_argument("--keys", type=int, default=300, help="of a replay; 0: none")
     arguments.add_argument("--context", type=int, help="tokens of our prompts in it (default: the engine's)")

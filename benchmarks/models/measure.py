@@ -28,8 +28,6 @@ from training.evaluate.scoring.infilling import complete_lines, hole_prompt
 from training.evaluate.scoring.spans import HoledProgram, ends_of, evenly, read_spans, score_answers
 
 HEALED, NOT_HEALED, LLAMA = "ours, healed", "ours", "llama.cpp"
-BESIDE = "ours beside llama.cpp"
-"""Ours, not healed, on the problems that llama.cpp was given."""
 PROGRAMS = ("HumanEval", "MBPP")
 # Prompts of these sets, with what is generated, are shorter.
 _SERVER_CONTEXT = 4096
@@ -46,7 +44,7 @@ class Wanted:
     sets: Sequence[str] = (*SPAN_FILES, *PROGRAMS)
     limit: int | None = None
     peer_limit: int | None = None
-    """llama.cpp, which takes several times as long, gets so many of those problems."""
+    """So many of them go to llama.cpp, which takes several times as long, and to ours without healing."""
     threads: int = 1
     llama_server: str | None = None
     judging: Judging = field(default_factory=lambda: Judging(ks=(1,)))
@@ -128,17 +126,15 @@ def _fill(
             file = wanted.file(path, f"{kind}, {title}")
             return score_answers(kind, some, answered(some, file, answers, progress))
 
+    beside = evenly(spans, wanted.peer_limit)
     scores = {
         HEALED: score(HEALED, spans, ours(heal=True)),
-        NOT_HEALED: score(NOT_HEALED, spans, ours(heal=False)),
+        NOT_HEALED: score(NOT_HEALED, beside, ours(heal=False)),
     }
     if wanted.llama_server is None or not path.is_file():
         left_out.append(f"{name} by llama.cpp: no llama-server, or no GGUF file")
         return scores
-    beside = evenly(spans, wanted.peer_limit)
-    scores[LLAMA] = score(LLAMA, beside, theirs)
-    scores[BESIDE] = score(NOT_HEALED, beside, ours(heal=False))
-    return scores
+    return scores | {LLAMA: score(LLAMA, beside, theirs)}
 
 
 async def _ask_llama(wanted: Wanted, path: Path, kind: str, prompts: Sequence[Sequence[int]]) -> list[str]:

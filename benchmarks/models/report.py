@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.models.measure import BESIDE, HEALED, LLAMA, NOT_HEALED, PROGRAMS, interval
+from benchmarks.models.measure import HEALED, LLAMA, NOT_HEALED, PROGRAMS, interval
 from benchmarks.replay.report import OURS
 from benchmarks.tables import MODELS_PAGE, put_section, table
 from training.evaluate.measure import SPAN_FILES
@@ -47,7 +47,7 @@ def markdown(figures: Figures) -> str:
     """All tables."""
     machines = sorted({parts["machine"] for parts in figures.values()})
     lines = [f"{'; '.join(machines)}. ± is the 95 % interval of so many problems.", ""]
-    head = ["model", "order", *(f"{kind}: {HEALED} / {NOT_HEALED}; {LLAMA}" for kind in SPAN_FILES)]
+    head = ["model", "order", *(f"{kind}: {HEALED}; {NOT_HEALED} / {LLAMA}" for kind in SPAN_FILES)]
     lines += table([*head, *(f"{name} pass@1" for name in PROGRAMS)], map(_quality_row, figures.items()))
     lines += ["", *table(_TEXT_HEAD, map(_text_row, figures.items()))]
     lines += [f"\n{model}: left out {'; '.join(left)}." for model, left in _left_out(figures).items()]
@@ -78,14 +78,8 @@ def _quality_row(item: tuple[str, Mapping[str, Any]]) -> list[str]:
 def _span(scores: Mapping[str, Mapping[str, Any]]) -> str:
     if not scores:
         return _NONE
-    said = f"{_percent(scores[HEALED])} / {_exactly(scores[NOT_HEALED])}"
-    if LLAMA in scores:
-        said += f"; {_percent(scores[LLAMA])}, ours there {_exactly(scores[BESIDE])}"
-    return said
-
-
-def _percent(score: Mapping[str, Any]) -> str:
-    return f"{100 * score['exact_match']:.1f}"
+    beside = _NONE if LLAMA not in scores else f"{100 * scores[LLAMA]['exact_match']:.1f}"
+    return f"{_exactly(scores[HEALED])}; {_exactly(scores[NOT_HEALED])} / {beside}"
 
 
 def _exactly(score: Mapping[str, Any]) -> str:

@@ -189,7 +189,7 @@ class TestHere:
     ("memory_gb", "n_cores", "name", "why"),
     [
         (16, 8, "qwen2.5-coder-1.5b", "8 cores"),
-        (16, 2, "qwen2.5-coder-0.5b", "too slow on fewer than 6 cores"),
+        (16, 2, "qwen2.5-coder-0.5b", "too slow on fewer than 5 cores"),
         (4.2, 8, "qwen2.5-coder-0.5b", "there are 4.2 GB in all"),
         (2, 8, STARTER, "takes 0.8 GB of memory"),
         (None, 8, "qwen2.5-coder-1.5b", "8 cores"),
