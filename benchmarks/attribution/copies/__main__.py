@@ -88,7 +88,7 @@ def _rows(trials: dict[str, Trial]) -> list[str]:
     return [
         *table(["found", *LANGUAGES, "all"], by_kind),
         "",
-        *table(["of held-out code", "flagged", "claims"], held_out),
+        *table(["of held-out code", "flagged", "false claims"], held_out),
         "",
         f"precision: {true} of {claims} claims are true ({true / max(claims, 1):.3f}); "
         f"{sum(one.seconds for one in trials.values()):.1f} s",
