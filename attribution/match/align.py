@@ -19,13 +19,14 @@ from rapidfuzz.distance import LCSseq
 from attribution.match.renaming import is_renamed_copy, plausible
 from attribution.match.runs import SEED_TOKENS, Run, SortedGrams, chains, shared_runs, undominated
 from attribution.source import ALL_KINDS, MatchKind
-from attribution.tokens.fingerprint import WINNOWING, Channel
 from attribution.tokens.lexer import U64, Tokens
 from attribution.tokens.shape import shape_hashes
 
 # Beyond the ends of a chain, this many tokens are searched for more of the same.
 MARGIN_TOKENS = 16
 MIN_ANCHOR_TOKENS = 3
+# Shorter stretches look alike by chance.
+MIN_SHAPE_TOKENS = 64
 NEAR_SIMILARITY = 0.8
 # A weaker kind is reported instead of an exact run inside it only if it covers this much more.
 MUCH_LONGER = 1.25
@@ -64,17 +65,17 @@ class AlignedQuery:
         """Of the tokens."""
         return SortedGrams(self.tokens.hashes, SEED_TOKENS)
 
+    # Shapes that repeat so often are prose and tables, which are no renamed copies.
     @cached_property
     def shapes(self) -> SortedGrams:
         """Of what the tokens look like: as long as a renamed copy is at least."""
-        return SortedGrams(shape_hashes(self.tokens), max(self.min_tokens, 2 * SEED_TOKENS))
+        k = max(self.min_tokens, 2 * SEED_TOKENS)
+        return SortedGrams(shape_hashes(self.tokens), k, is_frugal=True)
 
     @cached_property
     def long_shapes(self) -> SortedGrams:
         """As long as a copy under other names that share no tokens in a row with their source."""
-        return SortedGrams(
-            self.shapes.hashes, max(self.min_tokens, WINNOWING[Channel.SHAPE].guaranteed_tokens)
-        )
+        return SortedGrams(self.shapes.hashes, max(self.min_tokens, MIN_SHAPE_TOKENS), is_frugal=True)
 
 
 def align(

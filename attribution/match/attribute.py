@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from attribution.errors import AttributionError
 from attribution.match.align import AlignedQuery, Alignment, align
@@ -19,8 +20,10 @@ from attribution.match.boilerplate import boilerplate_of
 from attribution.match.lexed import Lexed
 from attribution.source import ALL_KINDS, Match, MatchKind, Source, Span, span_in
 from attribution.store.contract import Content, Index
-from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
+from attribution.tokens.fingerprint import WINNOWING, Channel, all_fingerprints, winnow
 from attribution.tokens.lexer import U64, Tokens, lex
+
+Bools = npt.NDArray[np.bool_]
 
 # A long query is asked about in windows, so that a short copy in it is not outvoted by a long one.
 WINDOW_TOKENS = 512
@@ -78,36 +81,49 @@ def attribute(
     tokens = lex(text)
     if len(tokens) < options.min_tokens:
         return []
-    contents = index.contents(_candidates(tokens, index, options)).values()
-    ask = partial(_matches, text, tokens, index, options)
+    query = AlignedQuery(tokens, options.min_tokens)
     lexed = Lexed() if lexed is None else lexed
+    found: list[_Found] = []
+    for channel in _channels(index, options):
+        windows = _windows(tokens, channel, thorough=options.thorough, covered=_covered(tokens, found))
+        contents = index.contents(_candidates(windows, channel, index, options))
+        by_shape = channel is Channel.SHAPE
+        found += _aligned(query, lexed.of(contents.values()), options.kinds, by_shape=by_shape)
+    ask = partial(_matches, text, tokens, index, options)
     if own is None:
-        return ask(lexed.of(contents))
-    of_others = [
-        replace(content, sources=others)
-        for content in contents
-        if (others := tuple(source for source in content.sources if not own(source)))
-    ]
-    known = {content.key for content in of_others}
-    ours = ask(lexed.of(content for content in contents if content.key not in known))
-    found = [*ask(lexed.of(of_others)), *(replace(match, is_own=True) for match in ours)]
-    return found[: options.limit]
+        return ask(found)
+    of_others = list(_of_others(found, own))
+    known = {one.content.key for one in of_others}
+    ours = ask([one for one in found if one.content.key not in known])
+    return [*ask(of_others), *(replace(match, is_own=True) for match in ours)][: options.limit]
 
 
-def _candidates(tokens: Tokens, index: Index, options: SearchOptions) -> list[bytes]:
+def _channels(index: Index, options: SearchOptions) -> tuple[Channel, ...]:
+    """TEXT first: what it explains is not asked of the other."""
+    return index.channels if MatchKind.RENAMED in options.kinds else (Channel.TEXT,)
+
+
+def _covered(tokens: Tokens, found: Sequence[_Found]) -> Bools:
+    """[N] which tokens lie in a copy."""
+    covered = np.zeros(len(tokens), dtype=bool)
+    for one in found:
+        covered[one.alignment.query_start : one.alignment.query_end] = True
+    return covered
+
+
+def _candidates(
+    windows: Iterable[U64], channel: Channel, index: Index, options: SearchOptions
+) -> list[bytes]:
     """Keys of the contents to compare, each once, the best of each window."""
     found: dict[bytes, None] = {}
     others: list[list[bytes]] = []
-    for channel in index.channels:
-        if channel is Channel.SHAPE and MatchKind.RENAMED not in options.kinds:
-            continue
-        for fingerprints in _windows(tokens, channel, thorough=options.thorough):
-            if len(fingerprints):
-                ranked = index.candidates(fingerprints, channel, limit=options.considered)
-                keys = [candidate.key for candidate in ranked]
-                found.update(dict.fromkeys(keys[: options.verified]))
-                if len(keys) > options.verified:
-                    others.append(keys)
+    for fingerprints in windows:
+        if len(fingerprints):
+            ranked = index.candidates(fingerprints, channel, limit=options.considered)
+            keys = [candidate.key for candidate in ranked]
+            found.update(dict.fromkeys(keys[: options.verified]))
+            if len(keys) > options.verified:
+                others.append(keys)
     return [*found, *_of_each_licence(others, index, options.verified, known=found)]
 
 
@@ -128,11 +144,13 @@ def _of_each_licence(
                 yield key
 
 
-def _windows(tokens: Tokens, channel: Channel, *, thorough: bool) -> Iterator[U64]:
+def _windows(tokens: Tokens, channel: Channel, *, thorough: bool, covered: Bools) -> Iterator[U64]:
+    """The fingerprints of each window that is not all but covered."""
     step = WINDOW_TOKENS - WINDOW_OVERLAP_TOKENS
     for start in range(0, max(len(tokens) - WINDOW_OVERLAP_TOKENS, 1), step):
         part = tokens.part(start, start + WINDOW_TOKENS)
-        yield all_fingerprints(part, channel) if thorough else winnow(part, channel)
+        if covered[start : start + WINDOW_TOKENS].sum() <= len(part) - WINNOWING[channel].k:
+            yield all_fingerprints(part, channel) if thorough else winnow(part, channel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,20 +167,28 @@ class _Found:
         return (-a.tokens, -a.similarity, source.sort_key, a.query_start, a.source_start)
 
 
-def _matches(
-    text: bytes,
-    tokens: Tokens,
-    index: Index,
-    options: SearchOptions,
+def _aligned(
+    query: AlignedQuery,
     candidates: Iterable[tuple[Content, Tokens]],
+    kinds: frozenset[MatchKind],
+    *,
+    by_shape: bool,
+) -> Iterator[_Found]:
+    for content, theirs in candidates:
+        for alignment in align(query, theirs, kinds=kinds, by_shape=by_shape):
+            yield _Found(alignment=alignment, content=content, tokens=theirs)
+
+
+def _of_others(found: Iterable[_Found], own: Callable[[Source], bool]) -> Iterator[_Found]:
+    """What somebody else has too, as theirs."""
+    for one in found:
+        if others := tuple(source for source in one.content.sources if not own(source)):
+            yield replace(one, content=replace(one.content, sources=others))
+
+
+def _matches(
+    text: bytes, tokens: Tokens, index: Index, options: SearchOptions, found: Iterable[_Found]
 ) -> list[Match]:
-    by_shape = Channel.SHAPE in index.channels
-    query = AlignedQuery(tokens, options.min_tokens)
-    found = [
-        _Found(alignment=alignment, content=content, tokens=theirs)
-        for content, theirs in candidates
-        for alignment in align(query, theirs, kinds=options.kinds, by_shape=by_shape)
-    ]
     groups = _groups(sorted(found, key=_Found.rank))
     matches = ((_match(text, tokens, group), group[0]) for group in groups)
     wanted = (

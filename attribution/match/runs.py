@@ -50,11 +50,15 @@ class Run:
 
 
 class SortedGrams:
-    """The k-grams of a query's [N] token hashes, sorted once for all the sources that it is compared to."""
+    """The k-grams of a query's [N] token hashes, sorted once for all the sources that it is compared to.
 
-    def __init__(self, hashes: U64, k: int) -> None:
+    What repeats too often to know all pairs of is looked for on whole diagonals, unless `is_frugal`.
+    """
+
+    def __init__(self, hashes: U64, k: int, *, is_frugal: bool = False) -> None:
         self.hashes = hashes
         self.k = k
+        self.is_frugal = is_frugal
         grams = gram_hashes(hashes, k)
         self._order = np.argsort(grams, kind="stable")
         self._ranked = grams[self._order]
@@ -89,7 +93,7 @@ def shared_runs(
     values, inverse, counts = np.unique(source_at - query_at, return_inverse=True, return_counts=True)
     fullest = np.argsort(-counts, kind="stable")[:MAX_DIAGONALS]
     diagonals: list[int] = values[fullest].tolist()
-    if is_complete:
+    if is_complete or query.is_frugal:
         is_full = np.zeros(len(values), dtype=bool)
         is_full[fullest] = True
         kept = is_full[inverse]

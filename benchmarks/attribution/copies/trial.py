@@ -69,8 +69,10 @@ class Trial:
 class Ours:
     """An index in a folder, asked as `check` does."""
 
-    def __init__(self, code: Code, folder: Path, options: SearchOptions | None = None) -> None:
-        with open_writer(folder) as writer:
+    def __init__(
+        self, code: Code, folder: Path, options: SearchOptions | None = None, *, renamed: bool = False
+    ) -> None:
+        with open_writer(folder, renamed=renamed) as writer:
             build(code.indexed, writer)
         self._index = open_index(folder)
         self._documents = {one.key: one for one in code.indexed}
