@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attribution.source import Source
-from attribution.sources.ingest import facts_around
+from attribution.sources.folders import facts_around
 from attribution.sources.provenance import git_root
 
 

@@ -20,8 +20,9 @@ from attribution.tokens.lexer import U64, Ints
 if TYPE_CHECKING:
     from attribution.store.prepare import PreparedBatch
 
-# What identifies a document: 1 was repository and path, 2 is `Source.provenance` and path.
-DOCUMENT_VERSION = 2
+# What is kept of a document: 1 was by repository and path, 2 is by `Source.provenance` and path, 3 has the
+# evidence of its licence and no path of the machine it was read on.
+DOCUMENT_VERSION = 3
 # Scores are rounded to as many digits: sums of floats depend on their order, and ties go by key.
 SCORE_DIGITS = 3
 
@@ -76,7 +77,7 @@ class AddCounts:
 
     added: int = 0  # new, with a content that was not there
     known: int = 0  # new, with a content that was there
-    replaced: int = 0  # there, with another content, licence or address
+    replaced: int = 0  # there, with another content, licence (or evidence of it) or address
     unchanged: int = 0
     refused: int = 0  # their owners opted out
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from attribution.source import Source
@@ -18,6 +19,7 @@ from attribution.store.elastic.schema import FIELDS
 from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import PreparedDocument
 from attribution.tokens.fingerprint import Channel
+from model.languages.languages import language_of_path
 
 
 def document_id(source: Source) -> str:
@@ -59,9 +61,16 @@ def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: 
         "path": source.path,
         "revision": source.revision,
         "license": source.license,
+        "language": language.name if (language := language_of_path(source.path)) else None,
+        **evidence_fields(source),
         "url": source.url,
         "text_bytes": text_bytes,
     }
+
+
+def evidence_fields(source: Source) -> dict[str, str | None]:
+    """What the licence is known by."""
+    return {} if source.evidence is None else asdict(source.evidence)
 
 
 def put_opt_out(place: ElasticPlace, rule: OptOut) -> Action:

@@ -10,7 +10,7 @@ import numpy as np
 from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexDamagedError
-from attribution.source import AnyDocument, Source, content_key
+from attribution.source import AnyDocument, LicenceEvidence, Source, content_key
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.elastic.actions import document_id
 from attribution.store.elastic.place import ElasticPlace, connect, translated
@@ -26,7 +26,11 @@ _SPARE_CANDIDATES = 16
 _PAGE = 500
 # What one search may answer (`index.max_result_window`).
 _MAX_HITS = 10_000
-SOURCE_FIELDS = ("content", "repository", "path", "package", "revision", "origin", "license", "url")
+_EVIDENCE_FIELDS = ("declared", "declared_in", "detected", "detected_in")
+SOURCE_FIELDS = (
+    *("content", "repository", "path", "package", "revision", "origin", "license", "url"),
+    *_EVIDENCE_FIELDS,
+)
 
 
 class ElasticIndex:
@@ -249,6 +253,7 @@ def _text(stored: Mapping[str, Any]) -> bytes:
 
 def source_of(stored: Mapping[str, Any]) -> Source:
     """A stored document's source."""
+    said = {name: stored[name] for name in _EVIDENCE_FIELDS if name in stored}
     return Source(
         repository=stored["repository"],
         path=stored["path"],
@@ -257,6 +262,7 @@ def source_of(stored: Mapping[str, Any]) -> Source:
         revision=stored.get("revision"),
         license=stored.get("license"),
         url=stored.get("url"),
+        evidence=LicenceEvidence(**said) if said else None,
     )
 
 

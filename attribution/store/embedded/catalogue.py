@@ -7,15 +7,17 @@ nothing of fingerprints.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
-from attribution.source import Identified, Source, content_key
+from attribution.source import Identified, LicenceEvidence, Source, content_key
 from attribution.store.contract import DOCUMENT_VERSION, missing
 from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import SEGMENT_VERSION, Written
@@ -142,8 +144,9 @@ class Catalogue:
     def sources(self, content: int) -> tuple[Source, ...]:
         """The sources of all documents that hold a content, in their order."""
         rows = self.connection.execute(
-            "SELECT repository, path, package, revision, origin, license, url FROM documents "
-            "JOIN provenances ON provenances.id = provenance WHERE content = ? "
+            "SELECT repository, path, package, revision, origin, license, url, said FROM documents "
+            "JOIN provenances ON provenances.id = provenance "
+            "LEFT JOIN evidences ON evidences.id = evidence WHERE content = ? "
             "ORDER BY repository, path, package, revision, origin",
             (content,),
         )
@@ -156,6 +159,7 @@ class Catalogue:
                 origin=row[4] or None,
                 license=row[5],
                 url=row[6],
+                evidence=None if row[7] is None else LicenceEvidence(**json.loads(row[7])),
             )
             for row in rows
         )
@@ -186,10 +190,10 @@ class Catalogue:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def document(self, provenance: int, path: str) -> tuple[int, str | None, str | None] | None:
-        """(content, license, url) of a document."""
-        row: tuple[int, str | None, str | None] | None = self.connection.execute(
-            "SELECT content, license, url FROM documents WHERE provenance = ? AND path = ?",
+    def document(self, provenance: int, path: str) -> tuple[int, str | None, str | None, int | None] | None:
+        """(content, license, url, evidence) of a document."""
+        row: tuple[int, str | None, str | None, int | None] | None = self.connection.execute(
+            "SELECT content, license, url, evidence FROM documents WHERE provenance = ? AND path = ?",
             (provenance, path),
         ).fetchone()
         return row
@@ -269,6 +273,11 @@ def meta(channels: Sequence[Channel]) -> dict[str, str]:
         "segments": str(SEGMENT_VERSION),
         "documents": str(DOCUMENT_VERSION),
     }
+
+
+def packed_evidence(evidence: LicenceEvidence) -> str:
+    """As it is kept: what it does not say is left out."""
+    return json.dumps({name: said for name, said in asdict(evidence).items() if said is not None})
 
 
 def _parts(values: Sequence[_Value]) -> Iterator[list[_Value]]:
