@@ -27,7 +27,7 @@ from attribution.sources.provenance import (
     is_metadata,
     origin_of,
 )
-from attribution.sources.reuse import REUSE_FILE, Annotation, annotations
+from attribution.sources.reuse import REUSE_FILE, Annotation, read_annotations
 from attribution.sources.trees import Tree
 
 # Folders of an egg or a jar that speak for all of it.
@@ -121,7 +121,7 @@ class TreeFacts:
 
     def _read_beside(self, path: PurePosixPath, data: bytes) -> None:
         if path.name == REUSE_FILE:
-            self.reuse[str(path.parent)] = annotations(data.decode("utf-8", errors="replace"))
+            self.reuse[str(path.parent)] = read_annotations(data.decode("utf-8", errors="replace"))
         elif licence := licence_of_header(data):
             self.companions[str(path).removesuffix(".license")] = licence
 

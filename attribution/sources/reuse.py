@@ -34,7 +34,7 @@ class Annotation:
         return own
 
 
-def annotations(text: str) -> tuple[Annotation, ...]:
+def read_annotations(text: str) -> tuple[Annotation, ...]:
     """What a REUSE.toml says, the last first, which counts; nothing if it is malformed."""
     try:
         raw = tomllib.loads(text)
