@@ -130,6 +130,14 @@ def _line_ends(text: bytes, start: int, end: int) -> int:
     return text.count(b"\n", start, end) + text.count(b"\r", start, end) - text.count(b"\r\n", start, end)
 
 
+class Group(StrEnum):
+    """By what documents are counted."""
+
+    LICENSE = "license"
+    REPOSITORY = "repository"
+    LANGUAGE = "language"
+
+
 class MatchKind(StrEnum):
     """How much of a match is the same."""
 

@@ -7,15 +7,17 @@ store; `attribution.store.open` chooses one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attribution.errors import IndexMissingError
-from attribution.source import AnyDocument, Source
+from attribution.source import AnyDocument, Group, Source
 from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
+from model.languages.languages import language_of_path
 
 if TYPE_CHECKING:
     from attribution.store.prepare import PreparedBatch
@@ -96,6 +98,9 @@ class Index(Protocol):
     def info(self) -> IndexInfo:
         """Counts and sizes."""
 
+    def documents_by(self, group: Group) -> Counter[str | None]:
+        """How many documents there are of each licence, repository or language; None is unknown."""
+
     def document_count(self) -> int:
         """How many documents a query searches; cheap."""
 
@@ -155,6 +160,12 @@ class Writer(Protocol):
 
     def compact(self) -> None:
         """Give back the space of what was removed, and join what lies in pieces."""
+
+
+def language_name(path: str) -> str | None:
+    """The language of a file, by its name."""
+    language = language_of_path(path)
+    return None if language is None else language.name
 
 
 def missing(url: str) -> IndexMissingError:

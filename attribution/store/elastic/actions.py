@@ -13,13 +13,13 @@ from dataclasses import asdict
 from typing import Any
 
 from attribution.source import Source
+from attribution.store.contract import language_name
 from attribution.store.elastic.place import ElasticPlace
 from attribution.store.elastic.requests import Action
 from attribution.store.elastic.schema import FIELDS
 from attribution.store.opt_outs import OptOut
 from attribution.store.prepare import PreparedDocument
 from attribution.tokens.fingerprint import Channel
-from model.languages.languages import language_of_path
 
 
 def document_id(source: Source) -> str:
@@ -61,7 +61,7 @@ def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: 
         "path": source.path,
         "revision": source.revision,
         "license": source.license,
-        "language": language.name if (language := language_of_path(source.path)) else None,
+        "language": language_name(source.path),
         **evidence_fields(source),
         "url": source.url,
         "text_bytes": text_bytes,

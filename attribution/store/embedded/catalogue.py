@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
-from attribution.source import Identified, LicenceEvidence, Source, content_key
-from attribution.store.contract import DOCUMENT_VERSION, missing
+from attribution.source import Group, Identified, LicenceEvidence, Source, content_key
+from attribution.store.contract import DOCUMENT_VERSION, language_name, missing
 from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import SEGMENT_VERSION, Written
 from attribution.store.opt_outs import OptOut
@@ -109,6 +110,18 @@ class Catalogue:
         """How many documents and contents there are, without counting them."""
         documents, contents = self.connection.execute("SELECT documents, contents FROM totals").fetchone()
         return documents, contents
+
+    def documents_by(self, group: Group) -> Counter[str | None]:
+        """How many documents there are of each value."""
+        if group is Group.LANGUAGE:
+            paths = self.connection.execute("SELECT path FROM documents")
+            return Counter(language_name(path) for (path,) in paths)
+        column = {Group.LICENSE: "license", Group.REPOSITORY: "repository"}[group]
+        rows = self.connection.execute(
+            f"SELECT {column}, count(*) FROM documents JOIN provenances ON provenances.id = provenance "
+            "GROUP BY 1"
+        )
+        return Counter(dict(rows))
 
     def repositories(self) -> int:
         """How many repositories there are."""

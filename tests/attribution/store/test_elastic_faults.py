@@ -255,6 +255,31 @@ def test_a_server_with_tls_and_a_user(secure_server: Server, monkeypatch: pytest
         open_index(f"{secure_server.url}/tls")
 
 
+def test_the_documented_roles_are_enough_and_no_more(
+    secure_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = secure_server.lock
+    assert lock is not None
+    monkeypatch.setenv("ELASTICSEARCH_CA_CERTS", str(lock.certificate))
+
+    def url(role: str) -> str:
+        return secure_server.url.replace("https://", f"https://{role}:{lock.password}@") + "/starcoder-roles"
+
+    index_of(url("starcoder_build"), documents(3))
+    assert finds(url("starcoder_check"), documents()[1].text)
+    index = open_index(url("starcoder_info"))
+    assert index.info().documents == 4
+    index.close()
+    index_of(url("starcoder_remove"), documents(4))
+    with open_writer(url("starcoder_remove"), create=False) as writer:
+        assert writer.remove([OptOut(repository=documents()[0].source.repository)]).documents
+    refused = r"refuses \(403\).*lacks the right"
+    with pytest.raises(IndexUnavailableError, match=refused):
+        index_of(url("starcoder_check"), documents(5))
+    with pytest.raises(IndexUnavailableError, match=refused):
+        index_of(url("starcoder_remove").replace("starcoder-roles", "starcoder-new"), documents(1))
+
+
 def test_a_wrong_password_is_not_told_on(secure_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert secure_server.lock is not None
     monkeypatch.setenv("ELASTICSEARCH_CA_CERTS", str(secure_server.lock.certificate))
