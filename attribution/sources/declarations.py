@@ -11,11 +11,14 @@ import email.parser
 import re
 from dataclasses import dataclass
 from typing import Any
+from xml.etree import ElementTree
 
 from attribution.errors import ExpressionError
 from attribution.sources.licences import gnu_identifier, licence_of_text
 from attribution.sources.spdx import Expression, Joined, is_reference, licences_in, parse
 
+POM_FILE = "pom.xml"
+_NAMESPACE = re.compile(r"\{[^}]*\}")
 # npm's word for "you may not", which is not the Unlicense; ScanCode's LicenseDB has an identifier for it.
 _PROPRIETARY = re.compile(r"unlicensed|proprietary|commercial|all rights reserved\.?", re.IGNORECASE)
 PROPRIETARY = "LicenseRef-scancode-proprietary-license"
@@ -198,3 +201,39 @@ def declared_by_npm(package: dict[str, Any]) -> Declared:
     several = stated if isinstance(stated, list) else [stated]
     names = [str(one.get("type", "") if isinstance(one, dict) else one) for one in several]
     return Declared(stated=" OR ".join(filter(None, names)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pom:
+    """`licence` joins the names of several by OR: one may be chosen (Maven's POM reference, "Licenses")."""
+
+    name: str
+    version: str | None
+    licence: str
+    link: str
+
+
+def read_pom(text: str) -> Pom | None:
+    """A pom's facts; None if it is malformed, or defines entities, which Maven's own never do."""
+    if "<!ENTITY" in text:
+        return None
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return None
+    for element in root.iter():
+        element.tag = _NAMESPACE.sub("", str(element.tag))
+    group = root.findtext("groupId") or root.findtext("parent/groupId") or ""
+    names = [
+        _squeezed(one.findtext("name") or one.findtext("url")) for one in root.iterfind("licenses/license")
+    ]
+    return Pom(
+        name=f"{group.strip()}:{_squeezed(root.findtext('artifactId'))}",
+        version=_squeezed(root.findtext("version") or root.findtext("parent/version")) or None,
+        licence=" OR ".join(filter(None, names)),
+        link=_squeezed(root.findtext("scm/url") or root.findtext("url")),
+    )
+
+
+def _squeezed(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from attribution.source import LicenceEvidence, Source
+from attribution.sources.declarations import POM_FILE
 from attribution.sources.folder_licence import FolderLicence
 from attribution.sources.licences import is_companion, licence_of_header
-from attribution.sources.pom import POM_FILE
 from attribution.sources.provenance import (
     INSTALLED_FILES,
     MAX_METADATA_BYTES,

@@ -26,7 +26,7 @@ _RESTRICTIONS = (
     ("commons clause", re.compile(r"commons clause")),
     ("not evil", re.compile(r"for good not evil")),
 )
-_CHOICE = re.compile(r"\balternatively\b|\bdual licen[cs]ed\b")
+_CHOICE = re.compile(r"\balternatively\b|\bdual licen[cs]ed\b|\bor (?:the )?mit licen[cs]e")
 # What is longer is a licence's text, not a notice that names one.
 _NOTICE_WORDS = 400
 
@@ -86,6 +86,7 @@ _TEXTS: tuple[tuple[tuple[str, str, str], ...], ...] = (
             r"this is free and unencumbered software released into the public domain",
             "Unlicense",
         ),
+        ("the unlicense", r"licen[cs]ed under the unlicense", "Unlicense"),
     ),
     (("python software foundation", r"python software foundation licen[cs]e version 2", "PSF-2.0"),),
     (("altered source", r"altered source versions must be plainly marked as such", "Zlib"),),
@@ -133,6 +134,7 @@ _TEXTS: tuple[tuple[tuple[str, str, str], ...], ...] = (
             r"mit licen[cs]e",
             "MIT",
         ),
+        (" mit", r"(?:or|and) (?:the )?mit licen[cs]e", "MIT"),
         (" mit", r"\blicen[cs]e (?:is )?mit\b(?! or\b)", "MIT"),
     ),
 )

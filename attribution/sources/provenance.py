@@ -18,15 +18,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attribution.sources.declarations import (
+    POM_FILE,
     Declared,
     declared_by_npm,
     declared_by_python,
     file_referred_to,
     of_classifiers,
+    read_pom,
 )
 from attribution.sources.folder_licence import FolderLicence
 from attribution.sources.licences import is_licence_file
-from attribution.sources.pom import POM_FILE, read_pom
 
 METADATA_FILES = frozenset({"package.json", "pyproject.toml", "Cargo.toml", "METADATA", "PKG-INFO", POM_FILE})
 # In *.dist-info and *.egg-info: what of the folder around belongs to the package.

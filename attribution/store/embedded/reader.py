@@ -160,7 +160,7 @@ class EmbeddedIndex:
 
     def documents_by(self, group: Group) -> Counter[str | None]:
         """How many documents there are of each licence, repository or language."""
-        with self._lock:
+        with self._reading():
             return self._catalogue.documents_by(group)
 
     def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:

@@ -131,6 +131,7 @@ FSF = "as published by\n * the Free Software Foundation;"
         ('Licensed under the Apache License, Version 2.0 (the "License");', "Apache-2.0"),
         ("subject to the terms of the Mozilla Public\n * License, v. 2.0.", "MPL-2.0"),
         ("@license MIT", "MIT"),
+        ("Licensed under the Apache License, Version 2.0 or the MIT license.", "Apache-2.0 OR MIT"),
         (
             "Licensed under the MIT License. Alternatively, under the terms of the GNU General Public "
             "License version 2.",
