@@ -3,8 +3,8 @@
     python -m benchmarks.attribution.licences ARCHIVES… [--headers 2] [--out build/attribution/licences.json]
 
 Needs ScanCode, no part of this project: `pip install scancode-toolkit-mini pluggy==1.5.0`. Of each archive
-all licence files are read, and the heads of source files that speak of a licence. Answers are compared as sets of
-licences: their order does not count, nor does whether one may be chosen.
+all licence files are read, and the heads of source files that speak of a licence. Answers are compared as
+sets of licences: their order does not count, nor does whether one may be chosen.
 """
 
 from __future__ import annotations
