@@ -16,9 +16,20 @@ COMMON_FILES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceEvidence:
+    """What a licence is known by: what was declared, what was detected, and in which files."""
+
+    declared: str | None = None
+    declared_in: str | None = None
+    detected: str | None = None
+    detected_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a document comes from; `license` is an SPDX expression, None where nobody knows.
 
+    `evidence` is what that is known by, None where the source was only told.
     `package` is the published package, as `npm:@scope/name`: a repository may hold several with the same
     paths.
     `origin` tells apart what has no repository of its own: the folder, archive or row it was read from.
@@ -31,6 +42,7 @@ class Source:
     url: str | None = None
     package: str | None = None
     origin: str | None = None
+    evidence: LicenceEvidence | None = None
 
     @property
     def provenance(self) -> tuple[str, str, str, str]:
@@ -116,6 +128,14 @@ def span_in(text: bytes, start_byte: int, end_byte: int) -> Span:
 
 def _line_ends(text: bytes, start: int, end: int) -> int:
     return text.count(b"\n", start, end) + text.count(b"\r", start, end) - text.count(b"\r\n", start, end)
+
+
+class Group(StrEnum):
+    """By what documents are counted."""
+
+    LICENSE = "license"
+    REPOSITORY = "repository"
+    LANGUAGE = "language"
 
 
 class MatchKind(StrEnum):

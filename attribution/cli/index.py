@@ -20,11 +20,12 @@ import typer
 
 from attribution.cli.common import INDEX_VARIABLE, Fallback, index_url, reported_errors, say
 from attribution.errors import SourceError
+from attribution.source import Group
 
 if TYPE_CHECKING:
     from attribution.indexing.build import BuildProgress
     from attribution.indexing.listing import ListedSet
-    from attribution.store.contract import Writer
+    from attribution.store.contract import Index, Writer
     from attribution.store.opt_outs import OptOut
 
 index_app = typer.Typer(
@@ -182,22 +183,30 @@ def opt_outs_lift(
 
 @index_app.command("info")
 def index_info(
-    into: Into = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+    into: Into = None,
+    by: Annotated[
+        Group | None, typer.Option(help="Count the documents by licence, repository or language.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """What the index holds."""
     with reported_errors():
         from attribution.store.open import open_index
 
         index = open_index(index_url(into))
-        info = index.info().to_dict()
+        info = index.info().to_dict() if by is None else _counted(index, by)
         index.close()
         if as_json:
             say(json.dumps(info, indent=2))
         else:
-            width = max(map(len, info))
-            say(
-                "\n".join(f"{name.replace('_', ' '):{width}} {_shown(value)}" for name, value in info.items())
-            )
+            width = max(map(len, info), default=0)
+            names = {name: name.replace("_", " ") if by is None else name for name in info}
+            say("\n".join(f"{names[name]:{width}} {_shown(value)}" for name, value in info.items()))
+
+
+def _counted(index: Index, by: Group) -> dict[str, object]:
+    """The most frequent first."""
+    return {name or "unknown": number for name, number in index.documents_by(by).most_common()}
 
 
 @index_app.command("verify")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attribution.match.seen import SeenFile
 from attribution.policy.policy import LicenceOutcome, strictest_first
-from attribution.source import Match, Source, Span
+from attribution.source import LicenceEvidence, Match, Source, Span
 
 if TYPE_CHECKING:
     # Needs rapidfuzz, which an answer from a portrait does without.
@@ -81,6 +82,7 @@ def _source(source: Source) -> dict[str, Any]:
         "revision": source.revision,
         "license": source.license,
         "url": source.url,
+        **({} if source.evidence is None else {"licence_evidence": asdict(source.evidence)}),
     }
 
 
@@ -129,10 +131,22 @@ def _text(file: str, judged: JudgedMatch) -> str:
         f"{file}:{cell}{_lines(match.query)}: {match.kind}, {match.tokens} tokens{similarity}{notes}",
         f"    {whose}: {source.path}:{_lines(match.source_span)}{where}",
         f"    licence: {_licences(match)}",
+        *_evidence(verdict.holder or source),
     ]
     if verdict.outcome is not LicenceOutcome.PASSED:
         lines.append(f"    {verdict.outcome}: {verdict.reason}")
     return "\n".join(lines)
+
+
+def _evidence(source: Source) -> list[str]:
+    """What the licence is known by, where that is known."""
+    said = source.evidence or LicenceEvidence()
+    parts = [
+        f"declared as {said.declared!r} in {said.declared_in}" if said.declared else "",
+        f"{said.detected or 'not recognised'} detected in {said.detected_in}" if said.detected_in else "",
+    ]
+    told = "; ".join(filter(None, parts))
+    return [f"    known by: {told}"] if told else []
 
 
 def _licences(match: Match) -> str:

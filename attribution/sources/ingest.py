@@ -13,25 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from attribution.errors import InputError, SourceError
-from attribution.source import Source, SourceDocument
+from attribution.source import LicenceEvidence, SourceDocument
 from attribution.sources.decoding import DecodedText, cell_path, pieces_of
-from attribution.sources.licences import licence_of_header
+from attribution.sources.folders import TreeFacts, facts_around, source_of
 from attribution.sources.manifest import Manifest, Package
-from attribution.sources.provenance import (
-    INSTALLED_FILES,
-    MAX_METADATA_BYTES,
-    NOTHING,
-    Facts,
-    facts_of_archive_name,
-    facts_of_file,
-    facts_of_git,
-    facts_of_go_module,
-    git_root,
-    installed_names,
-    is_metadata,
-)
+from attribution.sources.provenance import NOTHING, Facts
 from attribution.sources.tables import is_table, read_dataset, read_table
-from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive, printable
+from attribution.sources.trees import ArchiveTree, FolderTree, Tree, is_archive
 from model.local.secret_files import is_secret
 
 # Larger files are data or generated.
@@ -44,8 +32,6 @@ DATASET = re.compile(
 # Source code compresses to about a quarter; enough for telling the time left.
 _COMPRESSION = 4
 _COMPRESSED = frozenset({".gz", ".tgz", ".zst", ".bz2", ".xz", ".zip", ".whl", ".jar", ".crate", ".parquet"})
-# Folders of an egg or a jar that speak for all of it.
-_ARCHIVE_METADATA = frozenset({"EGG-INFO", "META-INF"})
 _SKIPPED_FILES = re.compile(r"\.min\.(js|css)$|\.map$|(^|/)(package-lock\.json|yarn\.lock|poetry\.lock)$")
 
 
@@ -112,8 +98,9 @@ def _read_file(path: Path, skipped: Counter[str], packages: Path | None) -> Iter
         yield from read_manifest(path, skipped, packages)
     else:
         data = path.read_bytes()
-        facts = facts_around(path.resolve().parent)
-        yield SourceDocument(source=_source(path.name, data, facts, place=path.resolve().parent), text=data)
+        folder = path.resolve().parent
+        source = source_of(path.name, data, facts_around(folder), place=folder)
+        yield SourceDocument(source=source, text=data)
 
 
 def indexable(documents: Iterable[SourceDocument], skipped: Counter[str]) -> Iterator[SourceDocument]:
@@ -152,7 +139,7 @@ def why_not(document: SourceDocument) -> str | None:
 
 def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iterator[SourceDocument]:
     """The files of a folder or archive, with what it says about them; `known` says it for all."""
-    facts, top = _facts_of_tree(tree)
+    facts = TreeFacts.of(tree)
     tree.skipped.clear()
     for member in tree.members():
         if is_secret(PurePosixPath(member.path)):
@@ -162,92 +149,8 @@ def read_tree(tree: Tree, skipped: Counter[str], known: Facts = NOTHING) -> Iter
         if data is None:
             skipped[f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"] += 1
             continue
-        nearest, place = known, PurePosixPath(member.path)
-        for folder in (place, *place.parents):
-            nearest = nearest.filled_from(facts.get(str(folder), NOTHING))
-        path = member.path.removeprefix(top)
-        yield SourceDocument(source=_source(path, data, nearest, place=tree.place, name=tree.name), text=data)
+        yield SourceDocument(source=facts.source(member.path, data, known), text=data)
     skipped.update(tree.skipped)
-
-
-def _source(path: str, data: bytes, facts: Facts, *, place: Path, name: str | None = None) -> Source:
-    """Of a file below `place`, which stands for its repository, under its name, where there is none."""
-    is_repository_path = (
-        facts.revision is not None and re.fullmatch(r"[0-9a-f]{40,64}", facts.revision) is not None
-    )
-    return Source(
-        repository=facts.repository or name or place.name,
-        package=facts.package,
-        origin=None if facts.repository else printable(str(place)),
-        path=path,
-        revision=facts.revision,
-        license=licence_of_header(data) or facts.license,
-        url=facts.url(path, is_repository_path=is_repository_path),
-    )
-
-
-def _facts_of_tree(tree: Tree) -> tuple[dict[str, Facts], str]:
-    """What is said of each folder (and loose module) of a tree, and the one folder that everything of an
-    archive stands in."""
-    facts: dict[str, Facts] = {}
-    installed: dict[PurePosixPath, Facts] = {}  # by *.dist-info or *.egg-info
-    contents: dict[PurePosixPath, set[str]] = {}
-    tops: set[str] = set()
-    modules: set[str] = set()
-    for member in tree.members():
-        path = PurePosixPath(member.path)
-        tops.add(path.parts[0] if len(path.parts) > 1 else "")
-        modules.add(_go_module(path))
-        of_package = path.parent.suffix in {".egg-info", ".dist-info"}
-        wanted = is_metadata(member.path) or (of_package and path.name in INSTALLED_FILES)
-        if not wanted or (data := member.read(MAX_METADATA_BYTES)) is None:
-            continue
-        if path.name in INSTALLED_FILES:
-            contents.setdefault(path.parent, set()).update(installed_names(path.name, data))
-        elif of_package:
-            known = installed.get(path.parent, NOTHING)
-            installed[path.parent] = known.filled_from(facts_of_file(member.path, data))
-        else:
-            of_archive = path.parent.name in _ARCHIVE_METADATA
-            folder = str(path.parent.parent if of_archive else path.parent)
-            facts[folder] = facts.get(folder, NOTHING).filled_from(facts_of_file(member.path, data))
-    for info, said in installed.items():
-        # Many packages may be installed beside each other: one speaks only of what it lists as its own.
-        for place in [info.parent / name for name in contents.get(info, ())] or [info.parent]:
-            facts[str(place)] = facts.get(str(place), NOTHING).filled_from(said)
-    if tree.root is not None:
-        facts["."] = (
-            facts_of_git(tree.root)
-            .filled_from(facts.get(".", NOTHING))
-            .filled_from(facts_around(tree.root.resolve()))
-        )
-        return facts, ""
-    top = tops.pop() if len(tops) == 1 else ""
-    said = facts_of_archive_name(tree.place.name)
-    if len(modules) == 1 and all(modules):
-        top = modules.pop()
-        said = facts_of_go_module(top)
-    facts["."] = facts.get(".", NOTHING).filled_from(said)
-    return facts, f"{top}/" if top else ""
-
-
-def _go_module(path: PurePosixPath) -> str:
-    """The folder `module@version` that a file of a Go module's archive stands in; "" where there is none."""
-    parts = next((n for n, part in enumerate(path.parts, start=1) if "@v" in part), 0)
-    return "/".join(path.parts[:parts])
-
-
-def facts_around(folder: Path) -> Facts:
-    """What the folder and those above it say, up to the root of the working tree."""
-    root = git_root(folder)
-    facts = NOTHING
-    for place in (folder, *folder.parents) if root is not None else (folder,):
-        for path in sorted(place.iterdir()):
-            if path.is_file() and is_metadata(path.name) and path.stat().st_size <= MAX_METADATA_BYTES:
-                facts = facts.filled_from(facts_of_file(path.name, path.read_bytes()))
-        if place == root:
-            break
-    return facts if root is None else facts_of_git(root).filled_from(facts)
 
 
 def read_manifest(path: Path, skipped: Counter[str], packages: Path | None) -> Iterator[SourceDocument]:
@@ -274,7 +177,9 @@ def _of_package(
         if package.selects(document.source.path):
             # The manifest's licence was checked by a person; a header's is not of the whole package.
             named = f"{package.ecosystem}:{package.name}"
-            yield replace(document, source=replace(document.source, license=package.license, package=named))
+            evidence = LicenceEvidence(declared=package.license, declared_in=manifest.name)
+            source = replace(document.source, license=package.license, evidence=evidence, package=named)
+            yield replace(document, source=source)
 
 
 def _text_bytes(path: Path) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from attribution.source import Source
-from attribution.sources.ingest import facts_around
-from attribution.sources.provenance import git_root
+from attribution.sources.folders import facts_around
+from attribution.sources.provenance import git_root, origin_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +26,14 @@ class OwnProject:
         """Whether a source is a file of this project, in whatever revision."""
         if source.origin is None:
             return self.repository is not None and source.repository.casefold() == self.repository.casefold()
-        # A folder's file; of an archive that lies in the project, nobody knows.
-        place = Path(source.origin)
-        return (place / source.path).is_relative_to(self.root) and not place.is_file()
+        place = self._places.get(source.origin)
+        return place is not None and (place / source.path).is_relative_to(self.root)
+
+    @cached_property
+    def _places(self) -> dict[str, Path]:
+        """The folders that a build may have been given, by origin: those above, two levels below."""
+        below = (place for depth in ("*", "*/*") for place in self.root.glob(depth) if place.is_dir())
+        return {origin_of(str(place)): place for place in (self.root, *self.root.parents, *below)}
 
 
 class OwnProjects:

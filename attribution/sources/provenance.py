@@ -6,24 +6,30 @@ git itself is not run: in a folder from elsewhere its configuration could run pr
 from __future__ import annotations
 
 import email.parser
+import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from attribution.sources.licences import (
+from attribution.sources.declarations import (
+    POM_FILE,
+    Declared,
     declared_by_npm,
     declared_by_python,
-    is_licence_file,
-    licence_of_declaration,
-    licence_of_text,
+    file_referred_to,
+    of_classifiers,
+    read_pom,
 )
+from attribution.sources.folder_licence import FolderLicence
+from attribution.sources.licences import is_licence_file
 
-METADATA_FILES = frozenset({"package.json", "pyproject.toml", "Cargo.toml", "METADATA", "PKG-INFO"})
+METADATA_FILES = frozenset({"package.json", "pyproject.toml", "Cargo.toml", "METADATA", "PKG-INFO", POM_FILE})
 # In *.dist-info and *.egg-info: what of the folder around belongs to the package.
 INSTALLED_FILES = frozenset({"RECORD", "top_level.txt"})
 MAX_METADATA_BYTES = 1 << 20
@@ -40,7 +46,7 @@ class Facts:
 
     repository: str | None = None
     revision: str | None = None
-    license: str | None = None
+    licence: FolderLicence | None = None
     web: str | None = None  # the repository's address
     package: str | None = None
 
@@ -49,10 +55,15 @@ class Facts:
         return Facts(
             repository=self.repository or other.repository,
             revision=self.revision or (None if self.repository else other.revision),
-            license=self.license or other.license,
+            licence=self.licence or other.licence,
             web=self.web or (None if self.repository else other.web),
             package=self.package or other.package,
         )
+
+    def beside(self, other: Facts) -> Facts:
+        """These facts and what another file of the same folder says."""
+        both = self.filled_from(other)
+        return replace(both, licence=self.licence.beside(other.licence)) if self.licence else both
 
     def url(self, path: str, *, is_repository_path: bool) -> str | None:
         """The address of a file, as near as can be said: a package's paths are not the repository's."""
@@ -63,6 +74,11 @@ class Facts:
 
 
 NOTHING = Facts()
+
+
+def origin_of(place: str) -> str:
+    """What tells places apart without saying where they are: paths have the names of people in them."""
+    return hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
 
 
 def parse_remote(url: str) -> tuple[str, str] | None:
@@ -93,10 +109,20 @@ def facts_of_file(path: str, data: bytes) -> Facts:
     """What one metadata or licence file tells; nothing if it is malformed."""
     name = PurePosixPath(path).name
     text = data.decode("utf-8", errors="replace")
+    if name not in METADATA_FILES:
+        return Facts(licence=FolderLicence.of_text(path, text))
+    said = _of_metadata(name, text)
+    if said.licence is None:
+        return said
+    return replace(said, licence=replace(said.licence, declared_in=path))
+
+
+def _of_metadata(name: str, text: str) -> Facts:
     if name in {"METADATA", "PKG-INFO"}:
         return _of_python_metadata(text)
-    if name not in METADATA_FILES:
-        return Facts(license=licence_of_text(text))
+    if name == POM_FILE:
+        pom = read_pom(text)
+        return NOTHING if pom is None else _package("maven", pom.name, pom.version, pom.licence, [pom.link])
     raw: Any
     try:
         raw = json.loads(text) if name == "package.json" else tomllib.loads(text)
@@ -109,9 +135,7 @@ def facts_of_file(path: str, data: bytes) -> Facts:
 
 def _of_python_metadata(text: str) -> Facts:
     headers = email.parser.HeaderParser().parsestr(text)
-    said = declared_by_python(text)
-    # Of several classifiers nobody knows whether all hold or one may be chosen.
-    declared = said.stated or (said.classifiers[0] if len(said.classifiers) == 1 else "")
+    declared = declared_by_python(text).one
     links = [str(value).partition(",")[2] for value in headers.get_all("Project-URL", [])]
     name, version = headers["Name"], headers["Version"]
     return _package("pypi", name, version, declared, [*links, str(headers["Home-page"] or "")])
@@ -128,14 +152,39 @@ def _of_npm(raw: dict[str, Any]) -> Facts:
 
 
 def _of_toml(raw: dict[str, Any]) -> Facts:
-    table = raw.get("project", raw.get("package", {}))
-    if not isinstance(table, dict):
-        return NOTHING
+    kind = "cargo" if {"package", "workspace"} & raw.keys() else "pypi"
+    table = _package_table(raw)
     links = table.get("urls", {})
     found = [*(links.values() if isinstance(links, dict) else ()), table.get("repository", "")]
-    kind = "pypi" if "project" in raw else "cargo"
-    declared = _text(table.get("license", ""), "text")
+    stated = table.get("license", "")
+    declared = _text(stated, "text")
+    if isinstance(stated, dict) and "file" in stated:
+        declared = f"SEE LICENSE IN {stated['file']}"
+    elif not declared and "license-file" in table:
+        declared = f"SEE LICENSE IN {table['license-file']}"
+    elif not declared and isinstance(classifiers := table.get("classifiers"), list):
+        declared = Declared(stated="", classifiers=of_classifiers(list(map(str, classifiers)))).one
     return _package(kind, table.get("name"), table.get("version"), declared, [str(link) for link in found])
+
+
+def _package_table(raw: dict[str, Any]) -> dict[str, Any]:
+    """The table that describes the package. Of a Cargo workspace, what its members take over from it."""
+    tool, workspace = raw.get("tool", {}), raw.get("workspace", {})
+    places = [
+        raw.get("project"),
+        tool.get("poetry") if isinstance(tool, dict) else None,
+        raw.get("package"),
+        workspace.get("package") if isinstance(workspace, dict) else None,
+    ]
+    merged: dict[str, Any] = {}
+    for table in reversed(places):
+        merged |= {key: value for key, value in (table or {}).items() if not _is_inherited(value)}
+    return merged
+
+
+def _is_inherited(value: Any) -> bool:
+    """`license.workspace = true`: the folder above says it."""
+    return isinstance(value, dict) and value.get("workspace") is True
 
 
 def _text(value: Any, key: str) -> str:
@@ -151,7 +200,7 @@ def _package(kind: str, name: Any, version: Any, declared: str, links: list[str]
     return Facts(
         repository=owner_and_name or (f"{kind}:{name}" if name else None),
         revision=str(version) if isinstance(version, str) else None,
-        license=licence_of_declaration(declared) if declared else None,
+        licence=FolderLicence(declared=declared, refers_to=file_referred_to(declared)) if declared else None,
         web=web,
         package=f"{kind}:{name}" if name else None,
     )

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from attribution.errors import SourceError
 from attribution.source import Source, SourceDocument
+from attribution.sources.provenance import origin_of
 
 TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".json.gz", ".json.zst", ".parquet")
 _BATCH_ROWS = 256
@@ -94,7 +95,7 @@ def document_of(row: Mapping[str, Any], where: str) -> SourceDocument:
         source=Source(
             repository=str(repository) if repository else "unknown",
             # Rows of no repository may have one path and be different files.
-            origin=None if repository else where,
+            origin=None if repository else origin_of(where),
             path=path,
             revision=_optional(_field(row, "revision")),
             license=_licence(_field(row, "license")),

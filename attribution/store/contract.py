@@ -7,21 +7,24 @@ store; `attribution.store.open` chooses one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attribution.errors import IndexMissingError
-from attribution.source import AnyDocument, Source
+from attribution.source import AnyDocument, Group, Source
 from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
+from model.languages.languages import language_of_path
 
 if TYPE_CHECKING:
     from attribution.store.prepare import PreparedBatch
 
-# What identifies a document: 1 was repository and path, 2 is `Source.provenance` and path.
-DOCUMENT_VERSION = 2
+# What is kept of a document: 1 was by repository and path, 2 is by `Source.provenance` and path, 3 has the
+# evidence of its licence and no path of the machine it was read on.
+DOCUMENT_VERSION = 3
 # Scores are rounded to as many digits: sums of floats depend on their order, and ties go by key.
 SCORE_DIGITS = 3
 
@@ -76,7 +79,7 @@ class AddCounts:
 
     added: int = 0  # new, with a content that was not there
     known: int = 0  # new, with a content that was there
-    replaced: int = 0  # there, with another content, licence or address
+    replaced: int = 0  # there, with another content, licence (or evidence of it) or address
     unchanged: int = 0
     refused: int = 0  # their owners opted out
 
@@ -94,6 +97,9 @@ class Index(Protocol):
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""
+
+    def documents_by(self, group: Group) -> Counter[str | None]:
+        """How many documents there are of each licence, repository or language; None is unknown."""
 
     def document_count(self) -> int:
         """How many documents a query searches; cheap."""
@@ -154,6 +160,12 @@ class Writer(Protocol):
 
     def compact(self) -> None:
         """Give back the space of what was removed, and join what lies in pieces."""
+
+
+def language_name(path: str) -> str | None:
+    """The language of a file, by its name."""
+    language = language_of_path(path)
+    return None if language is None else language.name
 
 
 def missing(url: str) -> IndexMissingError:

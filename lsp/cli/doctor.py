@@ -228,7 +228,7 @@ def check_index(settings: Settings) -> Check:
         )
         return Check(name="attribution", verdict=Verdict.NOTE, finding=finding, remedy=found.lack)
     # The user has asked for an index, and there is none.
-    wanted = settings.attribution.index is not None or on_match == "block"
+    wanted = settings.attribution.index is not None or settings.attribution.withholds
     verdict = Verdict.PROBLEM if wanted else Verdict.NOTE
     return Check(name="attribution", verdict=verdict, finding="nothing is looked up", remedy=found.lack)
 

@@ -291,4 +291,4 @@ class Completer:
 
 def withholds(settings: Settings) -> bool:
     """Whether text may be streamed only after the check."""
-    return settings.attribution.on_match == "block"
+    return settings.attribution.withholds

@@ -150,12 +150,18 @@ class AttributionSettings:
         "Folder or Elasticsearch URL of the attribution index (unset: where `index build` puts one).",
         reach="user_only",
     )
-    on_match: Literal["show", "label", "block"] = _setting(
+    on_match: Literal["show", "label", "policy", "block"] = _setting(
         "label",
-        choice("show", "label", "block"),
-        "What becomes of a suggestion that is a copy: show its sources, label it, or block it.",
+        choice("show", "label", "policy", "block"),
+        "What becomes of a suggestion that is a copy: show its sources, label it, block what the "
+        "project's policy does not let pass, or block it whatever the project says.",
         reach="tightens_only",
     )
+
+    @property
+    def withholds(self) -> bool:
+        """Whether copies, and text that could not be checked, are withheld."""
+        return self.on_match in {"policy", "block"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class AnswerCheck:
             found = await self._attribution.look_up(text[start:end])
             here = [] if found is None else self._references(text, start, end, found)
             references += here
-            reason = _reason(found, here) if is_strict else None
+            reason = _reason(found, here, self._attribution.on_match) if is_strict else None
             if reason is not None:
                 shown += text[end_of_last:start] + f"({reason})\n"
                 withheld, end_of_last = reason, end
@@ -84,11 +84,11 @@ def _parts(text: str) -> list[tuple[int, int]]:
     return blocks or [(0, len(text))]
 
 
-def _reason(found: SearchAnswer | None, references: Sequence[Reference]) -> str | None:
+def _reason(found: SearchAnswer | None, references: Sequence[Reference], on_match: str) -> str | None:
     """Why a part must not be shown, or None."""
     if found is None:
         return f"{UNCHECKED}: the index does not answer"
     if found.kind == "none":
         return f"{UNCHECKED}: {found.lack}"
-    withheld = next((reference for reference in references if reference.finding.is_withheld), None)
+    withheld = next((one for one in references if one.finding.is_withheld(on_match)), None)
     return None if withheld is None else f"{BLOCKED}: {withheld.label}"

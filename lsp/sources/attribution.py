@@ -205,7 +205,12 @@ class Attribution:
     @property
     def is_strict(self) -> bool:
         """Whether answers, which have no place, are without copies and text that could not be checked."""
-        return self._settings.attribution.on_match == "block"
+        return self._settings.attribution.withholds
+
+    @property
+    def on_match(self) -> str:
+        """What becomes of answers that are copies."""
+        return self._settings.attribution.on_match
 
     async def _ask(
         self, data: bytes, *, wait_s: float = WAIT_S, file: Path | None = None

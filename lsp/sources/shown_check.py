@@ -18,7 +18,7 @@ from lsp.documents.documents import file_path
 from lsp.documents.place import Place, well_formed
 from lsp.postprocess.suggestion import to_lf
 from lsp.sources.references import Credits, references_in
-from lsp.sources.store import AttributionStore, SearchAnswer
+from lsp.sources.store import WITHHOLDING, AttributionStore, SearchAnswer
 from model.languages.words import words_and_marks
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ShownCheck:
         """The sources of what is suggested at a place, or why it is withheld."""
         text, start_byte = checked_text(place, suggested)
         on_match = self._on_match(place)
-        is_strict = on_match == "block"
+        is_strict = on_match in WITHHOLDING
         if (reason := self._why_not(place.uri, text.decode())) is not None:
             answer: SearchAnswer | None = SearchAnswer(kind="none", lack=reason)
         else:
@@ -79,10 +79,10 @@ class ShownCheck:
             return Credits()
         self._book.attributed()
         label = references[0].label
-        if is_strict and any(reference.finding.is_withheld for reference in references):
+        if any(reference.finding.is_withheld(on_match) for reference in references):
             self._tell(f"{BLOCKED}: {label}")
             return BLOCKED
-        return Credits(references=tuple(references), label=label if on_match == "label" else None)
+        return Credits(references=tuple(references), label=None if on_match == "show" else label)
 
     async def _answer(self, text: bytes, file: Path | None, *, is_strict: bool) -> SearchAnswer | None:
         """What the store says; None if it takes too long."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BUILD = "starcoder-lsp index build"
 VERIFY = "`starcoder-lsp index verify` says what is damaged"
+# Values of `attribution.onMatch` with which copies, and what could not be checked, are withheld.
+WITHHOLDING = frozenset({"policy", "block"})
 # The kind of a portrait's findings.
 SEEN = "seen"
 # A server that could not be reached is not asked again for every completion.
@@ -72,12 +74,15 @@ class FoundCopy:
     holder: Source | None = None
     verdict: LicenceVerdict | None = None
 
-    @property
-    def is_withheld(self) -> bool:
-        """Whether it must not be shown where copies are withheld: without a policy no copy may be."""
+    def is_withheld(self, on_match: str) -> bool:
+        """Whether it must not be shown: with `block` no copy, with `policy` what no policy lets pass."""
+        if on_match not in WITHHOLDING:
+            return False
         if self.match is not None and (self.match.is_own or self.match.boilerplate is not None):
             return False
-        return self.verdict is None or self.verdict.outcome in {"denied", "review"}
+        if on_match == "block" or self.verdict is None:
+            return True
+        return self.verdict.outcome in {"denied", "review"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,9 @@ def archive(*, fetch: bool) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise NoServerError(f"Elasticsearch is fetched with Maven (mvn), and none is on PATH; {_REMEDY}")
-    command = [maven, "-q", "-B", "dependency:get", f"-Dartifact={GROUP}:elasticsearch:{VERSION}:zip"]
+    # Said, because Java looks for the home folder in the list of users, not in HOME.
+    cache = f"-Dmaven.repo.local={_repository()}"
+    command = [maven, "-q", "-B", cache, "dependency:get", f"-Dartifact={GROUP}:elasticsearch:{VERSION}:zip"]
     try:
         done = subprocess.run(
             [*command, "-Dtransitive=false"], capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 from tests.attribution.elasticsearch_archive import VERSION, NoServerError, archive, java_home
@@ -167,9 +169,25 @@ def _lock(home: Path) -> Lock:
         [keytool, "-exportcert", "-rfc", "-alias", "http", *store], check=True, capture_output=True
     )
     certificate.write_bytes(shown.stdout)
-    (home / "config" / "users").write_text(f"{user}:{_hashed(password)}\n")
-    (home / "config" / "users_roles").write_text(f"superuser:{user}\n")
+    roles = documented_roles()
+    # A user of each role, called as it is; a line of YAML may be JSON.
+    (home / "config" / "roles.yml").write_text(
+        "".join(f"{name}: {json.dumps(role)}\n" for name, role in roles.items())
+    )
+    hashed = _hashed(password)
+    (home / "config" / "users").write_text("".join(f"{name}:{hashed}\n" for name in (user, *roles)))
+    (home / "config" / "users_roles").write_text(
+        f"superuser:{user}\n" + "".join(f"{name}:{name}\n" for name in roles)
+    )
     return Lock(certificate=certificate, user=user, password=password)
+
+
+def documented_roles() -> dict[str, Any]:
+    """The roles that the documentation gives for each command."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "attribution.md").read_text(encoding="utf-8")
+    block = page.partition("<!-- roles -->")[2].partition("<!-- /roles -->")[0]
+    roles: dict[str, Any] = json.loads(block.strip().removeprefix("```json").removesuffix("```"))
+    return roles
 
 
 def _hashed(password: str) -> str:

@@ -15,10 +15,29 @@ WORDS = ["alpha", "beta", "gamma", "delta", "if", "for", "return", "self", "row"
 MARKS = ["(", ")", ".", ",", "=", "+", ":", "[", "]"]
 
 
-def document(repository: str, path: str, text: str | bytes, **source: str | None) -> SourceDocument:
-    """A document; `source` may give `license`, `revision` and `url`."""
+def document(
+    repository: str,
+    path: str,
+    text: str | bytes,
+    *,
+    license: str | None = None,
+    revision: str | None = None,
+    url: str | None = None,
+    package: str | None = None,
+    origin: str | None = None,
+) -> SourceDocument:
+    """A document."""
     data = text.encode() if isinstance(text, str) else text
-    return SourceDocument(source=Source(repository=repository, path=path, **source), text=data)
+    source = Source(
+        repository=repository,
+        path=path,
+        license=license,
+        revision=revision,
+        url=url,
+        package=package,
+        origin=origin,
+    )
+    return SourceDocument(source=source, text=data)
 
 
 def code(seed: int, *, lines: int = 30) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from attribution.source import Source
+from attribution.store.contract import language_name
 from attribution.store.elastic.place import ElasticPlace
 from attribution.store.elastic.requests import Action
 from attribution.store.elastic.schema import FIELDS
@@ -59,9 +61,16 @@ def put_document(place: ElasticPlace, source: Source, content: str, text_bytes: 
         "path": source.path,
         "revision": source.revision,
         "license": source.license,
+        "language": language_name(source.path),
+        **evidence_fields(source),
         "url": source.url,
         "text_bytes": text_bytes,
     }
+
+
+def evidence_fields(source: Source) -> dict[str, str | None]:
+    """What the licence is known by."""
+    return {} if source.evidence is None else asdict(source.evidence)
 
 
 def put_opt_out(place: ElasticPlace, rule: OptOut) -> Action:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,10 +175,28 @@ def translated(place: ElasticPlace) -> Iterator[None]:
         ) from error
 
 
+def is_blocked(status: int, answer: Any) -> bool:
+    """Whether writes are refused until somebody lifts a block; 503 is a cluster that is not ready."""
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    kind = error.get("type") if isinstance(error, Mapping) else None
+    return kind == "cluster_block_exception" and status != 503
+
+
+def blocked(place: ElasticPlace, reason: str) -> IndexUnavailableError:
+    """The error for an index that is read-only, as one is when a node's disk is nearly full."""
+    return IndexUnavailableError(
+        f"{place.url} cannot be written: {reason}; make room on the server's disks (Elasticsearch then lifts "
+        f"the block by itself), or lift it: PUT {place.name}-*/_settings with "
+        '{"index.blocks.read_only_allow_delete": null, "index.blocks.write": null}'
+    )
+
+
 def _refusal(place: ElasticPlace, error: ApiError) -> IndexUnavailableError:
     said = str(error)
     if error.status_code in {400, 406} and _MEDIA_TYPE.search(said):
         return _wrong_version(place, "of another major version than 8")
+    if is_blocked(error.status_code, error.body):
+        return blocked(place, error.body["error"]["reason"])
     hints = {
         401: f"user and password belong into the URL, or an API key into {API_KEY_VARIABLE}",
         403: f"the user or the key in {API_KEY_VARIABLE} lacks the right to this index",

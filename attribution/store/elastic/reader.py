@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexDamagedError
-from attribution.source import AnyDocument, Source, content_key
+from attribution.source import AnyDocument, Group, LicenceEvidence, Source, content_key
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.elastic.actions import document_id
 from attribution.store.elastic.place import ElasticPlace, connect, translated
@@ -26,7 +27,11 @@ _SPARE_CANDIDATES = 16
 _PAGE = 500
 # What one search may answer (`index.max_result_window`).
 _MAX_HITS = 10_000
-SOURCE_FIELDS = ("content", "repository", "path", "package", "revision", "origin", "license", "url")
+_EVIDENCE_FIELDS = ("declared", "declared_in", "detected", "detected_in")
+SOURCE_FIELDS = (
+    *("content", "repository", "path", "package", "revision", "origin", "license", "url"),
+    *_EVIDENCE_FIELDS,
+)
 
 
 class ElasticIndex:
@@ -188,6 +193,21 @@ class ElasticIndex:
             removed_contents=int(total["docs"].get("deleted", 0)),
         )
 
+    def documents_by(self, group: Group) -> Counter[str | None]:
+        """How many documents there are of each licence, repository or language, page by page."""
+        found: Counter[str | None] = Counter()
+        value = {"value": {"terms": {"field": group.value, "missing_bucket": True}}}
+        with translated(self._place):
+            after: dict[str, Any] | None = {}
+            while after is not None:
+                paged = {"sources": [value], "size": _MAX_HITS, **({"after": after} if after else {})}
+                aggs = {"groups": {"composite": paged}}
+                answer = self._client.search(index=self._place.documents, size=0, aggs=aggs)
+                groups = answer["aggregations"]["groups"]
+                found.update({one["key"]["value"]: one["doc_count"] for one in groups["buckets"]})
+                after = groups.get("after_key")
+        return found
+
     def opt_outs(self) -> list[str]:
         """What was removed for good, as the lines of an opt-out list."""
         return lines_of(_opt_outs(self._client, self._place))
@@ -249,6 +269,7 @@ def _text(stored: Mapping[str, Any]) -> bytes:
 
 def source_of(stored: Mapping[str, Any]) -> Source:
     """A stored document's source."""
+    said = {name: stored[name] for name in _EVIDENCE_FIELDS if name in stored}
     return Source(
         repository=stored["repository"],
         path=stored["path"],
@@ -257,6 +278,7 @@ def source_of(stored: Mapping[str, Any]) -> Source:
         revision=stored.get("revision"),
         license=stored.get("license"),
         url=stored.get("url"),
+        evidence=LicenceEvidence(**said) if said else None,
     )
 
 

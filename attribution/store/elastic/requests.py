@@ -15,7 +15,7 @@ from elastic_transport import ConnectionTimeout, TlsError
 from elasticsearch import ApiError, Elasticsearch, helpers
 
 from attribution.errors import IndexUnavailableError
-from attribution.store.elastic.place import ElasticPlace, translated
+from attribution.store.elastic.place import ElasticPlace, blocked, is_blocked, translated
 from model.local.backoff import Backoff
 
 CHUNK_ACTIONS = 250
@@ -81,11 +81,13 @@ class Requests:
         for action, result in zip(actions, results, strict=True):
             [(operation, answer)] = result.items()
             status = int(answer.get("status", 0))
-            if status in _TOO_BUSY:
+            if status in _TOO_BUSY and not is_blocked(status, answer):
                 rejected.append(action)
             # 409: another of the same key was first. 404: deleted before.
             elif not 200 <= status < 300 and status != {"create": 409, "delete": 404}.get(operation):
                 why = answer.get("error", answer)
+                if is_blocked(status, answer):
+                    raise blocked(self._place, why["reason"])
                 raise IndexUnavailableError(
                     f"{self._place.url}: cannot {operation} {answer.get('_id')}: {why}"
                 )
@@ -112,7 +114,7 @@ class Requests:
 def _passes(error: Exception) -> bool:
     """Whether the trouble is one that passes by itself."""
     if isinstance(error, ApiError):
-        return error.status_code in _TOO_BUSY
+        return error.status_code in _TOO_BUSY and not is_blocked(error.status_code, error.body)
     # A certificate that is being replaced looks no different from a wrong one, and is much rarer.
     return not isinstance(error, TlsError)
 

@@ -1,8 +1,8 @@
 """What an index on Elasticsearch 8 consists of: mappings, settings, and how fingerprints are words.
 
 Three indices behind aliases: NAME-contents (fingerprints and packed texts, by content key),
-NAME-documents (provenance, by repository and path) and NAME-opt-outs, which also keeps the settings that the
-other two get back after a load.
+NAME-documents (provenance, by repository and path) and NAME-opt-outs, which also says whether the other two
+are being loaded for the first time, and which settings they get after that.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ _FINGERPRINTS = {
 _STORED = {"type": "keyword", "index": False, "doc_values": False}
 _NUMBER = {"type": "long", "index": False}
 
+# In the opt-outs' `_meta` while the other two are loaded for the first time.
+_LOADING = "loading"
+_REPLICAS = ("auto_expand_replicas", "number_of_replicas")
+_WHILE_LOADING = {"refresh_interval": "-1", "number_of_replicas": 0}
+
 CONTENTS: dict[str, Any] = {
     "dynamic": "strict",
     # The terms are in the index; they need not be kept a second time.
@@ -54,12 +59,17 @@ DOCUMENTS: dict[str, Any] = {
         "repository": {"type": "keyword"},
         "repository_folded": {"type": "keyword"},
         "owner_folded": {"type": "keyword"},
-        "package": _STORED,
+        "package": {"type": "keyword", "ignore_above": 8191},
         "package_folded": {"type": "keyword"},
         "origin": _STORED,
         "path": {"type": "keyword", "ignore_above": 8191},
         "revision": _STORED,
-        "license": _STORED,
+        "license": {"type": "keyword", "ignore_above": 8191},
+        "language": {"type": "keyword"},
+        "declared": _STORED,
+        "declared_in": _STORED,
+        "detected": _STORED,
+        "detected_in": _STORED,
         "url": _STORED,
         "text_bytes": _NUMBER,
     },
@@ -71,52 +81,56 @@ OPT_OUTS: dict[str, Any] = {
 
 
 def create(client: Elasticsearch, place: ElasticPlace, channels: Sequence[Channel]) -> None:
-    """Make the indices that are not there."""
-    for alias, mappings in (
-        (place.contents, CONTENTS),
-        (place.documents, DOCUMENTS),
-        (place.opt_outs, OPT_OUTS),
-    ):
-        if not client.indices.exists(index=alias):
+    """Make the indices that are not there; nothing where one of them is not ours. Raises `IndexFormatError`.
+
+    Contents and documents that are made are loaded first, and said to be: nothing is made visible or copied
+    to other nodes that the next batch changes again. Afterwards their settings are the administrator's.
+    """
+    wanted = ((place.opt_outs, OPT_OUTS), (place.contents, CONTENTS), (place.documents, DOCUMENTS))
+    found = {alias for alias, _ in wanted if client.indices.exists(index=alias)}
+    for alias in found:
+        _check_ours(client, place, alias)
+    loading = not found
+    for alias, mappings in wanted:
+        if alias not in found:
+            marked = {_LOADING: True} if loading and alias == place.opt_outs else {}
+            is_loaded = loading and alias != place.opt_outs
             client.indices.create(
                 index=f"{alias}-v{FORMAT_VERSION}",
                 aliases={alias: {}},
-                mappings={**mappings, "_meta": meta(channels)},
+                mappings={**mappings, "_meta": {**meta(channels), **marked}},
                 settings={
                     "number_of_shards": 1 if place.shards is None else place.shards,
-                    "number_of_replicas": place.replicas or 0,
                     "similarity": _SIMILARITY,
+                    **(_WHILE_LOADING if is_loaded else _replicas(place)),
                 },
             )
 
 
-def tune_for_loading(client: Elasticsearch, place: ElasticPlace) -> None:
-    """While loading, nothing is made visible or copied that the next batch changes again."""
-    _set(client, place, {"refresh_interval": "-1", "number_of_replicas": 0})
+def _replicas(place: ElasticPlace) -> dict[str, Any]:
+    """As the URL says; by default one copy as soon as there is a second node to hold it."""
+    if place.replicas is None:
+        return {"auto_expand_replicas": "0-1"}
+    return {"number_of_replicas": place.replicas}
 
 
-def restore(client: Elasticsearch, place: ElasticPlace) -> None:
-    """Undo `tune_for_loading`, also that of a killed build. Replicas: as the URL or the index says."""
-    if place.replicas is not None:
-        client.indices.put_settings(index=place.opt_outs, settings={"number_of_replicas": place.replicas})
+def restore(client: Elasticsearch, place: ElasticPlace, channels: Sequence[Channel]) -> None:
+    """End a first load, also one that was killed: replicas as those of the opt-outs, which had them from the
+    beginning. Changes nothing at any other time."""
+    [mapped] = client.indices.get_mapping(index=place.opt_outs).values()
+    if not mapped["mappings"].get("_meta", {}).get(_LOADING):
+        return
     [kept] = client.indices.get_settings(index=place.opt_outs).values()
-    replicas = int(kept["settings"]["index"]["number_of_replicas"])
-    _set(client, place, {"refresh_interval": None, "number_of_replicas": replicas})
-
-
-def _set(client: Elasticsearch, place: ElasticPlace, settings: dict[str, Any]) -> None:
-    client.indices.put_settings(index=f"{place.contents},{place.documents}", settings=settings)
+    replicas = {name: kept["settings"]["index"].get(name) for name in _REPLICAS}
+    client.indices.put_settings(
+        index=f"{place.contents},{place.documents}", settings={"refresh_interval": None, **replicas}
+    )
+    client.indices.put_mapping(index=place.opt_outs, meta=meta(channels))
 
 
 def channels_of(client: Elasticsearch, place: ElasticPlace) -> tuple[Channel, ...]:
     """The channels an index was made with; raises `IndexFormatError` on another format."""
-    mappings = [one["mappings"] for one in client.indices.get_mapping(index=place.contents).values()]
-    found = mappings[0].get("_meta", {}) if len(mappings) == 1 else {}
-    if "format" not in found:
-        raise IndexFormatError(
-            f"{place.url}: {place.contents} is there, but is no attribution index of this program; "
-            "choose another name with --into"
-        )
+    found = _check_ours(client, place, place.contents)
     channels = tuple(channel for channel in Channel if channel in found.get("channels", ()))
     if found != meta(channels):
         raise IndexFormatError(
@@ -126,6 +140,18 @@ def channels_of(client: Elasticsearch, place: ElasticPlace) -> tuple[Channel, ..
             f"SOURCES… --opt-out-list opt-outs.txt --into {place.url}-{DOCUMENT_VERSION}`"
         )
     return channels
+
+
+def _check_ours(client: Elasticsearch, place: ElasticPlace, alias: str) -> dict[str, Any]:
+    """What an index that is there says of itself."""
+    mappings = [one["mappings"] for one in client.indices.get_mapping(index=alias).values()]
+    found: dict[str, Any] = mappings[0].get("_meta", {}) if len(mappings) == 1 else {}
+    if "format" not in found:
+        raise IndexFormatError(
+            f"{place.url}: {alias} is there, but is no attribution index of this program; "
+            "choose another name with --into"
+        )
+    return found
 
 
 def meta(channels: Sequence[Channel]) -> dict[str, Any]:

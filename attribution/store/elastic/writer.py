@@ -32,7 +32,7 @@ from attribution.store.elastic.lookups import Lookups
 from attribution.store.elastic.place import ElasticPlace, connect, translated
 from attribution.store.elastic.reader import source_of
 from attribution.store.elastic.requests import Action, Requests
-from attribution.store.elastic.schema import channels_of, create, restore, terms, tune_for_loading
+from attribution.store.elastic.schema import channels_of, create, restore, terms
 from attribution.store.opt_outs import OptOut, OptOuts
 from attribution.store.prepare import PreparedBatch
 from attribution.tokens.fingerprint import Channel
@@ -102,7 +102,6 @@ class ElasticWriter:
             raise missing(place.url)
         self._channels = channels_of(client, place)
         self._opt_outs = OptOuts(self._ask.opt_outs())
-        tune_for_loading(client, place)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
@@ -111,7 +110,7 @@ class ElasticWriter:
             else:
                 self._requests.stop()
             self._senders.shutdown(cancel_futures=True)
-            self._requests.ask(partial(restore, place=self._place))
+            self._requests.ask(partial(restore, place=self._place, channels=self._channels))
         except IndexUnavailableError:
             if kind is None:
                 raise

@@ -7,16 +7,19 @@ nothing of fingerprints.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
-from attribution.source import Identified, Source, content_key
-from attribution.store.contract import DOCUMENT_VERSION, missing
+from attribution.source import Group, Identified, LicenceEvidence, Source, content_key
+from attribution.store.contract import DOCUMENT_VERSION, language_name, missing
 from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import SEGMENT_VERSION, Written
 from attribution.store.opt_outs import OptOut
@@ -108,6 +111,18 @@ class Catalogue:
         documents, contents = self.connection.execute("SELECT documents, contents FROM totals").fetchone()
         return documents, contents
 
+    def documents_by(self, group: Group) -> Counter[str | None]:
+        """How many documents there are of each value."""
+        if group is Group.LANGUAGE:
+            paths = self.connection.execute("SELECT path FROM documents")
+            return Counter(language_name(path) for (path,) in paths)
+        column = {Group.LICENSE: "license", Group.REPOSITORY: "repository"}[group]
+        rows = self.connection.execute(
+            f"SELECT {column}, count(*) FROM documents JOIN provenances ON provenances.id = provenance "
+            "GROUP BY 1"
+        )
+        return Counter(dict(rows))
+
     def repositories(self) -> int:
         """How many repositories there are."""
         query = "SELECT count(DISTINCT repository) FROM provenances"
@@ -142,8 +157,9 @@ class Catalogue:
     def sources(self, content: int) -> tuple[Source, ...]:
         """The sources of all documents that hold a content, in their order."""
         rows = self.connection.execute(
-            "SELECT repository, path, package, revision, origin, license, url FROM documents "
-            "JOIN provenances ON provenances.id = provenance WHERE content = ? "
+            "SELECT repository, path, package, revision, origin, license, url, said FROM documents "
+            "JOIN provenances ON provenances.id = provenance "
+            "LEFT JOIN evidences ON evidences.id = evidence WHERE content = ? "
             "ORDER BY repository, path, package, revision, origin",
             (content,),
         )
@@ -156,6 +172,7 @@ class Catalogue:
                 origin=row[4] or None,
                 license=row[5],
                 url=row[6],
+                evidence=None if row[7] is None else LicenceEvidence(**json.loads(row[7])),
             )
             for row in rows
         )
@@ -186,10 +203,10 @@ class Catalogue:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def document(self, provenance: int, path: str) -> tuple[int, str | None, str | None] | None:
-        """(content, license, url) of a document."""
-        row: tuple[int, str | None, str | None] | None = self.connection.execute(
-            "SELECT content, license, url FROM documents WHERE provenance = ? AND path = ?",
+    def document(self, provenance: int, path: str) -> tuple[int, str | None, str | None, int | None] | None:
+        """(content, license, url, evidence) of a document."""
+        row: tuple[int, str | None, str | None, int | None] | None = self.connection.execute(
+            "SELECT content, license, url, evidence FROM documents WHERE provenance = ? AND path = ?",
             (provenance, path),
         ).fetchone()
         return row
@@ -269,6 +286,11 @@ def meta(channels: Sequence[Channel]) -> dict[str, str]:
         "segments": str(SEGMENT_VERSION),
         "documents": str(DOCUMENT_VERSION),
     }
+
+
+def packed_evidence(evidence: LicenceEvidence) -> str:
+    """As it is kept: what it does not say is left out."""
+    return json.dumps({name: said for name, said in asdict(evidence).items() if said is not None})
 
 
 def _parts(values: Sequence[_Value]) -> Iterator[list[_Value]]:

@@ -14,7 +14,7 @@ from typing import Self
 from attribution.errors import IndexFormatError
 from attribution.source import Source
 from attribution.store.contract import Removed
-from attribution.store.embedded.catalogue import Catalogue, connect, meta, no_index
+from attribution.store.embedded.catalogue import Catalogue, connect, meta, no_index, packed_evidence
 from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import Written
 from attribution.store.opt_outs import OptOut, OptOuts
@@ -36,7 +36,8 @@ CREATE TABLE contents (
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 CREATE TABLE documents (
     provenance INTEGER NOT NULL, path TEXT NOT NULL, content INTEGER NOT NULL,
-    license TEXT, url TEXT, PRIMARY KEY (provenance, path)) WITHOUT ROWID;
+    license TEXT, url TEXT, evidence INTEGER, PRIMARY KEY (provenance, path)) WITHOUT ROWID;
+CREATE TABLE evidences (id INTEGER PRIMARY KEY, said TEXT NOT NULL UNIQUE);
 CREATE INDEX documents_of_content ON documents (content);
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, channel INTEGER NOT NULL,
@@ -87,6 +88,15 @@ class CatalogueWriter(Catalogue):
         assert number is not None
         return number
 
+    def evidence(self, source: Source) -> int | None:
+        """The number of what a licence is known by, which many files share; given one if it is new."""
+        if source.evidence is None:
+            return None
+        said = packed_evidence(source.evidence)
+        self.connection.execute("INSERT OR IGNORE INTO evidences (said) VALUES (?)", (said,))
+        row = self.connection.execute("SELECT id FROM evidences WHERE said = ?", (said,)).fetchone()
+        return int(row[0])
+
     def add_block(self, packed: bytes) -> int:
         """Insert a block of texts; its number."""
         cursor = self.connection.execute("INSERT INTO blocks (packed) VALUES (?)", (packed,))
@@ -119,9 +129,9 @@ class CatalogueWriter(Catalogue):
         provenance = self.provenance(source)
         before = self.document(provenance, source.path)
         self.connection.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET content = "
-            "excluded.content, license = excluded.license, url = excluded.url",
-            (provenance, source.path, content, source.license, source.url),
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET content = "
+            "excluded.content, license = excluded.license, url = excluded.url, evidence = excluded.evidence",
+            (provenance, source.path, content, source.license, source.url, self.evidence(source)),
         )
         if before is not None and before[0] != content:
             self.bury([before[0]])
@@ -144,6 +154,11 @@ class CatalogueWriter(Catalogue):
             "DELETE FROM documents WHERE provenance = ? AND path = ?", [row[:2] for row in covered]
         )
         self.connection.execute("DELETE FROM provenances WHERE id NOT IN (SELECT provenance FROM documents)")
+        # It names files of those who opted out.
+        self.connection.execute(
+            "DELETE FROM evidences WHERE id NOT IN "
+            "(SELECT evidence FROM documents WHERE evidence IS NOT NULL)"
+        )
         self.bury({row[2] for row in covered})
         self.connection.executemany(
             "INSERT OR IGNORE INTO opt_outs VALUES (?, ?, ?)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.errors import IndexDamagedError
-from attribution.source import AnyDocument
+from attribution.source import AnyDocument, Group
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
 from attribution.store.embedded.checked_file import REMEDY
@@ -156,6 +157,11 @@ class EmbeddedIndex:
                 other_disk_bytes=disk_bytes - text_bytes,
                 removed_contents=len(view.dead),
             )
+
+    def documents_by(self, group: Group) -> Counter[str | None]:
+        """How many documents there are of each licence, repository or language."""
+        with self._reading():
+            return self._catalogue.documents_by(group)
 
     def lacking(self, documents: Sequence[AnyDocument]) -> list[AnyDocument]:
         """The documents that are not held with just this content."""

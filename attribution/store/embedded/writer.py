@@ -114,7 +114,7 @@ class EmbeddedWriter:
 
     def _put(self, document: Identified, content: int) -> None:
         source = document.source
-        wanted = (content, source.license, source.url)
+        wanted = (content, source.license, source.url, self._catalogue.evidence(source))
         if self._catalogue.document(self._catalogue.provenance(source), source.path) == wanted:
             self.counts.unchanged += 1
         elif self._catalogue.put_document(source, content):

@@ -259,7 +259,7 @@ def test_opt_outs_are_listed_lifted_and_kept_from_an_old_index(tmp_path: Path) -
     connection.close()
     old = run("index", "info", "--into", index)
     assert old.exit_code == 2
-    assert "documents 1 instead of 2" in old.output
+    assert "documents 1 instead of 3" in old.output
     assert "index opt-outs list" in old.output
     assert run("index", "opt-outs", "list", "--into", index).output == "project\n"
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from attribution.sources.declarations import licence_of_declaration
 from attribution.sources.licences import (
     is_licence_file,
-    licence_of_declaration,
     licence_of_header,
     licence_of_text,
 )
@@ -79,12 +79,19 @@ def test_our_own_licence() -> None:
         ("BSD 3-Clause License", "BSD-3-Clause"),
         ("BSD", None),
         ("GNU Lesser General Public License v3 (LGPLv3)", "LGPL-3.0-only"),
-        ("GPLv3+", "GPL-3.0-only"),
+        ("GPLv3+", "GPL-3.0-or-later"),
         ("UNLICENSED", "LicenseRef-scancode-proprietary-license"),
         ("Unlicense", "Unlicense"),
         ("MIT/Apache-2.0", "MIT OR Apache-2.0"),
-        ("GPL-2.0/3.0", "GPL-3.0-only"),
+        ("GPL-2.0/3.0", "GPL-2.0 OR GPL-3.0"),
         ("MIT License (non-commercial)", None),
+        ("MIT AND something-else", None),
+        ("MIT or GPLv3", "MIT OR GPL-3.0-only"),
+        ("MPL 1.1/GPL 2.0/LGPL 2.1", "MPL-1.1 OR GPL-2.0-only OR LGPL-2.1-only"),
+        ("MIT and GPL-2", "MIT AND GPL-2.0-only"),
+        ("Apache 1.1", "Apache-1.1"),
+        ("GNU General Public License (GPL)", "GPL-1.0-or-later"),
+        ("GNU Lesser General Public License v2 or later (LGPLv2+)", "LGPL-2.1-or-later"),
         ("see the website", None),
         ("", None),
     ],
@@ -101,5 +108,61 @@ def test_headers() -> None:
     assert licence_of_header(b"# SPDX-License-Identifier: \xff\n") is None
     assert licence_of_header(b"nothing") is None
     assert licence_of_header(b"<!-- SPDX-License-Identifier: GPL-3.0-only -->\n") == "GPL-3.0-only"
+    assert licence_of_header(b"<?php // SPDX-License-Identifier: Foo-1.0") == "Foo-1.0"
     several = b"// SPDX-License-Identifier: MIT\n// SPDX-License-Identifier: MIT OR ISC\n"
     assert licence_of_header(several) == "MIT AND (MIT OR ISC)"
+
+
+FSF = "as published by\n * the Free Software Foundation;"
+
+
+@pytest.mark.parametrize(
+    ("notice", "expected"),
+    [
+        ("under the terms of the GNU General Public License.", "GPL-1.0-or-later"),
+        (
+            f"under the terms of the\n * GNU General Public License {FSF} either version 2 of the License,\n"
+            " * or (at your option) any later version.",
+            "GPL-2.0-or-later",
+        ),
+        (f"under the terms of the GNU Lesser General Public License {FSF} version 2.1.", "LGPL-2.1-only"),
+        ("under the terms of version 2 of the GNU General Public License", "GPL-2.0-only"),
+        ("Released under GPLv3.", "GPL-3.0-only"),
+        ('Licensed under the Apache License, Version 2.0 (the "License");', "Apache-2.0"),
+        ("subject to the terms of the Mozilla Public\n * License, v. 2.0.", "MPL-2.0"),
+        ("@license MIT", "MIT"),
+        ("Licensed under the Apache License, Version 2.0 or the MIT license.", "Apache-2.0 OR MIT"),
+        (
+            "Licensed under the MIT License. Alternatively, under the terms of the GNU General Public "
+            "License version 2.",
+            "MIT OR GPL-2.0-only",
+        ),
+        ("Compatible with the GNU General Public License version 3.", None),
+        ("A BSD-style license that can be found in the LICENSE file.", None),
+    ],
+)
+def test_notices_of_files(notice: str, expected: str | None) -> None:
+    assert licence_of_header(f"/*\n * {notice}\n */\nint x;\n".encode()) == expected
+
+
+MIT = (
+    "Permission is hereby granted, free of charge, to any person obtaining a copy … The above copyright "
+    "notice shall be included in all copies."
+)
+BSD = "Redistributions in binary form must reproduce the above copyright notice."
+GPL = "GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{MIT} This licence is compatible with the GNU General Public License, version 2.", "MIT"),
+        (f"{MIT} Only for non-commercial use.", None),
+        (f'{MIT} "Commons Clause" License Condition v1.0', None),
+        (f"{MIT} The Software shall be used for Good, not Evil.", None),
+        (f"{MIT} {BSD}", "BSD-2-Clause AND MIT"),
+        (f"GNU LESSER {GPL} … GNU {GPL}", "LGPL-3.0-only"),
+    ],
+)
+def test_texts(text: str, expected: str | None) -> None:
+    assert licence_of_text(text) == expected

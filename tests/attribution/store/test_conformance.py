@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from attribution.errors import IndexMissingError
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
+from attribution.source import Group, LicenceEvidence
 from attribution.store.open import open_index, open_writer, read_opt_outs, remove_documents
 from attribution.store.opt_outs import OptOut, read_opt_out_list
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
@@ -34,6 +36,25 @@ def test_every_document_is_found_and_nothing_is_made_up(url: str) -> None:
     assert info.source_bytes == sum(len(one.text) for one in documents())
     assert info.postings > 100
     assert info.text_disk_bytes > 1000
+    index.close()
+
+
+def test_the_evidence_of_a_licence_is_kept_and_documents_are_counted(url: str) -> None:
+    evidence = LicenceEvidence(
+        declared="MIT", declared_in="package.json", detected="GPL-3.0-only", detected_in="LICENSE"
+    )
+    first = document("a/b", "x.py", code(1), license="MIT")
+    judged = replace(first, source=replace(first.source, license="MIT AND GPL-3.0-only", evidence=evidence))
+    index_of(url, [first, document("a/c", "y.unheard", code(2), license=None)])
+    with open_writer(url) as writer:
+        counts = build([judged], writer)
+        assert (counts.replaced, counts.unchanged) == (1, 0)
+        assert build([judged], writer).unchanged == 1
+    index = open_index(url)
+    assert index.contents([judged.key])[judged.key].sources == (judged.source,)
+    assert index.documents_by(Group.LICENSE) == {"MIT AND GPL-3.0-only": 1, None: 1}
+    assert index.documents_by(Group.REPOSITORY) == {"a/b": 1, "a/c": 1}
+    assert index.documents_by(Group.LANGUAGE) == {"Python": 1, None: 1}
     index.close()
 
 

@@ -1,5 +1,6 @@
 """What only the store on Elasticsearch has: its mapping, its URLs, its settings."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from attribution.errors import IndexFormatError, IndexUnavailableError
+from attribution.indexing.build import build
 from attribution.store.elastic.place import ElasticPlace, connect
-from attribution.store.elastic.schema import terms, tune_for_loading
+from attribution.store.elastic.requests import BACKOFF
+from attribution.store.elastic.schema import create, terms
 from attribution.store.open import open_index, open_writer
 from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel, winnow
@@ -48,19 +51,61 @@ def test_the_source_keeps_no_fingerprints_and_the_mapping_is_strict(elastic_url:
         assert mapping["mappings"]["dynamic"] == "strict"
 
 
-def test_settings_are_back_after_a_load_even_of_a_killed_build(elastic_url: str) -> None:
-    index_of(f"{elastic_url}?shards=2&replicas=1", documents(2))
+def test_settings_are_touched_by_a_first_load_alone(elastic_url: str) -> None:
+    with open_writer(f"{elastic_url}?shards=2") as writer, client_of(elastic_url) as (client, place):
+        loading = settings_of(client, place.contents)
+        assert (loading["number_of_replicas"], loading["refresh_interval"]) == ("0", "-1")
+        # The rules are copied from the beginning.
+        assert settings_of(client, place.opt_outs)["auto_expand_replicas"] == "0-1"
+        build(documents(2), writer)
     with client_of(elastic_url) as (client, place):
-        # As a build leaves it that was killed.
-        tune_for_loading(client, place)
-        assert settings_of(client, place.contents)["number_of_replicas"] == "0"
-        index_of(elastic_url, documents(3))
         for alias in (place.contents, place.documents):
             found = settings_of(client, alias)
-            assert (found["number_of_replicas"], found["number_of_shards"]) == ("1", "2")
+            assert (found["auto_expand_replicas"], found["number_of_shards"]) == ("0-1", "2")
             assert "refresh_interval" not in found
-        index_of(f"{elastic_url}?replicas=0", documents(3))
-        assert settings_of(client, place.contents)["number_of_replicas"] == "0"
+        own = {"auto_expand_replicas": False, "number_of_replicas": 3, "refresh_interval": "17s"}
+        client.indices.put_settings(index=place.contents, settings=own)
+        index_of(elastic_url, documents(3))
+        with open_writer(elastic_url, create=False) as writer:
+            writer.remove([OptOut(owner="nobody")])
+            kept = settings_of(client, place.contents)
+        assert (kept["number_of_replicas"], kept["refresh_interval"]) == ("3", "17s")
+        assert settings_of(client, place.contents) == kept
+
+
+def test_a_first_load_that_was_killed_is_ended_by_the_next(elastic_url: str) -> None:
+    with client_of(elastic_url) as (client, place):
+        create(client, place, (Channel.TEXT,))  # and no more
+        assert settings_of(client, place.contents)["refresh_interval"] == "-1"
+        index_of(elastic_url, documents(1))
+        assert "refresh_interval" not in settings_of(client, place.contents)
+
+
+@pytest.mark.parametrize("block", ["read_only_allow_delete", "write"])
+def test_a_read_only_index_is_named_at_once_with_the_remedy(elastic_url: str, block: str) -> None:
+    index_of(elastic_url, documents(1))
+    with client_of(elastic_url) as (client, place):
+        # As the server itself does where a disk is nearly full.
+        for alias in (place.contents, place.documents, place.opt_outs):
+            client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": True})
+        started_s = time.monotonic()
+        with pytest.raises(IndexUnavailableError, match=r"cannot be written: .*block.*; make room"):
+            index_of(elastic_url, documents(3))
+        assert time.monotonic() - started_s < BACKOFF.first_s * 20
+        for alias in (place.contents, place.documents, place.opt_outs):
+            client.indices.put_settings(index=alias, settings={f"index.blocks.{block}": None})
+
+
+def test_licences_can_be_counted_by_other_programs(elastic_url: str) -> None:
+    index_of(elastic_url, [document("a/b", f"{n}.py", code(n), license="MIT") for n in range(2)])
+    with client_of(elastic_url) as (client, place):
+        [mapping] = client.indices.get_mapping(index=place.documents).values()
+        fields = mapping["mappings"]["properties"]
+        assert {fields[name]["type"] for name in ("license", "repository", "language")} == {"keyword"}
+        for name, value in (("license", "MIT"), ("repository", "a/b"), ("language", "Python")):
+            found = client.search(index=place.documents, aggs={"x": {"terms": {"field": name}}}, size=0)
+            [bucket] = found["aggregations"]["x"]["buckets"]
+            assert (bucket["key"], bucket["doc_count"]) == (value, 2)
 
 
 def test_an_index_of_another_format_is_refused_with_the_command_that_builds_it_again(
@@ -83,6 +128,8 @@ def test_an_index_of_somebody_else_is_left_alone(elastic_url: str) -> None:
         with pytest.raises(IndexFormatError, match="no attribution index"), open_writer(elastic_url):
             pass
         assert "refresh_interval" not in settings_of(client, place.contents)
+        assert not client.indices.exists(index=[place.documents])
+        assert not client.indices.exists(index=[place.opt_outs])
 
 
 def test_a_later_version_wins_though_batches_are_sent_at_once(

@@ -16,6 +16,7 @@ from attribution.indexing.build import build
 from attribution.store.elastic import requests as elastic_requests
 from attribution.store.elastic.place import ElasticPlace, connect
 from attribution.store.open import open_index, open_writer
+from attribution.store.opt_outs import OptOut
 from model.local.backoff import Backoff
 from tests.attribution.elasticsearch_proxy import Call, Proxy, answer, proxy_before
 from tests.attribution.elasticsearch_server import Server
@@ -253,6 +254,31 @@ def test_a_server_with_tls_and_a_user(secure_server: Server, monkeypatch: pytest
     assert finds(url, documents()[1].text)
     with pytest.raises(IndexUnavailableError, match=r"refuses \(401\).* belong into the URL"):
         open_index(f"{secure_server.url}/tls")
+
+
+def test_the_documented_roles_are_enough_and_no_more(
+    secure_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = secure_server.lock
+    assert lock is not None
+    monkeypatch.setenv("ELASTICSEARCH_CA_CERTS", str(lock.certificate))
+
+    def url(role: str) -> str:
+        return secure_server.url.replace("https://", f"https://{role}:{lock.password}@") + "/starcoder-roles"
+
+    index_of(url("starcoder_build"), documents(3))
+    assert finds(url("starcoder_check"), documents()[1].text)
+    index = open_index(url("starcoder_info"))
+    assert index.info().documents == len(documents(3))
+    index.close()
+    index_of(url("starcoder_remove"), documents(4))
+    with open_writer(url("starcoder_remove"), create=False) as writer:
+        assert writer.remove([OptOut(repository=documents()[0].source.repository)]).documents
+    refused = r"refuses \(403\).*lacks the right"
+    with pytest.raises(IndexUnavailableError, match=refused):
+        index_of(url("starcoder_check"), documents(5))
+    with pytest.raises(IndexUnavailableError, match=refused):
+        index_of(url("starcoder_remove").replace("starcoder-roles", "starcoder-new"), documents(1))
 
 
 def test_a_wrong_password_is_not_told_on(secure_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

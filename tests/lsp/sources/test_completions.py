@@ -316,14 +316,17 @@ GPL = excerpt("model/local/gitignore.py", "def why_ignored", "def parse")
         ('deny = ["copylefft"]', COPIED, None),
     ],
 )
-async def test_block_withholds_what_the_policy_denies(
+async def test_what_the_policy_denies_is_withheld(
     index: Path, tmp_path: Path, policy: str | None, copy: str, label: str | None
 ) -> None:
     if policy is not None:
         (tmp_path / ".starcoder-policy.toml").write_text(f"version = 1\n{policy}\n")
     at = place_at("║\n", (tmp_path / "src/mine.py").as_uri())
-    async with shown_check(Where(index=str(index)), "block") as (check, told):
+    async with shown_check(Where(index=str(index)), "policy") as (check, told):
         checked = await check(at, copy)
+    async with shown_check(Where(index=str(index)), "block") as (check, _):
+        # What the user blocks, no project lets pass.
+        assert await check(at, copy) in (BLOCKED, UNCHECKED)
     if label is None:
         assert checked in (BLOCKED, UNCHECKED)
         assert ("the nearest: copyleft" in told[0]) is (checked == UNCHECKED)

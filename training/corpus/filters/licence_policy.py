@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from attribution.errors import ExpressionError
-from attribution.sources.licences import licence_of_declaration
+from attribution.sources.declarations import licence_of_declaration
 from attribution.sources.spdx import evaluate
 from training.corpus.errors import CorpusError
 from training.corpus.records.document import Reason
@@ -36,10 +36,13 @@ class LicencePolicy:
 
     def _allows(self, license: str) -> bool:
         try:
-            return evaluate(license, lambda licence: licence.id.lower() in self.permissive)
+            return self._meets(license)
         except ExpressionError:  # not SPDX: the name of a licence, perhaps
             named = licence_of_declaration(license)
-            return named is not None and named.lower() in self.permissive
+            return named is not None and self._meets(named)
+
+    def _meets(self, expression: str) -> bool:
+        return evaluate(expression, lambda licence: licence.id.lower() in self.permissive)
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """What a package says its licence is, its licence texts, and the notice that goes with a model.
 
 A manifest pins a licence; the archive's own metadata must agree with it, else the package is
-refused. How licences are recognised is `attribution.sources.licences`'; knows no network.
+refused. How licences are recognised is `attribution.sources`'; knows no network.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from attribution.sources import licences
+from attribution.sources import declarations, licences
 from attribution.sources.manifest import Ecosystem, Package
 from training.corpus.errors import IntegrityError
 from training.corpus.records.archives import ArchiveMember
@@ -52,15 +52,15 @@ def licence_note(package: Package, members: Iterable[ArchiveMember]) -> LicenceN
 def declared_licence(ecosystem: Ecosystem, metadata: bytes) -> str:
     """The licence as a wheel's METADATA or an npm package.json states it ('' when it does not)."""
     if ecosystem is Ecosystem.NPM:
-        return licences.declared_by_npm(json.loads(metadata)).stated
-    said = licences.declared_by_python(metadata.decode("utf-8", errors="replace"))
+        return declarations.declared_by_npm(json.loads(metadata)).stated
+    said = declarations.declared_by_python(metadata.decode("utf-8", errors="replace"))
     # Some projects paste the whole licence into the field; its first line names it.
     return "; ".join([*said.stated.splitlines()[:1], *said.classifiers])
 
 
 def licence_agrees(declared: str, pinned: str) -> bool:
     """Whether every SPDX id of the pinned expression is one that the declared text can stand for."""
-    named = licences.licences_named(declared)
+    named = declarations.licences_named(declared)
     return bool(named) and all(identifier in named for identifier in re.split(r"\s+(?:AND|OR)\s+", pinned))
 
 
