@@ -16,7 +16,7 @@ from model.local.gitignore import Patterns, why_ignored
 _IGNORE_FILE = ".gitignore"
 
 
-class Ignored:
+class GitIgnored:
     """Asked along a walk from `top` on: `enter` each folder before asking about what is in it."""
 
     def __init__(self, top: Path) -> None:

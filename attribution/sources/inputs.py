@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 
 from attribution.errors import InputError
-from attribution.sources.ignored import Ignored
+from attribution.sources.ignored import GitIgnored
 
 STANDARD_INPUT = "-"
 _HUNK = re.compile(rb"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
@@ -83,7 +83,7 @@ def find_inputs(names: Sequence[str]) -> FoundInputs:
 
 
 def _walk(top: Path, found: FoundInputs) -> None:
-    ignored = Ignored(top)
+    ignored = GitIgnored(top)
 
     def failed(error: OSError) -> None:
         found.failures.append((str(error.filename), f"cannot read this folder: {error.strerror}"))
@@ -101,7 +101,7 @@ def _walk(top: Path, found: FoundInputs) -> None:
                 found.inputs.append(Input(name=str(path), is_named=False))
 
 
-def _stays(ignored: Ignored, name: str, found: FoundInputs, *, is_folder: bool) -> bool:
+def _stays(ignored: GitIgnored, name: str, found: FoundInputs, *, is_folder: bool) -> bool:
     is_ignored = ignored.has(name, is_folder=is_folder)
     found.left_out["ignored by git"] += is_ignored
     return not is_ignored

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from attribution.errors import SourceError
-from attribution.sources.ignored import Ignored
+from attribution.sources.ignored import GitIgnored
 
 _ZIPS = (".zip", ".whl", ".jar", ".aar", ".egg", ".nupkg")
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".crate", ".gem")
@@ -78,7 +78,7 @@ class FolderTree:
 
     def members(self) -> Iterator[TreeMember]:
         """Files by path."""
-        ignored = Ignored(self._root)
+        ignored = GitIgnored(self._root)
         for folder, folders, files in os.walk(self._root):
             ignored.enter(folder)
             folders[:] = [name for name in sorted(folders) if not self._is_left_out(ignored, name)]
@@ -93,7 +93,7 @@ class FolderTree:
                     inner = path.relative_to(self._root).as_posix()
                     yield TreeMember(path=printable(inner), read=_file_reader(path))
 
-    def _is_left_out(self, ignored: Ignored, folder: str) -> bool:
+    def _is_left_out(self, ignored: GitIgnored, folder: str) -> bool:
         if folder.startswith(".") or folder in _SKIPPED_FOLDERS:
             return True
         is_ignored = ignored.has(folder, is_folder=True)

@@ -17,7 +17,7 @@ from model.families.granite import GRANITE
 from model.families.llama import LLAMA_FAMILIES
 from model.families.smollm3 import SMOLLM3
 from model.families.starcoder2 import STARCODER2
-from model.local.json_object import read_object
+from model.local.small_files import read_json_object
 
 _ALL: tuple[Family, ...] = (GPT_BIGCODE, STARCODER2, *LLAMA_FAMILIES, SMOLLM3, GEMMA, GRANITE)
 FAMILIES: Mapping[str, Family] = {family.model_type: family for family in _ALL}
@@ -29,7 +29,7 @@ def read_config(folder: Path) -> ModelConfig:
     """The description of the model in `folder`. Raises `ConfigError`, which names the file."""
     path = folder / CONFIG_FILE
     try:
-        values = read_object(path)
+        values = read_json_object(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path} does not exist: is {folder} a model folder?") from error
     except (OSError, ValueError) as error:

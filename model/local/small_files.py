@@ -1,4 +1,4 @@
-"""Small text files of a workspace, which anybody may have put there: read without waiting and without end.
+"""Small text files of a workspace or a model, by anybody: read without waiting and without end.
 
 A FIFO is never written to, a link may lead to a device, a sparse file is larger than the memory: only regular
 files up to a size are read. Knows nothing of what stands in them.
@@ -7,6 +7,7 @@ files up to a size are read. Knows nothing of what stands in them.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import stat
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 256 * 1024
+_MAX_JSON_BYTES = 32 << 20  # the list of tensors of the largest models has five
 _MAX_DOTS = 100
 
 
-def read_small_file(path: Path, *, own: bool = False) -> bytes:
+def read_small_file(path: Path, *, own: bool = False, most_bytes: int = MAX_BYTES) -> bytes:
     """The content of a regular file. Raises `OSError`, also where there is no file or no possible path.
 
     `own`: it must belong to this user or to root, because what it says is obeyed.
@@ -34,7 +36,7 @@ def read_small_file(path: Path, *, own: bool = False) -> bytes:
             raise OSError(errno.EINVAL, "it is no regular file")
         if own and hasattr(os, "getuid") and status.st_uid not in (0, os.getuid()):
             raise PermissionError(errno.EPERM, "it belongs to another user")
-        return _read(descriptor)
+        return _read(descriptor, most_bytes)
     finally:
         os.close(descriptor)
 
@@ -53,11 +55,22 @@ def read_small_toml(path: Path, *, own: bool = False) -> dict[str, Any]:
     return values
 
 
-def _read(descriptor: int) -> bytes:
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object of at most 32 MiB. Raises `OSError`, or `ValueError` with what is wrong with it."""
+    try:
+        value = json.loads(read_small_file(path, most_bytes=_MAX_JSON_BYTES).decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it is {type(value).__name__}, not an object")
+    return value
+
+
+def _read(descriptor: int, most_bytes: int) -> bytes:
     """All that is in a file; the size of one in /proc is known only afterwards."""
     content = bytearray()
-    while part := os.read(descriptor, MAX_BYTES + 1 - len(content)):
+    while part := os.read(descriptor, most_bytes + 1 - len(content)):
         content += part
-        if len(content) > MAX_BYTES:
-            raise OSError(errno.EFBIG, f"it has more than {MAX_BYTES} bytes")
+        if len(content) > most_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes")
     return bytes(content)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import TokenizerError
-from model.local.json_object import read_object
+from model.local.small_files import read_json_object
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
@@ -21,6 +21,6 @@ def read_tokenizer_config(folder: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return read_object(path)
+        return read_json_object(path)
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read: {error}") from error

@@ -21,7 +21,7 @@ from model.errors import CheckpointError
 from model.families.config import ModelConfig, Shapes
 from model.gguf.block_types import BLOCK_TYPES, NUMBERS
 from model.gguf.dequantize import dequantize
-from model.local.json_object import read_object
+from model.local.small_files import read_json_object
 from model.weights.scheme import SCALE_SUFFIX
 
 Floats = NDArray[np.float32]
@@ -201,7 +201,7 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / INDEX_FILE
     if index.exists():
         try:
-            shards = read_object(index)["weight_map"]
+            shards = read_json_object(index)["weight_map"]
             names = sorted(set(shards.values()), key=str)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(

@@ -47,7 +47,7 @@ def _blocks(n_bytes: int) -> int:
     return -(-n_bytes // BLOCK_BYTES)
 
 
-class CheckedFile:
+class CheckedBytes:
     """Open for reading until nobody refers to it. Raises `IndexDamagedError`, also later, on every read."""
 
     def __init__(self, path: Path, body_bytes: int) -> None:

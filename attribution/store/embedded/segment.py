@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
-from attribution.store.embedded.checked_file import REMEDY, CheckedFile, file_bytes
+from attribution.store.embedded.checked_file import REMEDY, CheckedBytes, file_bytes
 from attribution.tokens.arrays import ranges
 from attribution.tokens.fingerprint import FINGERPRINT_BITS, Channel
 from attribution.tokens.lexer import U64, Ints
@@ -140,7 +140,7 @@ class SegmentFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._layout = layout = _read_layout(path)
-        words = CheckedFile(path, layout.body_bytes).words
+        words = CheckedBytes(path, layout.body_bytes).words
         self.channel = layout.channel
         self._postings = PackedArray(words, HEADER.size, layout.count, layout.posting_bits)
         self._starts = PackedArray(words, layout.starts_byte, layout.buckets + 1, layout.start_bits)

@@ -217,7 +217,7 @@ async def test_the_source_is_opened_by_its_address_or_as_a_text_that_cannot_be_w
         path = Path(text.uri.removeprefix("file://"))
         assert path.name == "type_through.py"
         assert path.read_text(encoding="utf-8") == text_of(PATH)
-        assert path.stat().st_mode & 0o777 == 0o444
+        assert path.stat().st_mode & 0o777 == 0o400
         assert text.selection == types.Range(types.Position(FIRST - 1, 0), types.Position(LAST, 0))
     assert not path.exists(), "taken away at the end"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,7 @@ def reference(folder: Path) -> PreTrainedTokenizerFast:
     )
 
 
+@lru_cache(maxsize=2)  # each has a process
 def template(source: str) -> ChatTemplate:
     return ChatTemplate(source, names={"bos_token": "<|endoftext|>", "eos_token": "<|end|>"})
 
