@@ -121,9 +121,10 @@ class LinearReader:
         bias: Floats | None = None,
         fine: bool = False,
     ) -> NativeLinear:
-        """Matrices [O, I] one under the other, with the codes of their file, where all are kept alike, else in int8.
+        """Matrices [O, I] one under the other, with the codes of their file, or in int8.
 
-        Those `beside` them, which are given the same activations, have to be alike, too.
+        Codes are kept where all have the same ones, those `beside` them, too: they are given the same
+        activations.
         """
         kinds = {
             self._weights.take(name, shape).dtype for name, shape in ({**stacked, **(beside or {})}).items()
