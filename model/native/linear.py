@@ -181,7 +181,7 @@ class LinearReader:
         arrays = _room_for_codes(made, shape)
         self._convert("starcoder_to_int4", stored, shape, *arrays.values())
         self._weights.release(name)
-        return NativeLinear(shape, made.bits, group=made.group, bias=bias, **arrays)
+        return NativeLinear(shape, made.bits, group=made.group, bias=bias, fine=False, **arrays)
 
     def _scale(self, name: str, shape: tuple[int, int]) -> Floats:
         return self._weights.take(name + SCALE_SUFFIX, shape[:1]).floats()
