@@ -31,8 +31,8 @@ COMMON = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "
 COMMON += ["-pthread", "-fvisibility=hidden"]
 X86 = {
     "avx512_vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma"],
-    "avx_vnni": ["-mavx2", "-mfma", "-mavxvnni"],
-    "avx2": ["-mavx2", "-mfma"],
+    "avx_vnni": ["-mavx2", "-mfma", "-mf16c", "-mavxvnni"],
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
     "plain": [],
 }
 # A target in Zig's words, "aarch64-linux-gnu.2.17" say.

@@ -91,6 +91,7 @@ _SCALINGS: Mapping[str, type[LinearScaling | Llama3Scaling | YarnScaling]] = {
     "yarn": YarnScaling,
 }
 _UNSCALED = ("default", "dynamic")
+_BLOCK = 256
 # Keys that change nothing here; any other one that is not known might.
 _PASSED_OVER = {"rope_theta", "rope_type", "type"}
 
@@ -108,27 +109,28 @@ class Rotary:
         """Cosines and sines fp32 [P, 2, R / 2]."""
         import numpy as np
 
+        # A turn is one by a multiple of _BLOCK positions, then one by the rest: few sines are computed.
+        frequencies = np.array(self._frequencies())
+        near = np.exp(1j * np.arange(_BLOCK)[:, None] * frequencies)  # [_BLOCK, R / 2]
+        starts = np.arange(0, n_positions, _BLOCK)[:, None]
+        far = np.exp(1j * starts * frequencies)[:, None]  # [P / _BLOCK, 1, R / 2]
         length = self.scaling.length if isinstance(self.scaling, YarnScaling) else 1.0
-        angles: NDArray[np.float32] = self._turns(np.arange(n_positions)) * np.float32(length)
-        return angles
+        turned = far * near * length
+        angles = np.empty((len(starts), _BLOCK, 2, len(frequencies)), np.float32)
+        angles[:, :, 0], angles[:, :, 1] = turned.real, turned.imag
+        return angles.reshape(-1, 2, len(frequencies))[:n_positions]
 
     def turn(self, by: int) -> NDArray[np.float32]:
         """Cosines and sines fp32 [2, R / 2] that bring what was turned already `by` positions further on."""
         import numpy as np
 
-        turn: NDArray[np.float32] = self._turns(np.array([by]))[0]
-        return turn
+        turned = by * np.array(self._frequencies())
+        return np.stack([np.cos(turned), np.sin(turned)]).astype(np.float32)
 
-    def _turns(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        import numpy as np
-
-        frequencies: Frequencies = [
-            self.theta ** (-one / self.dim) for one in range(0, self.dim, 2)
-        ]  # [R / 2]
-        if self.scaling is not None:
-            frequencies = self.scaling.scaled(frequencies, self.theta)
-        turned = positions[:, None] * np.array(frequencies)  # [P, R / 2]
-        return np.stack([np.cos(turned), np.sin(turned)], axis=1).astype(np.float32)
+    def _frequencies(self) -> Frequencies:
+        """[R / 2]"""
+        frequencies = [self.theta ** (-one / self.dim) for one in range(0, self.dim, 2)]
+        return frequencies if self.scaling is None else self.scaling.scaled(frequencies, self.theta)
 
 
 def read_rotary(values: Mapping[str, Any], *, dim: int, theta: float) -> Rotary:

@@ -9,16 +9,6 @@
 
 namespace {
 
-inline float from_half(uint16_t half) { // exact for every fp16 number, in every instruction set
-    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, rest = static_cast<uint32_t>(half & 0x7fff) << 13;
-    const bool is_number = rest < 0x0f800000;
-    const uint32_t bits = is_number ? rest : rest | 0x7f800000;
-    float value;
-    std::memcpy(&value, &bits, 4);
-    value *= is_number ? 0x1p112f : 1.f; // from fp16's exponents to fp32's
-    return sign ? -value : value;
-}
-
 inline float half_at(const uint8_t *from) {
     uint16_t half;
     std::memcpy(&half, from, 2);
@@ -49,39 +39,73 @@ void widen_q8_0(const uint8_t *block, float *out) {
     for (int i = 0; i < 32; i++) out[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * scale;
 }
 
-void widen_q4_0(const uint8_t *block, float *out) {
-    const float scale = half_at(block);
+// Blocks of codes that the compiled step multiplies as they are: the weight is (code - centre) · scale + minimum, with a
+// scale and a minimum for each group. Minima are null where a type has none.
+
+void unpack_q4_0(const uint8_t *block, uint8_t *codes, float *scales, float *) {
+    *scales = half_at(block);
+    for (int i = 0; i < 16; i++) codes[i] = block[2 + i] & 15, codes[16 + i] = block[2 + i] >> 4;
+}
+
+void unpack_q4_1(const uint8_t *block, uint8_t *codes, float *scales, float *minima) {
+    *scales = half_at(block), *minima = half_at(block + 2);
+    for (int i = 0; i < 16; i++) codes[i] = block[4 + i] & 15, codes[16 + i] = block[4 + i] >> 4;
+}
+
+inline void unpack_five(uint32_t high, const uint8_t *low, uint8_t *codes) {
     for (int i = 0; i < 16; i++) {
-        out[i] = static_cast<float>((block[2 + i] & 15) - 8) * scale;
-        out[16 + i] = static_cast<float>((block[2 + i] >> 4) - 8) * scale;
+        codes[i] = static_cast<uint8_t>((low[i] & 15) | (high >> i & 1) << 4);
+        codes[16 + i] = static_cast<uint8_t>(low[i] >> 4 | (high >> (16 + i) & 1) << 4);
     }
 }
 
-void widen_q4_1(const uint8_t *block, float *out) {
+void unpack_q5_0(const uint8_t *block, uint8_t *codes, float *scales, float *) {
+    *scales = half_at(block);
+    unpack_five(bits_at(block + 2), block + 6, codes);
+}
+
+void unpack_q5_1(const uint8_t *block, uint8_t *codes, float *scales, float *minima) {
+    *scales = half_at(block), *minima = half_at(block + 2);
+    unpack_five(bits_at(block + 4), block + 8, codes);
+}
+
+// Of eight groups the scale and the minimum, six bits each, in twelve bytes after those of the block.
+void unpack_k_scales(const uint8_t *block, float *scales, float *minima) {
     const float scale = half_at(block), minimum = half_at(block + 2);
-    for (int i = 0; i < 16; i++) {
-        out[i] = static_cast<float>(block[4 + i] & 15) * scale + minimum;
-        out[16 + i] = static_cast<float>(block[4 + i] >> 4) * scale + minimum;
+    for (int group = 0; group < 8; group++) {
+        const uint8_t first = block[4 + group % 4], second = block[8 + group % 4], rest = block[12 + group % 4];
+        scales[group] = scale * static_cast<float>(group < 4 ? first & 63 : (rest & 15) | (first >> 2 & 48));
+        minima[group] = -(minimum * static_cast<float>(group < 4 ? second & 63 : rest >> 4 | (second >> 2 & 48)));
     }
 }
 
-void widen_q5_0(const uint8_t *block, float *out) {
-    const float scale = half_at(block);
-    const uint32_t high = bits_at(block + 2);
-    for (int i = 0; i < 16; i++) {
-        const int first = (block[6 + i] & 15) | (high >> i & 1) << 4, second = block[6 + i] >> 4 | (high >> (16 + i) & 1) << 4;
-        out[i] = static_cast<float>(first - 16) * scale;
-        out[16 + i] = static_cast<float>(second - 16) * scale;
-    }
+void unpack_q4_k(const uint8_t *block, uint8_t *codes, float *scales, float *minima) {
+    unpack_k_scales(block, scales, minima);
+    for (int pair = 0; pair < 4; pair++)
+        for (int i = 0; i < 32; i++) {
+            const uint8_t both = block[16 + pair * 32 + i];
+            codes[pair * 64 + i] = both & 15, codes[pair * 64 + 32 + i] = both >> 4;
+        }
 }
 
-void widen_q5_1(const uint8_t *block, float *out) {
-    const float scale = half_at(block), minimum = half_at(block + 2);
-    const uint32_t high = bits_at(block + 4);
-    for (int i = 0; i < 16; i++) {
-        const int first = (block[8 + i] & 15) | (high >> i & 1) << 4, second = block[8 + i] >> 4 | (high >> (16 + i) & 1) << 4;
-        out[i] = static_cast<float>(first) * scale + minimum;
-        out[16 + i] = static_cast<float>(second) * scale + minimum;
+void unpack_q5_k(const uint8_t *block, uint8_t *codes, float *scales, float *minima) {
+    unpack_k_scales(block, scales, minima);
+    const uint8_t *high = block + 16;
+    for (int group = 0; group < 8; group++)
+        for (int i = 0; i < 32; i++) {
+            const uint8_t both = block[48 + group / 2 * 32 + i];
+            codes[group * 32 + i] = static_cast<uint8_t>((both >> group % 2 * 4 & 15) | (high[i] >> group & 1) << 4);
+        }
+}
+
+void unpack_q6_k(const uint8_t *block, uint8_t *codes, float *scales, float *) {
+    const float scale = half_at(block + 208);
+    for (int group = 0; group < 16; group++) {
+        const int quarter = group % 8 / 2, at = group % 2 * 16;
+        const uint8_t *low = block + group / 8 * 64 + quarter % 2 * 32 + at, *top = block + 128 + group / 8 * 32 + at;
+        scales[group] = scale * static_cast<float>(static_cast<int8_t>(block[192 + group]));
+        for (int i = 0; i < 16; i++)
+            codes[group * 16 + i] = static_cast<uint8_t>((low[i] >> quarter / 2 * 4 & 15) | (top[i] >> quarter * 2 & 3) << 4);
     }
 }
 
@@ -109,55 +133,6 @@ void widen_q3_k(const uint8_t *block, float *out) {
     }
 }
 
-// Of eight groups the scale and the minimum, six bits each, in twelve bytes.
-struct KScale {
-    float scale, minimum;
-    KScale(const uint8_t *packed, int group) {
-        const int low = group % 4;
-        const uint8_t first = packed[low], second = packed[4 + low], rest = packed[8 + low];
-        scale = static_cast<float>(group < 4 ? first & 63 : (rest & 15) | (first >> 2 & 48));
-        minimum = static_cast<float>(group < 4 ? second & 63 : rest >> 4 | (second >> 2 & 48));
-    }
-};
-
-void widen_q4_k(const uint8_t *block, float *out) {
-    const float scale = half_at(block), minimum = half_at(block + 2);
-    for (int group = 0; group < 8; group++) {
-        const KScale own(block + 4, group);
-        const float step = scale * own.scale, low = minimum * own.minimum;
-        const uint8_t *codes = block + 16 + group / 2 * 32;
-        for (int i = 0; i < 32; i++) out[group * 32 + i] = static_cast<float>(codes[i] >> group % 2 * 4 & 15) * step - low;
-    }
-}
-
-void widen_q5_k(const uint8_t *block, float *out) {
-    const float scale = half_at(block), minimum = half_at(block + 2);
-    const uint8_t *high = block + 16;
-    for (int group = 0; group < 8; group++) {
-        const KScale own(block + 4, group);
-        const float step = scale * own.scale, low = minimum * own.minimum;
-        const uint8_t *codes = block + 48 + group / 2 * 32;
-        for (int i = 0; i < 32; i++) {
-            const int code = (codes[i] >> group % 2 * 4 & 15) | (high[i] >> group & 1) << 4;
-            out[group * 32 + i] = static_cast<float>(code) * step - low;
-        }
-    }
-}
-
-void widen_q6_k(const uint8_t *block, float *out) {
-    const uint8_t *high = block + 128;
-    const float scale = half_at(block + 208);
-    for (int group = 0; group < 16; group++) {
-        const int quarter = group % 8 / 2, at = group % 2 * 16;
-        const uint8_t *low = block + group / 8 * 64 + quarter % 2 * 32 + at, *top = high + group / 8 * 32 + at;
-        const float step = scale * static_cast<float>(static_cast<int8_t>(block[192 + group]));
-        for (int i = 0; i < 16; i++) {
-            const int code = (low[i] >> quarter / 2 * 4 & 15) | (top[i] >> quarter * 2 & 3) << 4;
-            out[group * 16 + i] = static_cast<float>(code - 32) * step;
-        }
-    }
-}
-
 constexpr float kLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 inline void widen_levels(const uint8_t *codes, float scale, float *out) {
@@ -178,16 +153,32 @@ void widen_iq4_xs(const uint8_t *block, float *out) {
 struct BlockType {
     int number; // as ggml.h counts them
     size_t weights, bytes;
-    void (*widen)(const uint8_t *block, float *out); // null: fp32, which is there already
+    void (*widen)(const uint8_t *block, float *out); // null: fp32, which is there already, or codes
+    int bits = 0; // of a code
+    size_t group = 0; // codes that share a scale
+    bool has_minima = false;
+    void (*unpack)(const uint8_t *block, uint8_t *codes, float *scales, float *minima) = nullptr;
 };
 
 constexpr BlockType kBlockTypes[] = {
-    {0, kPlain, kPlain * 4, nullptr}, {1, kPlain, kPlain * 2, widen_f16}, {2, 32, 18, widen_q4_0},
-    {3, 32, 20, widen_q4_1},          {6, 32, 22, widen_q5_0},            {7, 32, 24, widen_q5_1},
-    {8, 32, 34, widen_q8_0},          {10, 256, 84, widen_q2_k},          {11, 256, 110, widen_q3_k},
-    {12, 256, 144, widen_q4_k},       {13, 256, 176, widen_q5_k},         {14, 256, 210, widen_q6_k},
-    {20, 32, 18, widen_iq4_nl},       {23, 256, 136, widen_iq4_xs},       {30, kPlain, kPlain * 2, widen_bf16},
+    {0, kPlain, kPlain * 4, nullptr},
+    {1, kPlain, kPlain * 2, widen_f16},
+    {2, 32, 18, nullptr, 4, 32, false, unpack_q4_0},
+    {3, 32, 20, nullptr, 4, 32, true, unpack_q4_1},
+    {6, 32, 22, nullptr, 5, 32, false, unpack_q5_0},
+    {7, 32, 24, nullptr, 5, 32, true, unpack_q5_1},
+    {8, 32, 34, widen_q8_0},
+    {10, 256, 84, widen_q2_k},
+    {11, 256, 110, widen_q3_k},
+    {12, 256, 144, nullptr, 4, 32, true, unpack_q4_k},
+    {13, 256, 176, nullptr, 5, 32, true, unpack_q5_k},
+    {14, 256, 210, nullptr, 6, 16, false, unpack_q6_k},
+    {20, 32, 18, widen_iq4_nl},
+    {23, 256, 136, widen_iq4_xs},
+    {30, kPlain, kPlain * 2, widen_bf16},
 };
+
+constexpr size_t kMostWeights = 256, kMostGroups = 16; // of a block
 
 // Null for a type that is not read here.
 inline const BlockType *block_type(int64_t number) {
@@ -196,12 +187,29 @@ inline const BlockType *block_type(int64_t number) {
     return nullptr;
 }
 
+// The weights of a block of codes.
+inline void widen_codes(const BlockType &type, const uint8_t *block, float *out) {
+    uint8_t codes[kMostWeights];
+    float scales[kMostGroups], minima[kMostGroups] = {};
+    type.unpack(block, codes, scales, minima);
+    const int centre = type.has_minima ? 0 : 1 << (type.bits - 1);
+    for (size_t i = 0; i < type.weights; i++)
+        out[i] = static_cast<float>(codes[i] - centre) * scales[i / type.group] + minima[i / type.group];
+}
+
+// Where a row of a matrix [rows, K] begins.
+inline const uint8_t *start_of_row(const void *matrix, const BlockType &type, size_t row, size_t K) {
+    return static_cast<const uint8_t *>(matrix) + row * (K / type.weights) * type.bytes;
+}
+
 // A row of a matrix [rows, K], where it is fp32, or widened into `room` [K].
 inline const float *row_of(const void *matrix, const BlockType &type, size_t row, size_t K, float *room) {
-    const size_t blocks = K / type.weights;
-    const uint8_t *from = static_cast<const uint8_t *>(matrix) + row * blocks * type.bytes;
-    if (!type.widen) return reinterpret_cast<const float *>(from);
-    for (size_t block = 0; block < blocks; block++) type.widen(from + block * type.bytes, room + block * type.weights);
+    const uint8_t *from = start_of_row(matrix, type, row, K);
+    if (!type.widen && !type.unpack) return reinterpret_cast<const float *>(from);
+    for (size_t k = 0; k < K; k += type.weights, from += type.bytes) {
+        if (type.unpack) widen_codes(type, from, room + k);
+        else type.widen(from, room + k);
+    }
     return room;
 }
 

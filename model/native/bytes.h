@@ -8,30 +8,38 @@
 namespace {
 
 // Of `dot`, the first bytes are unsigned, the second ones signed. kOffset is added to signed activations to make
-// them so; sums of the weights take it back. kRows: rows of activations multiplied with a panel at once, in int4
-// kCoarseRows: as many as there are registers for, kRows an even number.
+// them so; sums of the weights take it back. kRows: rows of activations multiplied with a panel at once, an even
+// number, as many as there are registers for. `shifted` moves bits between neighbouring bytes, too.
 #if defined(__AVX512VNNI__)
-constexpr int kOffset = 128, kRows = 8, kCoarseRows = 4;
+constexpr int kOffset = 128, kRows = 8;
 typedef __m512i Bytes;
 typedef __m512i Sums;
-inline Sums none() { return _mm512_setzero_si512(); }
 inline Bytes bytes(const void *from) { return _mm512_loadu_si512(from); }
 inline Bytes four(int32_t bytes) { return _mm512_set1_epi32(bytes); }
-inline Bytes low_half(Bytes packed) { return _mm512_and_si512(packed, _mm512_set1_epi8(15)); }
-inline Bytes high_half(Bytes packed) { return low_half(_mm512_srli_epi16(packed, 4)); }
+inline Sums all_sums(int32_t sum) { return _mm512_set1_epi32(sum); }
+template <int Left>
+inline Bytes shifted(Bytes bytes) {
+    return Left < 0 ? _mm512_srli_epi16(bytes, Left < 0 ? -Left : 0) : _mm512_slli_epi16(bytes, Left < 0 ? 0 : Left);
+}
+inline Bytes masked(Bytes bytes, int mask) { return _mm512_and_si512(bytes, _mm512_set1_epi8(static_cast<char>(mask))); }
+inline Bytes joined(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
 inline Sums dot(Sums sums, Bytes x, Bytes w) { // of the intrinsic, GCC 12 copies the sums twice
     asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(x), "v"(w));
     return sums;
 }
 #elif defined(__AVX2__)
-constexpr int kRows = 2, kCoarseRows = 1;
+constexpr int kRows = 2;
 typedef __m256i Bytes;
 typedef __m256i Sums;
-inline Sums none() { return _mm256_setzero_si256(); }
 inline Bytes bytes(const void *from) { return _mm256_loadu_si256(static_cast<const __m256i *>(from)); }
 inline Bytes four(int32_t bytes) { return _mm256_set1_epi32(bytes); }
-inline Bytes low_half(Bytes packed) { return _mm256_and_si256(packed, _mm256_set1_epi8(15)); }
-inline Bytes high_half(Bytes packed) { return low_half(_mm256_srli_epi16(packed, 4)); }
+inline Sums all_sums(int32_t sum) { return _mm256_set1_epi32(sum); }
+template <int Left>
+inline Bytes shifted(Bytes bytes) {
+    return Left < 0 ? _mm256_srli_epi16(bytes, Left < 0 ? -Left : 0) : _mm256_slli_epi16(bytes, Left < 0 ? 0 : Left);
+}
+inline Bytes masked(Bytes bytes, int mask) { return _mm256_and_si256(bytes, _mm256_set1_epi8(static_cast<char>(mask))); }
+inline Bytes joined(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
 #if defined(__AVXVNNI__)
 constexpr int kOffset = 128;
 inline Sums dot(Sums sums, Bytes x, Bytes w) { return _mm256_dpbusd_avx_epi32(sums, x, w); }
@@ -43,21 +51,24 @@ inline Sums dot(Sums sums, Bytes x, Bytes w) { // |x| · (w with x's sign): pair
 }
 #endif
 #elif defined(__ARM_FEATURE_DOTPROD)
-constexpr int kOffset = 0, kRows = 2, kCoarseRows = 1;
+constexpr int kOffset = 0, kRows = 2;
 typedef int8x16_t Bytes;
 typedef int32x4_t Sums;
-inline Sums none() { return vdupq_n_s32(0); }
 inline Bytes bytes(const void *from) { return vld1q_s8(static_cast<const int8_t *>(from)); }
 inline Bytes four(int32_t bytes) { return vreinterpretq_s8_s32(vdupq_n_s32(bytes)); }
-inline Bytes low_half(Bytes packed) { return vandq_s8(packed, vdupq_n_s8(15)); }
-inline Bytes high_half(Bytes packed) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(packed), 4)); }
+inline Sums all_sums(int32_t sum) { return vdupq_n_s32(sum); }
+template <int Left>
+inline Bytes shifted(Bytes bytes) { // by a negative number to the right
+    return vreinterpretq_s8_u16(vshlq_u16(vreinterpretq_u16_s8(bytes), vdupq_n_s16(Left)));
+}
+inline Bytes masked(Bytes bytes, int mask) { return vandq_s8(bytes, vdupq_n_s8(static_cast<int8_t>(mask))); }
+inline Bytes joined(Bytes a, Bytes b) { return vorrq_s8(a, b); }
 inline Sums dot(Sums sums, Bytes x, Bytes w) { return vdotq_s32(sums, x, w); }
 #else
-constexpr int kOffset = 0, kRows = 2, kCoarseRows = 1;
+constexpr int kOffset = 0, kRows = 2;
 typedef int8_t Bytes __attribute__((vector_size(16)));
 typedef int16_t Pairs __attribute__((vector_size(16)));
 typedef int32_t Sums __attribute__((vector_size(16)));
-inline Sums none() { return Sums{}; }
 inline Bytes bytes(const void *from) {
     Bytes bytes;
     std::memcpy(&bytes, from, sizeof bytes);
@@ -67,8 +78,11 @@ inline Bytes four(int32_t bytes) {
     const Sums all = Sums{} + bytes;
     return reinterpret_cast<Bytes>(all);
 }
-inline Bytes low_half(Bytes packed) { return packed & 15; }
-inline Bytes high_half(Bytes packed) { return packed >> 4 & 15; }
+inline Sums all_sums(int32_t sum) { return Sums{} + sum; }
+template <int Left>
+inline Bytes shifted(Bytes bytes) { return Left < 0 ? bytes >> (Left < 0 ? -Left : 0) : bytes << (Left < 0 ? 0 : Left); }
+inline Bytes masked(Bytes bytes, int mask) { return bytes & static_cast<int8_t>(mask); }
+inline Bytes joined(Bytes a, Bytes b) { return a | b; }
 inline Sums dot(Sums sums, Bytes x, Bytes w) { // |products| <= 127²: two fit 16 bits, of an odd and an even place
     const Pairs x_odd = reinterpret_cast<Pairs>(x) >> 8, w_odd = reinterpret_cast<Pairs>(w) >> 8;
     const Pairs x_even = reinterpret_cast<Pairs>(x) << 8 >> 8, w_even = reinterpret_cast<Pairs>(w) << 8 >> 8;

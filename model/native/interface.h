@@ -7,19 +7,25 @@
 #include <cstdint>
 
 constexpr int kPanel = 32; // outputs whose weights lie together
-constexpr int kGroup = 64; // int4 weights that share a scale and a minimum; K is a multiple of it
+constexpr int kWidth = 64; // K is a multiple of it
+constexpr int kUnit = 32;  // inputs whose codes lie together
 
 // Weights lie in panels of kPanel outputs: of each output four bytes in turn, so that every lane of a register
 // sums up an output of its own. What there is for each output is padded to whole panels, P of them.
+//
+// Weights have 8 bits and a scale for each row, or are codes of 4 to 6 bits of which each group has a scale of its own. Of
+// the codes of kUnit inputs lie first the low four bits, those of inputs 8 i to 8 i + 3 in the low halves of bytes and the
+// next four in the high halves; then the high bits of inputs j, 4 + j, 8 + j … together in a byte, the first ones lowest.
 struct Linear {
     int64_t n_out, n_in;
-    int64_t bits;           // 8 or 4
-    int64_t fine;           // int8: activations in twice as many bits
-    const void *weight;     // int8 [P, K / 4, kPanel, 4], or pairs of codes [P, K / 8, kPanel, 4]
+    int64_t bits;           // 8, or of codes 4 to 6
+    int64_t group;          // codes: inputs that share a scale, 16 or a multiple of kUnit
+    int64_t fine;           // activations in twice eight bits
+    const void *weight;     // int8 [P, K / 4, kPanel, 4], or codes [P, K / kUnit, bits, kPanel, 4]
     const float *scale;     // int8: [O]
     const int32_t *sums;    // int8: Σ of each row [O]
-    const uint16_t *scales; // int4: bf16 [P, G, kPanel]
-    const uint16_t *minima; // int4: bf16 [P, G, kPanel]
+    const uint16_t *scales; // codes: fp16 [P, K / group, kPanel]
+    const uint16_t *minima; // codes: fp16, of the same shape; null: half of all codes stand for negative numbers
     const float *bias;      // [O] or null
 };
 
@@ -76,6 +82,8 @@ int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n
                       int32_t *sums, int64_t threads);
 int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
                       uint16_t *scales, uint16_t *minima, int64_t threads);
+int starcoder_keep_codes(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
+                         uint16_t *scales, uint16_t *minima, int64_t threads);
 int starcoder_linear(const Linear *linear, const float *x, int64_t n_tokens, float *y, int64_t threads);
 void *starcoder_new_scratch();
 void starcoder_free_scratch(void *scratch);

@@ -129,6 +129,8 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.starcoder_to_int8.argtypes = (*_MATRIX, c_void_p, c_void_p, c_void_p, c_int64)
     library.starcoder_to_int4.restype = c_int
     library.starcoder_to_int4.argtypes = (*_MATRIX, c_void_p, c_void_p, c_void_p, c_int64)
+    library.starcoder_keep_codes.restype = c_int
+    library.starcoder_keep_codes.argtypes = (*_MATRIX, c_void_p, c_void_p, c_void_p, c_int64)
     library.starcoder_linear.restype = c_int
     library.starcoder_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
     library.starcoder_new_scratch.restype = c_void_p

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "bytes.h"
+#include "codes.h"
 
 namespace {
 
@@ -38,19 +38,19 @@ struct Quantised {
     Buffer<int8_t> codes;         // [M, K], fine ones [M, 2, K]: what rounding left, in steps of 1 / kRest; for int8
                                   // weights plus kOffset
     Buffer<float> scale;          // [M]
-    Buffer<float> group_sum;      // int4: [M, G]
+    Buffer<int32_t> group_sum;    // for groups of codes [M, G], fine ones [M, 2, G]
 
     void reserve(size_t tokens, size_t widest) {
         codes.resize(std::max(codes.size(), 2 * tokens * widest));
         scale.resize(std::max(scale.size(), tokens));
-        group_sum.resize(std::max(group_sum.size(), tokens * (widest / kGroup)));
+        group_sum.resize(std::max(group_sum.size(), 2 * tokens * (widest / kHalf)));
     }
 
     void take(const float *x, size_t token, const Linear &linear) {
-        const size_t K = linear.n_in;
+        const size_t K = linear.n_in, pieces = linear.fine ? 2 : 1;
         const float most = largest(x, K), inverse = 127.f / most;
         scale[token] = most / 127.f + not_numbers(x, K);
-        int8_t *to = codes.data() + token * K * (linear.fine ? 2 : 1);
+        int8_t *to = codes.data() + token * pieces * K;
         const int8_t offset = linear.bits == 8 ? static_cast<int8_t>(kOffset) : 0;
         for (size_t k = 0; k < K; k += kLanes) {
             const Lanes wanted = load(x + k) * inverse, rounded = wanted + kMagic;
@@ -58,10 +58,11 @@ struct Quantised {
             if (linear.fine) put_bytes(to + K + k, (wanted - (rounded - kMagic)) * kRest + kMagic, offset);
         }
         if (linear.bits == 8) return;
-        for (size_t g = 0; g < K / kGroup; g++) {
-            int32_t group = 0;
-            for (int k = 0; k < kGroup; k++) group += to[g * kGroup + k];
-            group_sum[token * (K / kGroup) + g] = static_cast<float>(group);
+        const size_t G = K / linear.group;
+        for (size_t g = 0; g < pieces * G; g++) {
+            int32_t sum = 0;
+            for (int64_t k = 0; k < linear.group; k++) sum += to[g * linear.group + k];
+            group_sum[token * pieces * G + g] = sum;
         }
     }
 };
@@ -101,44 +102,6 @@ template <int R>
         for (int v = 0; v < kWide; v++) std::memcpy(sums + r * kPanel + v * kLanes, &own[r][v], sizeof(Sums));
 }
 
-// The outputs of R tokens for an int4 panel: the sum over groups of scale · Σ code · x + minimum · Σ x.
-template <int R>
-[[gnu::noinline]] void coarse_products(const Linear &linear, size_t n, const int8_t *x, const float *group_sum, Lanes (*out)[kWide]) {
-    const size_t K = linear.n_in, G = K / kGroup;
-    const uint8_t *panel = static_cast<const uint8_t *>(linear.weight) + n * (K / 2);
-    const uint16_t *scales = linear.scales + n * G, *minima = linear.minima + n * G;
-    for (int r = 0; r < R; r++)
-        for (int part = 0; part < kWide; part++) out[r][part] = Lanes{};
-    for (size_t g = 0; g < G; g++) {
-        Sums sums[R][kWide];
-#pragma GCC unroll 16
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 16
-            for (int v = 0; v < kWide; v++) sums[r][v] = none();
-        for (size_t i = g * kGroup; i < (g + 1) * kGroup; i += 8) {
-            Bytes packed[kWide];
-#pragma GCC unroll 16
-            for (int v = 0; v < kWide; v++) packed[v] = bytes(panel + i / 2 * kPanel + v * sizeof(Bytes));
-#pragma GCC unroll 16
-            for (int r = 0; r < R; r++) {
-                const Bytes low = four(x + r * K + i), high = four(x + r * K + i + 4);
-#pragma GCC unroll 16
-                for (int v = 0; v < kWide; v++)
-                    sums[r][v] = dot(dot(sums[r][v], low_half(packed[v]), low), high_half(packed[v]), high);
-            }
-        }
-#pragma GCC unroll 16
-        for (int part = 0; part < kWide; part++) {
-            const Lanes scale = load(scales + g * kPanel + part * kLanes), minimum = load(minima + g * kPanel + part * kLanes);
-#pragma GCC unroll 16
-            for (int r = 0; r < R; r++) {
-                const Lanes products = in_floats(sums[r][part]);
-                out[r][part] = fused(minimum, all(group_sum[r * G + g]), fused(products, scale, out[r][part]));
-            }
-        }
-    }
-}
-
 inline Lanes bias_of(const Linear &linear, size_t n) { return linear.bias ? load(linear.bias + n) : Lanes{}; }
 
 // What becomes of the integer sums of a panel.
@@ -165,24 +128,47 @@ class Finish {
     Lanes scale_[kWide], bias_[kWide];
 };
 
+// See `multiply`, for codes.
+template <typename Give>
+inline void multiply_codes(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, float *room, Give give) {
+    const size_t K = linear.n_in, pieces = linear.fine ? 2 : 1, rows_of_all = M * pieces;
+    const bool few = rows_of_all <= kRows; // more share codes that are unpacked once
+    const size_t block = few ? K : std::min(K, kBlock);
+    alignas(64) uint8_t unpacked[kBlock * kPanel];
+    for (size_t n = first; n < last; n += kPanel) {
+        std::memset(room, 0, rows_of_all * kPanel * sizeof(float));
+        for (size_t k = 0; k < K; k += block) {
+            const Groups at(linear, n, k);
+            const size_t here = std::min(block, K - k);
+            packed_in(linear.bits, [&](auto packed) {
+                using Codes = decltype(packed);
+                if (!few) spread<Codes>(at.codes, here, unpacked);
+                by_rows<kRows>(rows_of_all, [&](size_t row, auto rows) {
+                    const int8_t *own = x.codes.data() + row * K + k;
+                    const int32_t *group_sum = x.group_sum.data() + row * at.G + k / at.group;
+                    float *sums = room + row * kPanel;
+                    if (few) group_products<Codes, rows>(at, at.codes, own, group_sum, here, sums);
+                    else group_products<Spread, rows>(at, unpacked, own, group_sum, here, sums);
+                });
+            });
+        }
+        const float *sums = room;
+        for (size_t m = 0; m < M; m++, sums += pieces * kPanel)
+            for (int part = 0; part < kWide; part++) {
+                const size_t output = n + part * kLanes;
+                Lanes product = load(sums + part * kLanes);
+                if (linear.fine) product += load(sums + kPanel + part * kLanes) * (1.f / kRest);
+                give(m, output, product * x.scale[m] + bias_of(linear, output));
+            }
+    }
+}
+
 // Call give(token, output, values) for the outputs [first, last) of M tokens, kLanes of them at a time; of whole panels.
 // room [2 M, kPanel].
 template <typename Give>
 inline void multiply(const Linear &linear, const Quantised &x, size_t M, size_t first, size_t last, int32_t *room, Give give) {
+    if (linear.bits < 8) return multiply_codes(linear, x, M, first, last, reinterpret_cast<float *>(room), give);
     const size_t K = linear.n_in;
-    if (linear.bits == 4) {
-        for (size_t n = first; n < last; n += kPanel)
-            by_rows<kCoarseRows>(M, [&](size_t m, auto rows) {
-                Lanes found[rows][kWide];
-                coarse_products<rows>(linear, n, x.codes.data() + m * K, x.group_sum.data() + m * (K / kGroup), found);
-                for (int r = 0; r < rows; r++)
-                    for (int part = 0; part < kWide; part++) {
-                        const size_t at = n + part * kLanes;
-                        give(m + r, at, found[r][part] * x.scale[m + r] + bias_of(linear, at));
-                    }
-            });
-        return;
-    }
     const size_t pieces = linear.fine ? 2 : 1, rows_of_all = M * pieces;
     const size_t block = rows_of_all <= kRows ? K : std::min(K, kBlock);
     for (size_t n = first; n < last; n += kPanel) {

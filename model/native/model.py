@@ -5,14 +5,14 @@ Shapes: N tokens, D hidden width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.families.config import Activation, BlockNames, ModelConfig, Norm
 from model.native import library, structures
-from model.native.linear import GROUP, PANEL, Floats, LinearReader, NativeLinear
+from model.native.linear import PANEL, WIDTH, Floats, LinearReader, Matrices, NativeLinear
 from model.weights.scheme import Scheme, bits_of
 from model.weights.weight_files import Weights
 
@@ -26,7 +26,7 @@ def takes(config: ModelConfig) -> bool:
     """Whether there is compiled code here, and it can run such a model: heads of a multiple of 16, of 32
     where they are rotated, widths of multiples of 64, queries, keys and values each head by head."""
     widths = (config.width, config.inner_dim, config.n_head * config.head_dim)
-    whole = all(width % GROUP == 0 for width in widths) and config.head_dim % _HEAD_LANES == 0
+    whole = all(width % WIDTH == 0 for width in widths) and config.head_dim % _HEAD_LANES == 0
     turned = config.rotary is None or config.rotary.dim % PANEL == 0
     is_stacked = len(config.family.block(0).query_key_value) > 1
     in_order = config.kv_dim % PANEL == 0 if is_stacked else config.n_kv_head == 1
@@ -74,9 +74,10 @@ class NativeModel:
         name = family.position_embedding
         self._positions = None if name is None else self._weights.table(name, shapes[name])
         tokens = family.token_embedding
-        self._tokens = None if self.config.tied_head else self._weights.table(tokens, shapes[tokens])
         head = tokens if self.config.tied_head else family.output_head
-        self.head = self._reader.int8({head: self._matrix(head)}, fine="head" in self._fine)
+        self.head = self._read({head: self._matrix(head)}, fine="head" in self._fine)
+        are_heads = self.config.tied_head and self.head.struct.bits == 8
+        self._tokens = None if are_heads else self._weights.table(tokens, shapes[tokens])
 
     def _read_layers(self) -> None:
         config, rotary = self.config, self.config.rotary
@@ -114,26 +115,39 @@ class NativeModel:
         layer.key_norm = self._floats(f"{block.key_norm}.weight")
         layer.qkv = self._linear("qkv", *block.query_key_value)
         layer.proj = self._linear("proj", block.attention_output)
-        layer.fc = self._linear("fc", block.feed_forward_in)
+        inner = [name for name in (block.feed_forward_gate, block.feed_forward_in) if name is not None]
+        for field, name in zip(("gate", "fc")[-len(inner) :], inner, strict=True):
+            setattr(layer, field, self._linear(field, name, beside=inner))
         layer.out = self._linear("out", block.feed_forward_out)
-        if block.feed_forward_gate is not None:
-            layer.gate = self._linear("gate", block.feed_forward_gate)
 
-    def _linear(self, field: str, *stacked: str) -> structures.Linear:
-        """The layer that `field` of `struct Layer` is, of modules one under the other."""
+    def _linear(self, field: str, *stacked: str, beside: Sequence[str] = ()) -> structures.Linear:
+        """The layer that `field` of `struct Layer` is, of modules one under the other; it is given the same
+        activations as those of `beside`."""
         biases = [self._weights.take(name, self._shapes[name]).floats() for name in self._biases(stacked)]
         bias = np.concatenate(biases) if biases else None
-        weights = {f"{name}.weight": self._matrix(f"{name}.weight") for name in stacked}
+        weights = self._matrices(stacked)
         feed_forward = self.config.family.is_feed_forward(stacked[0])
         if bits_of(self._scheme, feed_forward=feed_forward) == 4:
             made = self._reader.int4(*next(iter(weights.items())), bias=bias)
         else:
-            made = self._reader.int8(weights, bias=bias, fine=field in self._fine)
+            fine = field in self._fine
+            made = self._read(weights, beside=self._matrices(beside), bias=bias, fine=fine)
         self._linears[stacked] = made
         return made.struct
 
+    def _read(
+        self, weights: Matrices, *, fine: bool, beside: Matrices | None = None, bias: Floats | None = None
+    ) -> NativeLinear:
+        if self._scheme is Scheme.FILE:
+            return self._reader.as_stored(weights, beside=beside or {}, bias=bias, fine=fine)
+        return self._reader.int8(weights, bias=bias, fine=fine)
+
     def _biases(self, modules: Iterable[str]) -> list[str]:
         return [name for module in modules if (name := f"{module}.bias") in self._shapes]
+
+    def _matrices(self, modules: Iterable[str]) -> Matrices:
+        names = [f"{module}.weight" for module in modules]
+        return {name: self._matrix(name) for name in names}
 
     def _matrix(self, name: str) -> tuple[int, int]:
         n_out, n_in = self._shapes[name]

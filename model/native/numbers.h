@@ -42,6 +42,42 @@ inline Lanes load(const uint16_t *bf16) {
     return lanes;
 }
 
+inline float from_half(uint16_t half) { // exact for every fp16 number, in every instruction set
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, rest = static_cast<uint32_t>(half & 0x7fff) << 13;
+    const bool is_number = rest < 0x0f800000;
+    const uint32_t bits = is_number ? rest : rest | 0x7f800000;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    value *= is_number ? 0x1p112f : 1.f; // from fp16's exponents to fp32's
+    return sign ? -value : value;
+}
+
+inline uint16_t to_half(float value) { // rounds to nearest even; NaN stays NaN
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    const uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    if (size > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
+    if (size >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00); // beyond the largest: infinite
+    if (size >= 0x38800000) return static_cast<uint16_t>(sign | (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13);
+    const float shifted = std::fabs(value) + 0.5f; // whose last bit is worth as much as the smallest fp16 number
+    std::memcpy(&bits, &shifted, 4);
+    return static_cast<uint16_t>(sign | (bits - 0x3f000000));
+}
+
+inline Lanes load_halves(const uint16_t *fp16) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Lanes>(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(fp16))));
+#elif defined(__F16C__)
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(fp16)));
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return reinterpret_cast<Lanes>(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(fp16))));
+#else
+    Lanes lanes;
+    for (int i = 0; i < kLanes; i++) lanes[i] = from_half(fp16[i]);
+    return lanes;
+#endif
+}
+
 inline IntLanes load(const int32_t *from) {
     IntLanes lanes;
     std::memcpy(&lanes, from, sizeof lanes);

@@ -5,11 +5,12 @@
 // file is compiled once for each instruction set (model/native/library.py picks one at load);
 // model.pytorch.quantize and model.pytorch.transformer are the reference it is tested against.
 //
-// Numbers: activations are quantised by token to int8, symmetric; int8 weights have a scale a row,
-// int4 weights a scale and a minimum for each group of 64 inputs.
+// Numbers: activations are quantised by token to int8, symmetric; int8 weights have a scale a row, codes of fewer bits
+// a scale for each group of inputs.
 //
 // Letters: M tokens of a step, D hidden width, F feed-forward width, H query heads, N heads of keys and values, C head
-// width, L tokens of a context, O output and K input features of a linear layer, G = K / 64 groups.
+// width, L tokens of a context, O output and K input features of a linear layer, G groups
+// of a row.
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -307,23 +308,30 @@ void copy_turned(const Move &move) {
 }
 
 bool fits(const Linear &linear, int64_t n_out, int64_t n_in) {
-    const bool stored = linear.bits == 8   ? linear.scale && linear.sums
-                        : linear.bits == 4 ? linear.scales && linear.minima
-                                           : false;
-    return stored && linear.weight && linear.n_out == n_out && linear.n_in == n_in && n_in % kGroup == 0;
+    const bool in_groups = linear.group == kUnit / 2 || (linear.group > 0 && linear.group % kUnit == 0);
+    const bool stored = linear.bits == 8 ? linear.scale && linear.sums
+                                         : linear.bits >= 4 && linear.bits <= 6 && in_groups && linear.scales &&
+                                               n_in % linear.group == 0 && kBlock % linear.group == 0;
+    return stored && linear.weight && linear.n_out == n_out && linear.n_in == n_in && n_in % kWidth == 0;
+}
+
+// Whether two layers take the same activations.
+bool alike(const Linear &a, const Linear &b) {
+    const bool both_int8 = a.bits == 8 && b.bits == 8, both_codes = a.bits < 8 && b.bits < 8 && a.group == b.group;
+    return (both_int8 || both_codes) && a.fine == b.fine;
 }
 
 Error check(const Model &model, const Step &step) {
     const int64_t D = model.width, C = model.head_dim, F = model.inner, M = step.n_tokens;
     const int64_t Q = model.n_head * C, KV = model.n_kv_head * C;
-    if (D <= 0 || C <= 0 || F <= 0 || Q <= 0 || KV <= 0 || D % kGroup || F % kGroup || Q % kGroup) return kShape;
+    if (D <= 0 || C <= 0 || F <= 0 || Q <= 0 || KV <= 0 || D % kWidth || F % kWidth || Q % kWidth) return kShape;
     if (C % (kPanel / 2) || model.n_head % model.n_kv_head) return kShape;
     const bool rotates = model.rotary;
     if (rotates && (model.rotary_dim < 1 || model.rotary_dim > C || model.rotary_dim % kPanel)) return kShape;
     for (int64_t l = 0; l < model.n_layer; l++) {
         const Layer &layer = model.layers[l];
         if (!fits(layer.qkv, Q + 2 * KV, D) || !fits(layer.proj, D, Q) || !fits(layer.fc, F, D) ||
-            !fits(layer.out, D, F) || (layer.gate.n_out && !fits(layer.gate, F, D)))
+            !fits(layer.out, D, F) || (layer.gate.n_out && !(fits(layer.gate, F, D) && alike(layer.gate, layer.fc))))
             return kShape;
         if ((layer.rotates && !rotates) || ((layer.query_norm || layer.key_norm) && !layer.rotates)) return kShape;
     }
@@ -344,21 +352,21 @@ Error check(const Model &model, const Step &step) {
     return kOk;
 }
 
-// Round the rows of weights [O, K] panel by panel: round(n, row, codes) for each, then lay(n, how many, codes).
-template <typename Round, typename Lay>
-Error by_panels(const void *weight, int64_t type_number, int64_t n_out, int64_t n_in, int64_t threads, Round round, Lay lay) {
-    const BlockType *type = block_type(type_number);
-    if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1 || !type || n_in % type->weights) return kShape;
+// Make codes of the rows of weights [O, K], of a byte each, panel by panel: code(n, row, codes) for each, then
+// lay(n, how many, codes).
+template <typename Code, typename Lay>
+Error by_panels(const BlockType *type, int64_t n_out, int64_t n_in, int64_t threads, Code code, Lay lay) {
+    if (n_out < 1 || n_in < 1 || n_in % kWidth || threads < 1 || !type || n_in % type->weights) return kShape;
     try {
         std::vector<float> floats(threads * n_in);
-        std::vector<int8_t> codes(threads * kPanel * n_in);
+        std::vector<uint8_t> codes(threads * kPanel * n_in);
         Team::run(threads, [&](int id, int count) {
             float *room = floats.data() + id * n_in;
-            int8_t *rows = codes.data() + id * kPanel * n_in;
+            uint8_t *rows = codes.data() + id * kPanel * n_in;
             const Part part = share(n_out, kPanel, id, count);
             for (size_t n = part.first; n < part.last; n += kPanel) {
                 const int64_t here = std::min<int64_t>(kPanel, n_out - n);
-                for (int64_t r = 0; r < here; r++) round(n + r, row_of(weight, *type, n + r, n_in, room), rows + r * n_in);
+                for (int64_t r = 0; r < here; r++) code(n + r, room, rows + r * n_in);
                 lay(n, here, rows);
             }
         });
@@ -367,6 +375,9 @@ Error by_panels(const void *weight, int64_t type_number, int64_t n_out, int64_t 
     }
     return kOk;
 }
+
+// Where the scale of an output's group lies in [P, G, kPanel].
+int64_t place_of_scale(int64_t output, int64_t group, int64_t G) { return (output / kPanel * G + group) * kPanel + output % kPanel; }
 
 } // namespace
 
@@ -385,11 +396,11 @@ STARCODER_API const char *starcoder_interface() {
 STARCODER_API int starcoder_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
     // Asked of the CPU itself: the compilers' own tables do not know every feature, and Zig's are empty.
-    constexpr unsigned kFma = 1u << 12, kSaves = 1u << 27, kAvx2 = 1u << 5, kAvxVnni = 1u << 4;
+    constexpr unsigned kFma = 1u << 12, kF16c = 1u << 29, kSaves = 1u << 27, kAvx2 = 1u << 5, kAvxVnni = 1u << 4;
     constexpr unsigned kAvx512 = 1u << 16 | 1u << 30 | 1u << 31, kAvx512Vnni = 1u << 11; // F, BW and VL
     constexpr unsigned kYmm = 0x06, kZmm = 0xe6;                                         // registers the system saves
     unsigned a, b, c, d, saved, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kFma) || !(c & kSaves)) return 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kFma) || !(c & kF16c) || !(c & kSaves)) return 0;
     __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if ((saved & kYmm) != kYmm || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & kAvx2)) return 0;
     const bool avx512 = (saved & kZmm) == kZmm && (b & kAvx512) == kAvx512 && (c & kAvx512Vnni);
@@ -417,7 +428,7 @@ STARCODER_API const char *starcoder_variant() {
 // int8 codes [O, K] -> panels [P, K / 4, kPanel, 4], the sum of the codes for each row [O].
 STARCODER_API int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t n_in, int8_t *panels, int32_t *sums,
                                      int64_t threads) {
-    if (n_out < 1 || n_in < 1 || n_in % kGroup || threads < 1) return kShape;
+    if (n_out < 1 || n_in < 1 || n_in % kWidth || threads < 1) return kShape;
     Team::run(threads, [&](int id, int count) {
         const Part part = share(n_out, kPanel, id, count);
         for (size_t n = part.first; n < part.last; n += kPanel) {
@@ -434,23 +445,50 @@ STARCODER_API int starcoder_lay_int8(const int8_t *rows, int64_t n_out, int64_t 
 }
 
 // Weights [O, K] of a block type -> panels of int8 codes, a scale and the sum of the codes for each row.
-STARCODER_API int starcoder_to_int8(const void *weight, int64_t type, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
+STARCODER_API int starcoder_to_int8(const void *weight, int64_t type_number, int64_t n_out, int64_t n_in, int8_t *panels, float *scale,
                       int32_t *sums, int64_t threads) {
-    return by_panels(weight, type, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
-        row_to_int8(row, n_in, codes, scale + n, sums + n);
-    }, [&](int64_t n, int64_t here, const int8_t *codes) { lay_out(codes, here, n_in, panels + n * n_in); });
+    const BlockType *type = block_type(type_number);
+    return by_panels(type, n_out, n_in, threads, [&](int64_t n, float *room, uint8_t *codes) {
+        const float *row = row_of(weight, *type, n, n_in, room);
+        row_to_int8(row, n_in, reinterpret_cast<int8_t *>(codes), scale + n, sums + n);
+    }, [&](int64_t n, int64_t here, const uint8_t *codes) {
+        lay_out(reinterpret_cast<const int8_t *>(codes), here, n_in, panels + n * n_in);
+    });
 }
 
-// Weights [O, K] of a block type -> panels of pairs of codes, bf16 scales and minima [P, K / 64, kPanel].
-STARCODER_API int starcoder_to_int4(const void *weight, int64_t type, int64_t n_out, int64_t n_in, uint8_t *panels,
+// Weights [O, K] of a block type -> panels of codes of four bits in groups of kGroup, their scales and minima.
+STARCODER_API int starcoder_to_int4(const void *weight, int64_t type_number, int64_t n_out, int64_t n_in, uint8_t *panels,
                       uint16_t *scales, uint16_t *minima, int64_t threads) {
-    const int64_t G = n_in / kGroup;
-    return by_panels(weight, type, n_out, n_in, threads, [&](int64_t n, const float *row, int8_t *codes) {
-        for (int64_t g = 0; g < G; g++) {
-            const int64_t at = (n / kPanel * G + g) * kPanel + n % kPanel;
-            group_to_int4(row + g * kGroup, codes + g * kGroup, scales + at, minima + at);
+    const BlockType *type = block_type(type_number);
+    return by_panels(type, n_out, n_in, threads, [&](int64_t n, float *room, uint8_t *codes) {
+        const float *row = row_of(weight, *type, n, n_in, room);
+        for (int64_t g = 0; g < n_in / kGroup; g++) {
+            const int64_t place = place_of_scale(n, g, n_in / kGroup);
+            group_to_int4(row + g * kGroup, codes + g * kGroup, scales + place, minima + place);
         }
-    }, [&](int64_t n, int64_t here, const int8_t *codes) { lay_out_pairs(codes, here, n_in, panels + n * (n_in / 2)); });
+    }, [&](int64_t n, int64_t here, const uint8_t *codes) { lay_out_codes(codes, here, n_in, 4, panels + n * n_in / 2); });
+}
+
+// Codes [O, K] of a block type -> the same in panels, their scales and, where the type has them, minima.
+STARCODER_API int starcoder_keep_codes(const void *weight, int64_t type_number, int64_t n_out, int64_t n_in, uint8_t *panels,
+                         uint16_t *scales, uint16_t *minima, int64_t threads) {
+    const BlockType *type = block_type(type_number);
+    if (!type || !type->unpack || type->has_minima != (minima != nullptr)) return kShape;
+    const int64_t G = n_in / type->group, of_block = type->weights / type->group;
+    return by_panels(type, n_out, n_in, threads, [&](int64_t n, float *, uint8_t *codes) {
+        const uint8_t *block = start_of_row(weight, *type, n, n_in);
+        for (int64_t g = 0; g < G; g += of_block, block += type->bytes) {
+            float steps[kMostGroups], lows[kMostGroups];
+            type->unpack(block, codes + g * type->group, steps, lows);
+            for (int64_t i = 0; i < of_block; i++) {
+                const int64_t place = place_of_scale(n, g + i, G);
+                scales[place] = to_half(steps[i]);
+                if (minima) minima[place] = to_half(lows[i]);
+            }
+        }
+    }, [&](int64_t n, int64_t here, const uint8_t *codes) {
+        lay_out_codes(codes, here, n_in, type->bits, panels + n * n_in * type->bits / 8);
+    });
 }
 
 // x [M, K] -> y [M, O].

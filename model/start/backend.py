@@ -27,7 +27,7 @@ def check_names(*, device: str, quantize: str) -> None:
     """Raise `ConfigError` for a setting that is not known."""
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device = {device!r}: expected auto, cpu or cuda")
-    if quantize not in ("auto", *Scheme):
+    if quantize not in ("auto", Scheme.NONE, Scheme.INT8, Scheme.INT4):
         raise ConfigError(f"quantize = {quantize!r}: expected auto, none, int8 or int4")
 
 
@@ -40,9 +40,9 @@ def compiled_scheme(
     """
     check_names(device=device, quantize=quantize)
     if not isinstance(files, Gguf):
-        return _compiled(config, device=device, quantize=quantize, has_other=has_torch())
+        return _compiled(config, device=device, quantize=quantize, has_other=has_torch(), is_gguf=False)
     device = "cpu" if device == "auto" else device  # what computes on a GPU reads no such file
-    compiled = _compiled(config, device=device, quantize=quantize, has_other=False)
+    compiled = _compiled(config, device=device, quantize=quantize, has_other=False, is_gguf=True)
     if compiled is None:
         raise ConfigError(
             f"{files.path}: a GGUF file is computed by the compiled step alone, which does not do "
@@ -52,7 +52,7 @@ def compiled_scheme(
 
 
 def _compiled(
-    config: ModelConfig, *, device: str, quantize: str, has_other: bool
+    config: ModelConfig, *, device: str, quantize: str, has_other: bool, is_gguf: bool
 ) -> tuple[Scheme, str] | None:
     """The same; `has_other` if something else could compute the model too, and may be quicker."""
     if device == "cuda" or quantize == Scheme.NONE or not takes(config):
@@ -62,6 +62,8 @@ def _compiled(
     variant = native_variant()
     if quantize != "auto":
         return Scheme(quantize), f"{quantize} as asked, by the compiled step ({variant})"
+    if is_gguf:
+        return Scheme.FILE, f"the file's own codes, or int8, by the compiled step ({variant})"
     if variant == _SLOW_VARIANT:
         if has_other:
             return None

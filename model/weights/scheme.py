@@ -14,6 +14,8 @@ class Scheme(StrEnum):
     NONE = "none"
     INT8 = "int8"
     INT4 = "int4"
+    FILE = "file"
+    """The codes of a GGUF file as they are where the compiled step multiplies them, else int8."""
 
 
 def bits_of(scheme: Scheme, *, feed_forward: bool) -> int | None:

@@ -19,16 +19,17 @@ struct OwnLinear {
     Linear view{};
 
     OwnLinear(int n_out, int n_in, int bits, bool fine) {
-        weight.resize(static_cast<size_t>(n_out) * n_in / (bits == 4 ? 2 : 1));
+        const int group = bits == 6 ? 16 : bits == 5 ? 32 : 64;
+        weight.resize(static_cast<size_t>(n_out) * n_in * bits / 8);
         std::vector<int8_t> rows(weight.size());
         for (auto &value : rows) value = static_cast<int8_t>(below(255) - 127);
         scale.assign(n_out, 1e-3f), bias.assign(n_out, 0.1f), sums.resize(n_out);
-        scales.assign(static_cast<size_t>(n_out) * n_in / kGroup, 0x3a83); // about 0.001
-        minima.assign(scales.size(), 0xbc00);                             // about -0.008
-        if (bits == 4) weight = rows;
+        scales.assign(static_cast<size_t>(n_out) * n_in / group, 0x1419); // about 0.001
+        minima.assign(scales.size(), 0xa000);                             // about -0.008
+        if (bits < 8) weight = rows;
         else if (starcoder_lay_int8(rows.data(), n_out, n_in, weight.data(), sums.data(), 2) != kOk) std::abort();
-        view = {n_out,         n_in,          bits,          fine,       weight.data(), scale.data(), sums.data(),
-                scales.data(), minima.data(), bias.data()};
+        view = {n_out,         n_in,          bits,          group, fine, weight.data(), scale.data(), sums.data(),
+                scales.data(), bits == 4 ? minima.data() : nullptr, bias.data()};
     }
 };
 
@@ -114,7 +115,7 @@ static void round_shape(int n_out, int n_in, bool is_bf16) {
             if (std::fabs(code * scale[n] - wanted) > scale[n] * 0.51f) std::abort();
             const uint8_t pair = pairs[(n / kPanel * n_in / 2 + k / 8 * 4) * kPanel + place];
             const size_t group = (n / kPanel * (n_in / kGroup) + k / kGroup) * kPanel + n % kPanel;
-            const float step = widened(scales[group]), low = widened(minima[group]);
+            const float step = from_half(scales[group]), low = from_half(minima[group]);
             // Ranges may be clipped by a fifth; what lies within is half a step away at most.
             const float rounded = low + (k % 8 < 4 ? pair & 15 : pair >> 4) * step;
             if (std::fabs(rounded - std::clamp(wanted, low, low + 15 * step)) > step * 0.51f) std::abort();
@@ -133,13 +134,19 @@ static void round_blocks(int n_out, int n_in) {
         std::vector<int32_t> sums(n_out);
         if (starcoder_to_int8(blocks.data(), kind.number, n_out, n_in, panels.data(), scale.data(), sums.data(), 2) != kOk)
             std::abort();
+        if (!kind.unpack) continue;
+        std::vector<uint8_t> kept(panels.size() * kind.bits / 8);
+        std::vector<uint16_t> scales(panels.size() / kind.group), minima(scales.size());
+        uint16_t *lows = kind.has_minima ? minima.data() : nullptr;
+        if (starcoder_keep_codes(blocks.data(), kind.number, n_out, n_in, kept.data(), scales.data(), lows, 2) != kOk)
+            std::abort();
     }
 }
 
 int main() {
     void *scratch = starcoder_new_scratch();
     int steps = 0;
-    for (int bits : {8, 4})
+    for (int bits : {8, 6, 5, 4})
         for (bool is_bf16 : {false, true})
             for (const Shape &shape : {Shape{64, 4, 1, 16, 256, false}, {128, 2, 1, 64, 192, false}, {192, 3, 1, 64, 64, false},
                                        {320, 5, 1, 64, 128, false}, {128, 4, 4, 32, 64, true}, {64, 14, 2, 32, 192, true},

@@ -27,7 +27,7 @@ from model.gguf.dequantize import READABLE, dequantize
 from model.gguf.files import Gguf
 from model.native import library, structures
 from model.native.library import VARIANT_VARIABLE, NativeError, built_variants, native_library
-from model.native.linear import LinearReader, NativeLinear
+from model.native.linear import KEPT, LinearReader, NativeLinear
 from model.native.model import NativeModel, takes
 from model.native.step import NativeStep
 from model.pytorch.attention import CachedAttend, Segment
@@ -185,6 +185,24 @@ def test_blocks_of_gguf_files_are_rounded_as_their_numbers(tmp_path: Path, varia
     assert finite.sum() > 5
     torch.testing.assert_close(ours[0][finite], wanted[0][finite], atol=0, rtol=0)
     torch.testing.assert_close(ours[1], wanted[1], atol=0, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_codes_of_gguf_files_are_kept(tmp_path: Path, variant: str, kind: str) -> None:
+    """Products are those of the file's own numbers, for one token as for many."""
+    rows, columns, name, block = 70, 1280, "model.embed_tokens.weight", BLOCK_TYPES[NUMBERS[kind]]
+    blocks = random_blocks(kind, rows, columns).reshape(rows, -1, block.block_bytes)
+    for high_byte in (209,) if kind == "Q6_K" else (1, 3) if KEPT[kind].has_minima else (1,):
+        blocks[:, :, high_byte] = blocks[:, :, high_byte] & 0x83 | 0x28  # scales from 1/32 to 1/16
+    blocks = blocks.reshape(rows, -1)
+    path = write_gguf(tmp_path / "m.gguf", tensors={"token_embd.weight": (kind, blocks)})
+    weights = GgufWeights(Gguf(path), llama_config(**LLAMA_SHAPES["qwen2"]))
+    layer = LinearReader(weights, threads=2).as_stored({name: (rows, columns)}, fine=True)
+    assert layer.struct.bits == KEPT[kind].bits
+    x = randn(13, columns)
+    found, exact = apply(layer, x), x @ torch.from_numpy(dequantize(blocks, block)).T
+    assert (found - exact).norm() < 5e-4 * exact.norm(), "scales of K blocks have eleven bits here"
+    torch.testing.assert_close(apply(layer, x[5:6]), found[5:6], atol=0, rtol=0)
 
 
 def test_stored_int8_is_taken_as_it_is(tmp_path: Path, variant: str) -> None:
