@@ -30,6 +30,7 @@ TOP_LEVEL = {
     "extension",
     "tests",
     "benchmarks",
+    "release",
     "docs",
     "pyproject.toml",
     "README.md",
@@ -233,6 +234,7 @@ OPTIONAL_IMPORTS = {
     ("benchmarks", "llama_cpp"),
     ("benchmarks", "gguf"),
     ("benchmarks", "vllm"),
+    ("benchmarks", "licensedcode"),  # scancode-toolkit
 }
 
 
@@ -258,7 +260,7 @@ def test_every_declared_dependency_is_used() -> None:
 
 
 def test_everything_is_in_one_extra_and_the_tests_have_it() -> None:
-    extras = set(project()["project"]["optional-dependencies"]) - {"all", "dev"}
+    extras = set(project()["project"]["optional-dependencies"]) - {"all", "dev", "release"}
     assert set(requirements_of("all")) == set(chain.from_iterable(map(requirements_of, extras)))
     assert set(requirements_of("all")) <= set(requirements_of("dev"))
 

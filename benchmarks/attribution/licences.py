@@ -45,8 +45,8 @@ def texts_of(archive: Path, headers: int) -> Iterator[tuple[str, bytes, bool]]:
 
 def scancode(text: str) -> str | None:
     """ScanCode's answer as an SPDX expression."""
-    from licensedcode.cache import build_spdx_license_expression
-    from licensedcode.detection import detect_licenses
+    from licensedcode.cache import build_spdx_license_expression  # type: ignore[import-not-found]
+    from licensedcode.detection import detect_licenses  # type: ignore[import-not-found]
 
     keys = dict.fromkeys(
         detection.license_expression

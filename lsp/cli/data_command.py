@@ -20,7 +20,7 @@ from model.errors import ModelError
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFolder:
     """A folder or file of the program's own, which need not exist."""
 
     what: str
@@ -39,7 +39,7 @@ class Kept:
         return total
 
 
-def everything_kept() -> list[Kept]:
+def everything_kept() -> list[KeptFolder]:
     """All that the program keeps for this user, by kind."""
     from attribution.store.open import default_index_folder
     from lsp.settings.config_sources import default_user_file
@@ -47,13 +47,13 @@ def everything_kept() -> list[Kept]:
 
     logs, state = user_folders.log_folder(), user_folders.state_folder()
     return [
-        Kept("settings", default_user_file()),
-        Kept("fetched models", user_folders.cache_folder(), fetched_again=True),
-        Kept("index of sources", default_index_folder()),
-        Kept("logs", logs, fetched_again=True),
+        KeptFolder("settings", default_user_file()),
+        KeptFolder("fetched models", user_folders.cache_folder(), fetched_again=True),
+        KeptFolder("index of sources", default_index_folder()),
+        KeptFolder("logs", logs, fetched_again=True),
         # On Linux the logs lie in it.
-        Kept("notices", state, but=logs if logs.is_relative_to(state) else None),
-        Kept("sockets of engines", user_folders.runtime_folder()),
+        KeptFolder("notices", state, but=logs if logs.is_relative_to(state) else None),
+        KeptFolder("sockets of engines", user_folders.runtime_folder()),
     ]
 
 
@@ -97,7 +97,7 @@ def clean(
         )
 
 
-def _show(kept: Iterable[Kept]) -> None:
+def _show(kept: Iterable[KeptFolder]) -> None:
     from lsp.cli.terminal import print_table, sizes_table
 
     print_table(sizes_table([(one.what, one.path, one.n_bytes) for one in kept]))
