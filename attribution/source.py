@@ -130,7 +130,7 @@ def _line_ends(text: bytes, start: int, end: int) -> int:
     return text.count(b"\n", start, end) + text.count(b"\r", start, end) - text.count(b"\r\n", start, end)
 
 
-class Group(StrEnum):
+class GroupBy(StrEnum):
     """By what documents are counted."""
 
     LICENSE = "license"

@@ -20,7 +20,7 @@ import typer
 
 from attribution.cli.common import INDEX_VARIABLE, Fallback, index_url, reported_errors, say
 from attribution.errors import SourceError
-from attribution.source import Group
+from attribution.source import GroupBy
 
 if TYPE_CHECKING:
     from attribution.indexing.build import BuildProgress
@@ -185,7 +185,7 @@ def opt_outs_lift(
 def index_info(
     into: Into = None,
     by: Annotated[
-        Group | None, typer.Option(help="Count the documents by licence, repository or language.")
+        GroupBy | None, typer.Option(help="Count the documents by licence, repository or language.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -204,7 +204,7 @@ def index_info(
             say("\n".join(f"{names[name]:{width}} {_shown(value)}" for name, value in info.items()))
 
 
-def _counted(index: Index, by: Group) -> dict[str, object]:
+def _counted(index: Index, by: GroupBy) -> dict[str, object]:
     """The most frequent first."""
     return {name or "unknown": number for name, number in index.documents_by(by).most_common()}
 

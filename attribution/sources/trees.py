@@ -97,7 +97,8 @@ class FolderTree:
         if folder.startswith(".") or folder in _SKIPPED_FOLDERS:
             return True
         is_ignored = ignored.has(folder, is_folder=True)
-        self.skipped[_IGNORED] += is_ignored
+        if is_ignored:
+            self.skipped[_IGNORED] += 1
         return is_ignored
 
 
@@ -151,7 +152,8 @@ class ArchiveTree:
                 # Before its bytes are gone through: a bomb is not unpacked to be measured.
                 self._check(members, size)
                 if not info.isreg():
-                    self.skipped[_NOT_REGULAR] += not info.isdir()
+                    if not info.isdir():
+                        self.skipped[_NOT_REGULAR] += 1
                 elif self._is_inside(info.name):
                     stream = bundle.extractfile(info)
                     if stream is not None:

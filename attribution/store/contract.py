@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attribution.errors import IndexMissingError
-from attribution.source import AnyDocument, Group, Source
+from attribution.source import AnyDocument, GroupBy, Source
 from attribution.store.opt_outs import OptOut
 from attribution.tokens.fingerprint import Channel
 from attribution.tokens.lexer import U64, Ints
@@ -98,7 +98,7 @@ class Index(Protocol):
     def info(self) -> IndexInfo:
         """Counts and sizes."""
 
-    def documents_by(self, group: Group) -> Counter[str | None]:
+    def documents_by(self, group: GroupBy) -> Counter[str | None]:
         """How many documents there are of each licence, repository or language; None is unknown."""
 
     def document_count(self) -> int:

@@ -287,6 +287,7 @@ def warm_command() -> list[str]:
 def server_environment(home: Path) -> dict[str, str]:
     """An environment in which no settings, sockets or caches of the real user are seen."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
+    (home / "run").mkdir(mode=0o700, exist_ok=True)  # where it is missing, all tests would share another
     return {
         **kept,
         "HOME": str(home),

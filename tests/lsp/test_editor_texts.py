@@ -166,7 +166,7 @@ async def test_other_open_files_are_context(engine: FakeEngine, tmp_path: Path) 
         uri = (work / "main.py").as_uri()
         at = ed.open("from limits import RateLimiter\nlimiter = RateLimiter()\nlimiter.║\n", uri=uri)
         await ed.items(at, uri=uri)
-    prompt = engine.requests[0]["prompt"]
+    prompt = engine.requests[-1]["prompt"]  # what comes before proves that the server completes
     assert "acquire_token" in prompt
     assert "limits.py" in prompt
     assert str(tmp_path) not in prompt

@@ -11,7 +11,7 @@ import numpy as np
 from elasticsearch import Elasticsearch, helpers
 
 from attribution.errors import IndexDamagedError
-from attribution.source import AnyDocument, Group, LicenceEvidence, Source, content_key
+from attribution.source import AnyDocument, GroupBy, LicenceEvidence, Source, content_key
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.elastic.actions import document_id
 from attribution.store.elastic.place import ElasticPlace, connect, translated
@@ -193,7 +193,7 @@ class ElasticIndex:
             removed_contents=int(total["docs"].get("deleted", 0)),
         )
 
-    def documents_by(self, group: Group) -> Counter[str | None]:
+    def documents_by(self, group: GroupBy) -> Counter[str | None]:
         """How many documents there are of each licence, repository or language, page by page."""
         found: Counter[str | None] = Counter()
         value = {"value": {"terms": {"field": group.value, "missing_bucket": True}}}

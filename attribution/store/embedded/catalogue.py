@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from attribution.errors import IndexDamagedError, IndexFormatError
-from attribution.source import Group, Identified, LicenceEvidence, Source, content_key
+from attribution.source import GroupBy, Identified, LicenceEvidence, Source, content_key
 from attribution.store.contract import DOCUMENT_VERSION, language_name, missing
 from attribution.store.embedded.folder import CATALOGUE
 from attribution.store.embedded.segment import SEGMENT_VERSION, Written
@@ -111,12 +111,12 @@ class Catalogue:
         documents, contents = self.connection.execute("SELECT documents, contents FROM totals").fetchone()
         return documents, contents
 
-    def documents_by(self, group: Group) -> Counter[str | None]:
+    def documents_by(self, group: GroupBy) -> Counter[str | None]:
         """How many documents there are of each value."""
-        if group is Group.LANGUAGE:
+        if group is GroupBy.LANGUAGE:
             paths = self.connection.execute("SELECT path FROM documents")
             return Counter(language_name(path) for (path,) in paths)
-        column = {Group.LICENSE: "license", Group.REPOSITORY: "repository"}[group]
+        column = {GroupBy.LICENSE: "license", GroupBy.REPOSITORY: "repository"}[group]
         rows = self.connection.execute(
             f"SELECT {column}, count(*) FROM documents JOIN provenances ON provenances.id = provenance "
             "GROUP BY 1"

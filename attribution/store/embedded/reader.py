@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.errors import IndexDamagedError
-from attribution.source import AnyDocument, Group
+from attribution.source import AnyDocument, GroupBy
 from attribution.store.contract import SCORE_DIGITS, Candidate, Content, IndexInfo
 from attribution.store.embedded.catalogue import Catalogue
 from attribution.store.embedded.checked_file import REMEDY
@@ -158,7 +158,7 @@ class EmbeddedIndex:
                 removed_contents=len(view.dead),
             )
 
-    def documents_by(self, group: Group) -> Counter[str | None]:
+    def documents_by(self, group: GroupBy) -> Counter[str | None]:
         """How many documents there are of each licence, repository or language."""
         with self._reading():
             return self._catalogue.documents_by(group)

@@ -6,6 +6,7 @@ import pytest
 
 from attribution.source import Source
 from attribution.sources.own import OwnProject, OwnProjects
+from attribution.sources.provenance import origin_of
 
 REMOTE = '[remote "origin"]\n    url = git@github.com:Octo/Mine.git\n'
 
@@ -42,7 +43,7 @@ def test_a_project_is_known_by_its_remote(project: Path) -> None:
 def test_a_project_is_known_by_its_place(project: Path, origin: str, path: str, is_own: bool) -> None:
     own = OwnProject(root=project, repository=None)
     place = (project / origin).resolve()
-    assert own.holds(Source(repository="mine", path=path, origin=str(place))) is is_own
+    assert own.holds(Source(repository="mine", path=path, origin=origin_of(str(place)))) is is_own
 
 
 def test_a_file_outside_of_any_project_has_none(tmp_path: Path) -> None:

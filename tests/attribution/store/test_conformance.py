@@ -11,7 +11,7 @@ import pytest
 from attribution.errors import IndexMissingError
 from attribution.indexing.build import build
 from attribution.match.attribute import attribute
-from attribution.source import Group, LicenceEvidence
+from attribution.source import GroupBy, LicenceEvidence
 from attribution.store.open import open_index, open_writer, read_opt_outs, remove_documents
 from attribution.store.opt_outs import OptOut, read_opt_out_list
 from attribution.tokens.fingerprint import Channel, all_fingerprints, winnow
@@ -52,9 +52,9 @@ def test_the_evidence_of_a_licence_is_kept_and_documents_are_counted(url: str) -
         assert build([judged], writer).unchanged == 1
     index = open_index(url)
     assert index.contents([judged.key])[judged.key].sources == (judged.source,)
-    assert index.documents_by(Group.LICENSE) == {"MIT AND GPL-3.0-only": 1, None: 1}
-    assert index.documents_by(Group.REPOSITORY) == {"a/b": 1, "a/c": 1}
-    assert index.documents_by(Group.LANGUAGE) == {"Python": 1, None: 1}
+    assert index.documents_by(GroupBy.LICENSE) == {"MIT AND GPL-3.0-only": 1, None: 1}
+    assert index.documents_by(GroupBy.REPOSITORY) == {"a/b": 1, "a/c": 1}
+    assert index.documents_by(GroupBy.LANGUAGE) == {"Python": 1, None: 1}
     index.close()
 
 

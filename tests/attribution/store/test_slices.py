@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -24,6 +25,8 @@ from tests.attribution.conftest import fresh_name
 from tests.attribution.samples import code, document, index_of
 
 ROOT = Path(__file__).resolve().parents[3]
+# What says little is found too, and left out by default.
+ALL = SearchOptions(boilerplate=True)
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 # Prose, tables, classes, generated code, and one of a megabyte with hardly a line that is short.
 FILES = ["argparse.py", "difflib.py", "typing.py", "_pydecimal.py", "inspect.py", "turtle.py"]
@@ -122,7 +125,7 @@ def check_claims(matches: list[Match], query: bytes) -> None:
             assert match.tokens == len(TOKEN.findall(ours))
 
 
-@pytest.mark.parametrize("question", [AUTOMATIC, SearchOptions()], ids=["automatic", "manual"])
+@pytest.mark.parametrize("question", [replace(AUTOMATIC, boilerplate=True), ALL], ids=["automatic", "manual"])
 @given(taken=slices(), dice=st.randoms(use_true_random=False))
 def test_any_slice_is_found_whatever_its_white_space(
     index: Index, question: SearchOptions, taken: tuple[str, bytes], dice: Random
@@ -143,7 +146,7 @@ def test_spans_are_byte_exact_on_both_sides(
 ) -> None:
     _, text = taken
     query = before.encode() + b"\n" + text + b"\r\n" + after.encode()
-    matches = attribute(query, index)
+    matches = attribute(query, index, ALL)
     check_claims(matches, query)
     start = len(before.encode()) + 1
     best = matches[0]
@@ -164,7 +167,7 @@ def test_a_slice_is_found_in_the_middle_of_other_code(
     _, text = taken
     before, after = (code(5000 + seed, lines=lines).encode() for seed in others)
     query = before + text + b"\n" + after
-    matches = attribute(query, index)
+    matches = attribute(query, index, ALL)
     check_claims(matches, query)
     inside = [
         match
@@ -194,7 +197,7 @@ def test_any_text_at_all_is_found_to_the_byte(texts: list[bytes], dice: Random, 
         documents = [document("any/text", str(number), text) for number, text in enumerate(texts)]
         index = open_index(index_of(folder, documents))
         for query in (piece, reformatted(piece, dice)):
-            best = attribute(query, index, AUTOMATIC)[0]
+            best = attribute(query, index, replace(AUTOMATIC, boilerplate=True))[0]
             theirs = at(best.source_span, texts[int(best.source.path)])
             assert TOKEN.findall(theirs) == TOKEN.findall(piece)
             assert at(best.query, query) == query.strip(b" \t\n\r\f\v")

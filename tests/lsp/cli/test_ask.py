@@ -144,9 +144,11 @@ class Terminal:
 
     @property
     def asked(self) -> list[dict[str, str]]:
-        """The messages of the last request."""
-        messages: list[dict[str, str]] = self.engine.requests[-1]["messages"]
-        return messages
+        """What was said by either side up to the last request."""
+        system, *messages = self.engine.requests[-1]["messages"]
+        assert system["role"] == "system"
+        said: list[dict[str, str]] = messages
+        return said
 
 
 @pytest.fixture

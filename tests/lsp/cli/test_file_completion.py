@@ -136,7 +136,9 @@ async def test_an_engine_that_is_away_is_an_exit_code(engine: FakeEngine, termin
 
 
 async def test_a_refusal_in_the_answer_is_an_exit_code(engine: FakeEngine, terminal: Terminal) -> None:
-    (terminal.folder / ".starcoder.toml").write_text('[engine]\nfim_template = "no such"\n', encoding="utf-8")
+    settings = terminal.folder / "home" / "config" / "starcoder-lsp" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('[engine]\nfim_template = "no such"\n', encoding="utf-8")
     code, _, err = await terminal.run(terminal.write("x = ║\n"))
     assert code == 3
     assert "engine.fimTemplate" in err

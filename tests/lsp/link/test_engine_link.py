@@ -88,7 +88,9 @@ async def test_a_piece_passes_few_generators_and_closing_the_last_closes_the_soc
     async with aclosing(ask(link)) as deltas:
         assert (await anext(deltas)).text == "pass"
         assert under_way() == [
+            "Connections.one",
             "EngineLink._answered",
+            "HttpSession._open",
             "HttpSession._stream_once",
             "asked_again",
             "deltas_of",

@@ -9,11 +9,11 @@ from model.process.engine_files import LaunchOptions
 
 
 def test_all_of_it_comes_from_the_settings() -> None:
-    engine = {"quantize": "int4", "device": "cpu", "threads": 3, "cacheMib": 64}
+    engine = {"quantize": "int4", "device": "cpu", "threads": 1, "cacheMib": 64}
     settings, messages = Settings.from_mapping({"model": "starter", "engine": engine}, source="test")
-    wanted = LaunchOptions(model="starter", quantize="int4", device="cpu", threads=3, cache_mib=64)
+    wanted = LaunchOptions(model="starter", quantize="int4", device="cpu", threads=1, cache_mib=64)
     assert (launch_options(settings), messages) == (wanted, [])
-    assert wanted.arguments()[-4:] == ["--cache-mib", "64", "--threads", "3"]
+    assert wanted.arguments()[-4:] == ["--cache-mib", "64", "--threads", "1"]
 
 
 def test_the_bound_of_the_cache_is_the_same_wherever_it_is_left_out() -> None:

@@ -194,12 +194,13 @@ def test_codes_of_gguf_files_are_kept(tmp_path: Path, variant: str, kind: str) -
     blocks = random_blocks(kind, rows, columns).reshape(rows, -1, block.block_bytes)
     for high_byte in (209,) if kind == "Q6_K" else (1, 3) if KEPT[kind].has_minima else (1,):
         blocks[:, :, high_byte] = blocks[:, :, high_byte] & 0x83 | 0x28  # scales from 1/32 to 1/16
-    path = write_gguf(tmp_path / "m.gguf", tensors={"token_embd.weight": (kind, blocks.reshape(rows, -1))})
+    flat = blocks.reshape(rows, -1)
+    path = write_gguf(tmp_path / "m.gguf", tensors={"token_embd.weight": (kind, flat)})
     weights = GgufWeights(Gguf(path), llama_config(**LLAMA_SHAPES["qwen2"]))
     layer = LinearReader(weights, threads=2).as_stored({name: (rows, columns)}, fine=True)
     assert layer.struct.bits == KEPT[kind].bits
     x = randn(13, columns)
-    found, exact = apply(layer, x), x @ torch.from_numpy(dequantize(blocks, block)).T
+    found, exact = apply(layer, x), x @ torch.from_numpy(dequantize(flat, block)).T
     assert (found - exact).norm() < 5e-4 * exact.norm(), "scales of K blocks have eleven bits here"
     torch.testing.assert_close(apply(layer, x[5:6]), found[5:6], atol=0, rtol=0)
 

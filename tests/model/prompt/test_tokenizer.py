@@ -276,7 +276,7 @@ class TestOtherTokenizers:
             ({"add_bos_token": True, "bos_token": "<reponame>"}, (18,)),
             ({"add_bos_token": False, "bos_token": "<reponame>"}, ()),
             ({"add_bos_token": True, "bos_token": None}, ()),
-            ([], ()),
+            ({}, ()),
         ],
     )
     def test_what_begins_a_text_may_stand_beside(
