@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +25,25 @@ _PREFIX, _LOCK = "starcoder-", ".lock"
 _UNLOCKED_S = 24 * 3600.0
 
 
+_umask_lock = threading.Lock()
+_umasks: list[int] = []  # those before each block that is open: the first is the user's
+
+
 @contextmanager
 def private_files() -> Iterator[None]:
-    """What this process makes meanwhile is for its user alone: folders 0700, files 0600."""
-    before = os.umask(0o077)
+    """What this process makes meanwhile is for its user alone: folders 0700, files 0600.
+
+    A umask is the whole process's. Of blocks that overlap in several threads the last to end restores it.
+    """
+    with _umask_lock:
+        _umasks.append(os.umask(0o077))
     try:
         yield
     finally:
-        os.umask(before)
+        with _umask_lock:
+            before = _umasks.pop()
+            if not _umasks:
+                os.umask(before)
 
 
 class TemporaryFolder:

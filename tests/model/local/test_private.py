@@ -72,3 +72,13 @@ def test_what_a_killed_process_has_left_is_swept_and_nothing_else(
     assert mine.path.exists()
     mine.close()
     assert {path.name for path in tmp_path.iterdir()} == {"starcoder-lsp-0", "starcoder-answers-link"}
+
+
+def test_blocks_that_overlap_leave_the_umask_as_it_was(open_umask: None) -> None:
+    first, second = private_files(), private_files()  # as two threads would open them
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert os.umask(0o077) == 0o077
+    second.__exit__(None, None, None)
+    assert os.umask(0) == 0

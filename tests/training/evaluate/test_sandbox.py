@@ -189,6 +189,7 @@ def test_what_may_be_read_may_stand_below_the_temporary_folder(
         kept = Path(folder) / "deep" / "environment"
         kept.mkdir(parents=True)
         (kept / "module.py").write_text("x = 1")
+        (kept / "module.py").chmod(0o644)  # whatever this process's umask is
         (Path(folder) / "private.txt").touch()
         for path in (Path(folder), kept.parent, kept):
             path.chmod(0o777)
