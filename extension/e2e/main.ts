@@ -54,7 +54,7 @@ function run(theme: Theme | null): void {
 
   after(() => stage?.stop(), { timeout: 60_000 });
 
-  for (const steps of [firstRun, install, typing, streaming, attribution, ask, models, processes, host]) {
+  for (const steps of [firstRun, install, typing, streaming, attribution, ask, processes, host, models]) {
     steps();
   }
 }

@@ -15,11 +15,15 @@ export function useStage(started: Stage): void {
   stage = started;
 }
 
-export function scenario(name: string, steps: (stage: Stage) => Promise<void>, limitMs = LIMIT_MS): void {
+export function scenario(
+  name: string,
+  steps: (stage: Stage) => Promise<void>,
+  { limitMs = LIMIT_MS, skip = false }: { limitMs?: number; skip?: string | false } = {},
+): void {
   if (!name.includes(options.only)) {
     return;
   }
-  it(name, { timeout: limitMs }, async () => {
+  it(name, { timeout: limitMs, skip }, async () => {
     if (!stage) {
       throw new Error("the stage did not start");
     }
