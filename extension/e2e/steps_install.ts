@@ -49,7 +49,7 @@ export function install(): void {
       await second.close();
       restore();
     },
-    LIMIT_MS,
+    { limitMs: LIMIT_MS },
   );
 }
 
