@@ -66,7 +66,7 @@ extension/node_modules/.installed: extension/package-lock.json
 
 wheels: install-dev ## A wheel for each platform in dist/, cross-compiled here; Linux only.
 	@.venv/bin/pip install --quiet --constraint constraints.txt auditwheel setuptools twine ziglang
-	@.venv/bin/python -m release.wheels
+	@.venv/bin/python .ci/wheels.py
 	@.venv/bin/auditwheel show dist/*manylinux*_x86_64.whl
 	@.venv/bin/twine check dist/*.whl
 

@@ -4,7 +4,7 @@ Each library is optional: where the compiler is missing or does not know an inst
 install goes on and one line says so. They are plain shared libraries (ctypes loads them), not modules, so
 that one wheel serves every version of Python.
 
-With STARCODER_TARGET set (release/wheels.py does) it builds for another machine, with Zig's compiler; nothing
+With STARCODER_TARGET set (.ci/wheels.py does) it builds for another machine, with Zig's compiler; nothing
 is optional then.
 """
 

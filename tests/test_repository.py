@@ -30,7 +30,6 @@ TOP_LEVEL = {
     "extension",
     "tests",
     "benchmarks",
-    "release",
     "docs",
     "pyproject.toml",
     "README.md",

@@ -221,7 +221,8 @@ def _draw(logits: Floats, params: SamplingParams, generator: np.random.Generator
         weights = np.exp((logits - logits.max()) / max(params.temperature, _COLDEST))  # [V]
     if params.top_k or params.top_p < 1:
         weights[weights < _floor(weights, params)] = 0
-    weights[weights < params.min_p] = 0  # the likeliest has 1
+    if params.min_p:
+        weights[weights < params.min_p] = 0  # the likeliest has 1
     running = weights.cumsum(dtype=np.float64)  # in fp32 it would shift the tail
     # Strictly below the total, whatever rounding did: what is found has a weight above 0.
     target = min(number * running[-1], np.nextafter(running[-1], 0))

@@ -1,4 +1,4 @@
-"""Wheels for each platform, built on one Linux machine: `python -m release.wheels [PLATFORM …]`.
+"""Wheels for each platform, built on one Linux machine: `python .ci/wheels.py [PLATFORM …]`.
 
 Zig's compiler builds the libraries of model/native for a target (setup.py calls it), with a C++ library
 inside; the rest of a wheel is the same for all. Owns which platforms there are, and what a wheel must hold.
@@ -80,7 +80,7 @@ def _check(wheel: Path, platform: Platform) -> None:
 
 def main() -> None:
     """Build the wheels that the command line names, else all."""
-    parser = argparse.ArgumentParser(prog="python -m release.wheels", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python .ci/wheels.py", description=__doc__)
     parser.add_argument("platforms", nargs="*", metavar="PLATFORM", help="Which to build: all by default.")
     parser.add_argument("--to", type=Path, default=ROOT / "dist", metavar="FOLDER", help="Where they go.")
     arguments = parser.parse_args()

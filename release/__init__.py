@@ -1,1 +1,0 @@
-"""What is made of this project for others: wheels for each platform."""
