@@ -16,7 +16,6 @@ from typing import Annotated
 import typer
 
 from lsp.cli.common import PROGRAM, JsonOption
-from model.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,10 @@ def clean(
             kept.path.unlink(missing_ok=True)
     left = [str(kept.path) for kept in chosen if kept.path.exists()]
     if left:
-        raise ModelError(f"could not remove {', '.join(left)}: is a file of it in use, or another user's?")
+        typer.echo(
+            f"Could not remove {', '.join(left)}: is a file of it in use, or another user's?", err=True
+        )
+        raise typer.Exit(1)
     if remove_all:
         typer.echo(
             f"Removed. `uv tool uninstall {PROGRAM}` or `pipx uninstall {PROGRAM}` removes the program; "

@@ -103,6 +103,7 @@ def progress_bar(name: str, n_bytes: int) -> Iterator[Callable[[int], None]]:
         bars.BarColumn(),
         bars.DownloadColumn(),
         bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=n_bytes)
