@@ -133,7 +133,7 @@ class Completer:
                     kept = self._begin(ask, completion)
                 self._tell(ask.place, "the engine is asked" if is_new else "an earlier answer goes on")
                 readings = self._readings(kept, ask, completion)
-                updates = self._follow(kept, readings, ask.place, withholds=withholds(settings))
+                updates = self._follow(kept, readings, ask.place, withholds=settings.attribution.withholds)
                 async with aclosing(updates):
                     async for update in updates:
                         if clock.is_first(update):
@@ -287,8 +287,3 @@ class Completer:
         self._observer.trace(
             f"{name}:{place.line + 1}:{len(place.line_before) + 1} (version {place.version}): {what}"
         )
-
-
-def withholds(settings: Settings) -> bool:
-    """Whether text may be streamed only after the check."""
-    return settings.attribution.withholds
